@@ -1,0 +1,209 @@
+"""What training, tracking and the making of data cost on one thread.
+
+    python benchmarks/step.py
+    python benchmarks/step.py --only step tracking --json step.json
+
+Each variant runs in its own process, one after the other, so that its peak memory is its own. Times are the median over
+repeats after a warm-up; the processor time beside them does not count what other programs take from the core.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyro
+import torch
+import torch.nn.functional as F
+from scalor_pyro import propagation, scalor
+from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.elbo import ReparamELBO
+from scalor_pyro.posterior import follow
+from scalor_pyro.presets import preset
+from scalor_pyro.rendering import EPSILON, Canvas
+from scalor_pyro.scalor import Scalor
+from scalor_pyro.training import make_optimiser
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+# B and T of everything that is measured.
+VIDEOS, FRAMES = 16, 10
+# The model of the step: 64×64 px, 8×8 cells, K = M = 16, over a moving background.
+STEP = ModelConfig(background="moving", colour_start=True, contrast_input=True)
+# The same drawing all 64 cells, as the paper does.
+ALL_CELLS = replace(STEP, shortlist=0, first_shortlist=0)
+# K = M = 6.
+VLD = preset("digits", "VLD")
+# The bundled digits need no network.
+VLD_VIDEOS = replace(VLD.data, digits="uci")
+MD_VIDEOS = preset("sprites", "MD", background=True).data
+
+Measured = dict[str, float]
+
+
+def median_times(work: Callable[[], object], repeats: int) -> Measured:
+    """The median of wall and processor time in seconds, after one call to warm up."""
+    work()
+    walls, processors = [], []
+    for _ in range(repeats):
+        wall, processor = time.perf_counter(), time.process_time()
+        work()
+        walls.append(time.perf_counter() - wall)
+        processors.append(time.process_time() - processor)
+    return {"seconds": statistics.median(walls), "processor_seconds": statistics.median(processors)}
+
+
+def video_frames(config: DataConfig) -> Tensor:
+    """(B, T, C, H, W)"""
+    return SyntheticVideos(config, 0, "train").batch(0, VIDEOS, FRAMES).tensor()
+
+
+def step(model: ModelConfig, videos: DataConfig, repeats: int) -> Measured:
+    """A training step: loss, backward, clip, fused Adam."""
+    config = TrainConfig()
+    module, elbo, frames = Scalor(model), ReparamELBO(), video_frames(videos)
+    module.schedule(config.scheduled(0))
+    optimiser = make_optimiser(list(module.parameters()), config)
+
+    def train() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss = elbo.differentiable_loss(module.model, module.guide, frames) / (VIDEOS * FRAMES)
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm_(module.parameters(), config.clip)
+        optimiser.step()
+
+    return median_times(train, repeats)
+
+
+def step_without_savings(repeats: int) -> Measured:
+    """A step that draws every cell, each over the whole image."""
+    scalor.draw = propagation.draw = draw_everywhere  # type: ignore[assignment, attr-defined]
+    return step(ALL_CELLS, MD_VIDEOS, repeats)
+
+
+def draw_everywhere(
+    glimpses: Tensor,
+    where: Tensor,
+    presence: Tensor,
+    depth: Tensor,
+    image_size: tuple[int, int],
+    window: tuple[int, int],
+) -> Canvas:
+    """What :func:`scalor_pyro.rendering.draw` draws, with one grid_sample over the whole image for every object."""
+    batch, n, channels = glimpses.shape[:3]
+    scale, centre = where.flatten(0, 1).chunk(2, -1)  # (B·n, 2)
+    to_glimpse = torch.cat((torch.diag_embed(1 / scale), (-centre / scale)[..., None]), -1)  # (B·n, 2, 3)
+    grid = F.affine_grid(to_glimpse, [batch * n, channels, *image_size], align_corners=False)
+    layers = F.grid_sample(glimpses.flatten(0, 1), grid, align_corners=False).unflatten(0, (batch, n))
+    present = layers * presence[..., None, None, None]
+    importance = present[:, :, -1:] * torch.sigmoid(-depth)[..., None, None]
+    normalised = (present * importance).sum(1) / (importance.sum(1) + EPSILON)
+    return Canvas(normalised[:, :-1], normalised[:, -1:])
+
+
+def tracking(repeats: int) -> Measured:
+    """Following the objects of a batch of VLD videos, without gradients."""
+    module, frames = Scalor(VLD.model), video_frames(VLD_VIDEOS)
+    return median_times(lambda: follow(module, frames), repeats)
+
+
+def data(config: DataConfig, repeats: int) -> Measured:
+    """Making a batch of videos."""
+    videos = SyntheticVideos(config, 0, "train")
+    starts = iter(range(0, VIDEOS * (repeats + 1), VIDEOS))
+    return median_times(lambda: videos.batch(next(starts), VIDEOS, FRAMES).tensor(), repeats)
+
+
+# Name → what it is, how to measure it, and how often.
+VARIANTS: dict[str, tuple[str, Callable[[int], Measured], int]] = {
+    "step": (
+        "training step: 64x64, 8x8 cells, K=M=16, background",
+        lambda repeats: step(STEP, MD_VIDEOS, repeats),
+        5,
+    ),
+    "step_full": ("the same, all 64 cells and full-resolution renderer", step_without_savings, 3),
+    "step_vld": ("training step: VLD preset, K=M=6", lambda repeats: step(VLD.model, VLD_VIDEOS, repeats), 5),
+    "tracking": ("tracking: VLD preset, no gradients", tracking, 9),
+    "data_vld": ("data: digits VLD over black", lambda repeats: data(VLD_VIDEOS, repeats), 20),
+    "data_md": ("data: sprites MD over a moving background", lambda repeats: data(MD_VIDEOS, repeats), 20),
+}
+
+
+def measure(name: str, repeats: int | None) -> Measured:
+    """Measure one variant in this process."""
+    torch.set_num_threads(1)
+    pyro.set_rng_seed(0)
+    _, work, usual = VARIANTS[name]
+    with pyro.validation_enabled(False):
+        figures = work(repeats or usual)
+    # In kB but on macOS, where it is in bytes. A new process inherits the peak of the one that started it, which
+    # matters not because that one has only imported what this one has.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    return {**figures, "peak_gib": peak}
+
+
+def measure_apart(name: str, repeats: int | None) -> Measured:
+    """Measure one variant in a process of its own, on one thread."""
+    command = [sys.executable, __file__, "--measure", name]
+    command += ["--repeats", str(repeats)] if repeats else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    figures: Measured = json.loads(done.stdout)
+    return figures
+
+
+def ratios(measured: dict[str, Measured]) -> dict[str, float]:
+    """What follows from the figures at hand, by processor time, which other programs disturb least."""
+
+    def seconds(name: str) -> float:
+        return measured[name]["processor_seconds"]
+
+    found = {}
+    if {"step", "step_full"} <= measured.keys():
+        found["step_full / step, time"] = seconds("step_full") / seconds("step")
+        found["step_full / step, memory"] = measured["step_full"]["peak_gib"] / measured["step"]["peak_gib"]
+    if "tracking" in measured:
+        found["tracking, frames per second"] = VIDEOS * FRAMES / seconds("tracking")
+    for made, used in (("data_vld", "step_vld"), ("data_md", "step")):
+        if {made, used} <= measured.keys():
+            found[f"{made} / {used} (expected: below 0.1)"] = seconds(made) / seconds(used)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), metavar="NAME", help=", ".join(VARIANTS))
+    parser.add_argument("--repeats", type=int, help="of each variant (default: 3 to 20)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--measure", choices=list(VARIANTS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.repeats)))
+        return
+    print(f"{VIDEOS} videos of {FRAMES} frames, one thread, torch {torch.__version__}")
+    print(f"{'':55}  {'seconds':>8}  {'processor':>9}  {'peak GiB':>8}")
+    measured = {}
+    for name in options.only or VARIANTS:
+        measured[name] = row = measure_apart(name, options.repeats)
+        print(
+            f"{VARIANTS[name][0]:55}  {row['seconds']:8.3f}  {row['processor_seconds']:9.3f}  {row['peak_gib']:8.2f}",
+            flush=True,
+        )
+    found = ratios(measured)
+    for name, value in found.items():
+        print(f"{name:55}  {value:8.3g}")
+    if options.json:
+        options.json.write_text(json.dumps({"torch": torch.__version__, "measured": measured, "ratios": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

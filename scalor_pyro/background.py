@@ -1,0 +1,115 @@
+"""Background: a latent of its own with its own transition, prior and posterior side by side (paper §3.1, §3.2).
+
+Differs: part of z_bg is the frame itself on a coarse grid, averaged where no object is. With a background that has to
+be learned from nothing, either it learns the objects as well, or the objects learn it.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.distributions import normal
+from scalor_pyro.networks import mlp, positive
+
+# Colour 0.5 ± 0.25 is one standard deviation of the grid's latents.
+GREY, CONTRAST = 0.5, 0.25
+# Standard deviations before training.
+PRIOR_SCALE, POSTERIOR_SCALE = 0.3, 0.1
+# Channels of the residual decoder and encoder.
+WIDTH = 16
+# Keeps the average of a wholly covered part of the grid finite.
+COVERED = 1e-2
+
+
+class BackgroundLaw(NamedTuple):
+    """The background of one frame."""
+
+    z_bg: TorchDistribution  # batch (B, 1), event (D_bg)
+    memory: Tensor | None  # (B, R)
+
+
+def z_bg_dim(config: ModelConfig) -> int:
+    """D_bg."""
+    return config.channels * config.z_bg_grid**2 + config.z_bg_extra
+
+
+class BackgroundPrior(nn.Module):
+    """p(z_t^bg | z_{t-1}^bg): standard Normal at first, then round the last one (paper eq. 2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dim = z_bg_dim(config)
+        self.rnn = nn.GRUCell(self.dim, config.prior_dim)
+        self.head = mlp(config.prior_dim, config.prior_dim, 2 * self.dim)
+
+    def forward(self, last: Tensor | None, memory: Tensor | None, batch: int) -> BackgroundLaw:
+        """:param last: (B, 1, D_bg) the last frame's z_bg; None at the start."""
+        if last is None:
+            zeros = self.rnn.bias_hh.new_zeros(batch, 1, self.dim)
+            return BackgroundLaw(normal(zeros, torch.ones_like(zeros)), memory)
+        memory = self.rnn(last[:, 0], memory)
+        shift, raw = self.head(memory)[:, None].chunk(2, -1)
+        return BackgroundLaw(normal(last + shift, positive(raw, PRIOR_SCALE)), memory)
+
+
+class BackgroundPosterior(nn.Module):
+    """q(z_t^bg | x_t, z_t^fg): sees the frame where no object is (paper §3.2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = nn.Sequential(
+            nn.Conv2d(config.channels + 1, WIDTH, 4, stride=4),
+            nn.CELU(),
+            nn.Conv2d(WIDTH, 2 * WIDTH, 4, stride=2, padding=1),
+            nn.CELU(),
+            nn.AdaptiveAvgPool2d((4, 4)),
+            nn.Flatten(),
+        )
+        self.head = mlp(2 * WIDTH * 16, 128, 2 * z_bg_dim(config))
+
+    def forward(self, frame: Tensor, foreground: Tensor) -> BackgroundLaw:
+        """:param Tensor foreground: (B, 1, H, W) total alpha of the objects."""
+        visible = 1 - foreground
+        shift, raw = self.head(self.encoder(torch.cat((frame * visible, visible), 1))).chunk(2, -1)
+        grid = self.config.z_bg_grid
+        share = F.adaptive_avg_pool2d(visible, grid)
+        mean = F.adaptive_avg_pool2d(frame * visible, grid)
+        start = ((mean + COVERED * GREY) / (share + COVERED) - GREY) / CONTRAST
+        loc = shift + F.pad(start.flatten(1), (0, self.config.z_bg_extra))
+        return BackgroundLaw(normal(loc[:, None], positive(raw, POSTERIOR_SCALE)[:, None]), None)
+
+
+class BackgroundDecoder(nn.Module):
+    """z_bg to an image: the coarse grid, smoothly enlarged, and a small learned residual. (B, D_bg) → (B, C, H, W)"""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        height, width = (size // 8 for size in config.image_size)
+        self.residual = nn.Sequential(
+            nn.Linear(z_bg_dim(config), 64),
+            nn.CELU(),
+            nn.Linear(64, WIDTH * height * width),
+            nn.CELU(),
+            nn.Unflatten(1, (WIDTH, height, width)),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+            nn.CELU(),
+            nn.Conv2d(WIDTH, config.channels, 3, padding=1),
+        )
+        last = self.residual[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, z_bg: Tensor) -> Tensor:
+        grid, channels = self.config.z_bg_grid, self.config.channels
+        coarse = z_bg[:, : channels * grid**2].view(-1, channels, grid, grid) * CONTRAST + GREY
+        size = self.config.image_size
+        smooth = F.interpolate(coarse, size, mode="bilinear")
+        return smooth + F.interpolate(self.residual(z_bg), size, mode="bilinear")

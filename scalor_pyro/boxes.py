@@ -1,0 +1,75 @@
+"""From latents to boxes: what z_where of a discovery and of a propagation mean (paper §3.1, App. A).
+
+Sizes and aspects are bounded, a proposal stays near its cell and a propagated centre near where it is expected: a box
+that may grow without bound learns to hold two objects.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.objects import Objects
+from scalor_pyro.rendering import window_size
+
+# How much of a deviation of one standard deviation goes into the unbounded size and aspect of a propagated object.
+SHAPE_STEP = 0.3
+# Centres stop this far outside the view (in half-images): an object there is lost anyway.
+FARTHEST = 1.5
+
+
+class Boxes(nn.Module):
+    """The bounds of z_where, in image coordinates [-1, 1]."""
+
+    base: Tensor
+    cell_centres: Tensor
+    cell_reach: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        height, width = config.image_size
+        rows, columns = config.cells
+        side = config.object_size * config.box_margin
+        y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (rows, columns))
+        self.register_buffer("base", torch.tensor([side / width, side / height]), persistent=False)
+        centres = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1).reshape(-1, 2)
+        self.register_buffer("cell_centres", centres, persistent=False)  # (N, 2)
+        reach = torch.tensor([2 / columns, 2 / rows]) * config.cell_reach
+        self.register_buffer("cell_reach", reach, persistent=False)
+        largest = side * (1 + config.size_range) * float(torch.tensor(config.aspect_range / 2).exp())
+        self.window = tuple(window_size(largest, config.glimpse_size, limit) for limit in config.image_size)
+
+    def sides(self, shape: Tensor) -> Tensor:
+        """(s_x, s_y) from an unbounded size and aspect. (…, 2) → (…, 2)"""
+        size = 1 + self.config.size_range * torch.tanh(shape[..., :1])
+        half_aspect = self.config.aspect_range / 2 * torch.tanh(shape[..., 1:])
+        return self.base * size * torch.cat((half_aspect, -half_aspect), -1).exp()
+
+    def discovered(self, raw: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z_where, shape and velocity (none yet) of proposals.
+
+        :param Tensor raw: (B, M, 4) the site z_where_disc: size, aspect, offset from the cell's centre.
+        :param Tensor cells: (B, M) index of each proposal's cell.
+        """
+        centre = self.cell_centres[cells] + self.cell_reach * torch.tanh(raw[..., 2:])
+        return torch.cat((self.sides(raw[..., :2]), centre), -1), raw[..., :2], torch.zeros_like(centre)
+
+    def expected(self, objects: Objects) -> Tensor:
+        """Where objects will be if nothing deviates. (B, K, 4)
+
+        Differs: with `constant_velocity`, where the last displacement leads; in the paper, the last place.
+        """
+        centre = objects.where[..., 2:]
+        if self.config.constant_velocity:
+            centre = (centre + objects.velocity).clamp(-FARTHEST, FARTHEST)
+        return torch.cat((objects.where[..., :2], centre), -1)
+
+    def propagated(self, objects: Objects, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z_where, shape and velocity of objects in the next frame.
+
+        :param Tensor raw: (B, K, 4) the site z_where_prop: deviation of size, aspect and centre.
+        """
+        shape = objects.shape + SHAPE_STEP * raw[..., :2] if self.config.inertia else raw[..., :2]
+        centre = self.expected(objects)[..., 2:] + self.config.move_range * torch.tanh(raw[..., 2:])
+        centre = centre.clamp(-FARTHEST, FARTHEST)
+        return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]

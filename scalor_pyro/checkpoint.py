@@ -1,0 +1,282 @@
+"""Checkpoints: what is saved of a training, and how it is read back without trusting the file."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import pickle
+import random
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from scalor_pyro.config import ConfigError, RunConfig, config_from_dict, config_to_dict
+from scalor_pyro.run_folder import CONFIG, WEIGHTS, RunFolder, write_atomically
+
+FORMAT = "scalor_pyro"
+VERSION = 1
+
+# What reading a damaged or hostile file can raise in torch's and Python's readers.
+_UNREADABLE = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+)
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or used; the message names the file and what was expected."""
+
+
+class Weighted(Protocol):
+    """A module as far as its weights go."""
+
+    config: Any
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+@dataclass
+class TrainingState:
+    """All that a training needs to go on as if it had never stopped; every value survives ``weights_only``."""
+
+    config: str  # the RunConfig as JSON
+    weights: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    step: int  # steps done
+    next_video: int  # index of the first video not trained on yet
+    seconds: float  # trained so far
+    window: dict[str, Any]  # sums since the last logged row
+    random: dict[str, Any]  # see random_state
+    format: str = FORMAT
+    version: int = VERSION
+
+
+def random_state() -> dict[str, Any]:
+    """The states of all random generators, as numbers, lists and tensors."""
+    version, numbers, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put all random generators back; those of CUDA only where as many devices are there as were saved."""
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def config_to_json(config: RunConfig) -> str:
+    """The config as one line of JSON, the same for equal configs."""
+    return json.dumps(config_to_dict(config))
+
+
+def config_hash(config_json: str) -> str:
+    """A short name of a config, to tell checkpoints apart."""
+    return hashlib.sha256(config_json.encode()).hexdigest()[:16]
+
+
+def first_difference(saved: Any, wanted: Any, name: str = "") -> str | None:
+    """The first field in which two configs (as plain values) differ, as words; None where they agree."""
+    if isinstance(saved, Mapping) and isinstance(wanted, Mapping):
+        for key in [*wanted, *(key for key in saved if key not in wanted)]:
+            found = first_difference(saved.get(key), wanted.get(key), f"{name}.{key}" if name else key)
+            if found:
+                return found
+        return None
+    return None if saved == wanted else f"{name} is {saved!r} in the checkpoint, but {wanted!r} was expected"
+
+
+def copy_weights(module: Weighted) -> dict[str, Tensor]:
+    """The weights on the CPU, apart from the module.
+
+    :raises CheckpointError: naming the first weight that is not finite: such a model is never saved.
+    """
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{name} holds values that are not finite; finite weights were expected for saving.")
+    return weights
+
+
+def save_checkpoint(folder: RunFolder, state: TrainingState) -> None:
+    """Write training state, weights and config. The first of them is the checkpoint: it is replaced in one move.
+
+    :raises RunFolderError: if it cannot be written; the old checkpoint is kept.
+    """
+    content = io.BytesIO()  # torch hides the operating system's error when it writes to a file itself
+    torch.save({field.name: getattr(state, field.name) for field in dataclasses.fields(state)}, content)
+    write_atomically(folder.state, content.getvalue())
+    export_weights(folder, state)
+
+
+def export_weights(folder: RunFolder, state: TrainingState) -> None:
+    """Write the weights and the config of a training state for readers of the model."""
+    about = {
+        "version": VERSION,
+        "config": json.loads(state.config),
+        "config_hash": config_hash(state.config),
+        "step": state.step,
+    }
+    # One entry alone: safetensors writes several in random order, and equal weights should be equal files.
+    metadata = {FORMAT: json.dumps(about)}
+    write_atomically(folder.weights, to_safetensors(state.weights, metadata))
+    write_atomically(folder.config, (json.dumps(json.loads(state.config), indent=2) + "\n").encode())
+
+
+def load_training_state(path: str | Path) -> TrainingState:
+    """Read ``training_state.pt``; nothing in the file is run.
+
+    :raises CheckpointError: if it is missing, cut off, not of this project, or would run code.
+    """
+    path = Path(path)
+    start = _start(path)
+    if not start.startswith(b"PK"):
+        raise CheckpointError(f"{path} is not a checkpoint: a training state written by {FORMAT} was expected.")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is cut off or damaged: a whole training state was expected.")
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is refused because loading it would run code or build foreign objects: "
+            f"a training state written by {FORMAT} was expected."
+        ) from error
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{path} is cut off or damaged: a whole training state was expected.") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise CheckpointError(f"{path} was not written by {FORMAT}: one of its training states was expected.")
+    _check_version(path, values.get("version"))
+    fields = {field.name for field in dataclasses.fields(TrainingState)}
+    if set(values) != fields:
+        raise CheckpointError(f"{path} holds {sorted(values)}, but exactly {sorted(fields)} was expected.")
+    return TrainingState(**values)
+
+
+def load_weights(path: str | Path, scalor: Weighted, same_config: bool = True) -> None:
+    """Put saved weights into a model.
+
+    :param path: a run folder, or its ``weights.safetensors``.
+    :param scalor: the model that takes them.
+    :param same_config: require the model's config to be the saved one; else only names and shapes must fit
+        (a model with more slots takes the same weights).
+    :raises CheckpointError: if the file cannot be used, or belongs to another config.
+    """
+    path = Path(path)
+    path = path / WEIGHTS if path.is_dir() else path
+    config, weights = _read_weights(path)
+    if same_config:
+        wanted = json.loads(json.dumps(config_to_dict(scalor.config)))
+        require_same_config(path, config.get("model"), wanted)
+    put_weights(path, weights, scalor)
+
+
+def load_run(folder: str | Path) -> tuple[RunConfig, dict[str, Tensor]]:
+    """The config and the weights of a run.
+
+    :param folder: the run folder.
+    :raises CheckpointError: if either is missing or damaged, or they belong to different runs.
+    """
+    path = Path(folder)
+    config = load_config(path)
+    saved, weights = _read_weights(path / WEIGHTS)
+    require_same_config(path / WEIGHTS, saved, json.loads(config_to_json(config)))
+    return config, weights
+
+
+def load_config(folder: str | Path) -> RunConfig:
+    """The config of a run folder.
+
+    :raises CheckpointError: if there is none, or it is not one.
+    """
+    path = Path(folder) / CONFIG
+    _start(path)
+    try:
+        return config_from_dict(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} does not describe a run: {error}") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} is not JSON: the config of a run was expected.") from error
+
+
+def require_same_config(path: Path, saved: Any, wanted: Any) -> None:
+    """Refuse a checkpoint of another config (both as plain values), naming the first field that differs."""
+    difference = first_difference(saved, wanted)
+    if difference:
+        raise CheckpointError(f"{path} belongs to another config: {difference}.")
+
+
+def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> None:
+    """Load weights whose names and shapes fit the model, or leave it untouched."""
+    for mismatch in _mismatches(weights, scalor.state_dict()):
+        raise CheckpointError(f"{path} does not fit the model: {mismatch}.")
+    scalor.load_state_dict(weights)
+
+
+def _mismatches(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
+    for name, value in own.items():
+        if name not in saved:
+            yield f"it lacks {name}"
+        elif saved[name].shape != value.shape:
+            yield f"{name} has shape {tuple(saved[name].shape)}, but {tuple(value.shape)} was expected"
+    yield from (f"the model has no {name}" for name in saved if name not in own)
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config (plain values) and the tensors of a ``weights.safetensors``."""
+    _start(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, *_UNREADABLE) as error:
+        raise CheckpointError(
+            f"{path} is cut off, damaged or of another kind: whole weights in safetensors form were expected."
+        ) from error
+    if FORMAT not in metadata:
+        raise CheckpointError(f"{path} was not written by {FORMAT}: weights of one of its runs were expected.")
+    try:
+        about = json.loads(metadata[FORMAT])
+        version, config = about["version"], dict(about["config"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{path} holds no readable config: the JSON of a run's config was expected.") from error
+    _check_version(path, version)
+    return config, weights
+
+
+def _check_version(path: Path, version: object) -> None:
+    if str(version) != str(VERSION):
+        raise CheckpointError(f"{path} has format version {version}, but version {VERSION} was expected.")
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file that must be there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be read ({error.strerror}): a file of a run was expected.") from error

@@ -1,0 +1,351 @@
+"""Configuration: frozen dataclasses, checked when they are built.
+
+A :class:`RunConfig` holds all that decides a run: the data, the model and the training. It is saved
+with the run as JSON and read back with :func:`config_from_dict`. Presets that fill it in for each
+setting of the paper are in :mod:`scalor_pyro.presets`.
+
+Units: sizes and speeds in pixels (and frames) where they describe the data, because that is what a user
+measures in a video; the model turns them into image coordinates in [-1, 1].
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the field, its value and what was expected."""
+
+
+def _require(condition: bool, name: str, value: object, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} is {value!r}, but {expected} was expected.")
+
+
+def _positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(value > 0 and math.isfinite(value), name, value, "a number above 0")
+
+
+def _probability(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(0.0 <= value <= 1.0, name, value, "a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A quantity as a pure function of the training step: straight lines between ``points``.
+
+    :param points: ((step, value), …), steps rising; the value is constant before the first and after the last.
+    :param log: interpolate the logarithm (for probabilities that fall by orders of magnitude).
+    """
+
+    points: tuple[tuple[int, float], ...]
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _require(len(self.points) > 0, "points", self.points, "at least one (step, value) pair")
+        steps = [step for step, _ in self.points]
+        _require(all(a < b for a, b in zip(steps, steps[1:], strict=False)), "points", self.points, "rising steps")
+        _require(
+            not self.log or all(value > 0 for _, value in self.points), "points", self.points, "values above 0 with log"
+        )
+
+    def __call__(self, step: int) -> float:
+        """The value at a training step."""
+        before = self.points[0]
+        for after in self.points:
+            if step < after[0]:
+                if after[0] == before[0]:
+                    return before[1]
+                share = (step - before[0]) / (after[0] - before[0])
+                if self.log:
+                    return math.exp(math.log(before[1]) * (1 - share) + math.log(after[1]) * share)
+                return before[1] * (1 - share) + after[1] * share
+            before = after
+        return before[1]
+
+
+def constant(value: float) -> Schedule:
+    """A schedule that never changes."""
+    return Schedule(((0, value),))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Synthetic videos: objects that drift and bounce, over black or over a moving background."""
+
+    objects: Literal["digits", "sprites"] = "digits"
+    count_min: int = 2  # objects in the world, uniform in [count_min, count_max]
+    count_max: int = 4
+    object_size: float = 20.0  # px, side of an object's box
+    speed_min: float = 1.0  # px per frame
+    speed_max: float = 3.0
+    image_size: tuple[int, int] = (64, 64)  # H, W in px
+    frames: int = 10  # T
+    background: bool = False  # the moving background, else black
+    digits: Literal["auto", "mnist", "uci"] = "auto"  # where digits come from
+    digit_classes: tuple[int, ...] = tuple(range(10))  # which digits appear
+    arrivals: tuple[int, ...] = ()  # frames in which `arrival_min..arrival_max` new objects appear; () = all from the start
+    arrival_min: int = 10
+    arrival_max: int = 15
+    motion: Literal["drift", "meet"] = "drift"  # "meet": objects move towards each other and occlude
+
+    def __post_init__(self) -> None:
+        _require(self.objects in ("digits", "sprites"), "objects", self.objects, "'digits' or 'sprites'")
+        _require(self.digits in ("auto", "mnist", "uci"), "digits", self.digits, "'auto', 'mnist' or 'uci'")
+        _require(self.motion in ("drift", "meet"), "motion", self.motion, "'drift' or 'meet'")
+        _require(0 <= self.count_min <= self.count_max, "count_min", self.count_min, f"0 to {self.count_max}")
+        _positive(self, "object_size", "frames")
+        _require(min(self.image_size) >= 8, "image_size", self.image_size, "at least 8 px each way")
+        _require(0 <= self.speed_min <= self.speed_max, "speed_min", self.speed_min, f"0 to {self.speed_max}")
+        _require(
+            len(self.digit_classes) > 0 and all(0 <= digit <= 9 for digit in self.digit_classes),
+            "digit_classes",
+            self.digit_classes,
+            "digits from 0 to 9",
+        )
+        _require(all(0 <= t < self.frames for t in self.arrivals), "arrivals", self.arrivals, f"0 to {self.frames - 1}")
+        _require(
+            0 <= self.arrival_min <= self.arrival_max, "arrival_min", self.arrival_min, f"0 to {self.arrival_max}"
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The generative model and its guide. The fields after `switches` are listed in docs/deviations.md."""
+
+    image_size: tuple[int, int] = (64, 64)  # H, W in px
+    channels: int = 3  # C
+    cells: tuple[int, int] = (8, 8)  # G_y, G_x: the discovery grid
+    slots: int = 16  # K: objects carried from frame to frame
+    first_shortlist: int = 16  # M in the first frame: must hold all that is there; 0 = every cell
+    shortlist: int = 16  # M in later frames; 0 = every cell
+    object_size: float = 14.0  # px, the typical object
+    box_margin: float = 1.25  # side of the typical box / object_size
+    size_range: float = 0.25  # a box is within 1 ± size_range of the typical one
+    aspect_range: float = 0.3  # log aspect ratio is within ± aspect_range
+    cell_reach: float = 0.75  # centre of a proposal: within this many cells of its cell's centre
+    move_range: float = 0.2  # a propagated centre deviates at most this part of the half-image a frame
+    z_what_dim: int = 32
+    glimpse_size: int = 16  # S
+    feature_dim: int = 48  # channels of the frame features
+    tracker_dim: int = 128  # posterior RNN of an object
+    prior_dim: int = 64  # prior RNN of an object
+    sigma: float = 0.2  # standard deviation of a pixel
+    background: Literal["none", "moving"] = "none"
+    z_bg_grid: int = 4  # the background latent starts as the frame on this coarse grid
+    z_bg_extra: int = 16  # further numbers of the background latent, for what the grid leaves out
+    presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
+    mask_threshold: float = 0.3  # a pixel belongs to an object's mask above it (for rejection)
+    logit_bound: float = 8.8  # presence logits lie within ± this
+    # --- switches: where the default leaves the paper ---
+    rejection: bool = True  # off only for ablations
+    reject_among_proposals: bool = True  # a stronger proposal of the same frame rejects, too
+    reject_by_colour: bool = False  # an overlap counts only where mean colours are alike
+    colour_threshold: float = 0.15  # …: mean absolute difference per channel below this
+    constant_velocity: bool = True  # deviations are from where the last displacement leads
+    explain_away: bool = True  # what others explain, and the own template, are inputs of the guide
+    object_attention: bool = True  # attend at object scale instead of half the view
+    attention: bool = True  # off only for ablations: propagation does not look at the frame
+    inertia: bool = True  # size, depth and appearance deviate from the last frame's
+    colour_start: bool = False  # the glimpse's own colour starts z_what
+    contrast_input: bool = False  # local contrast as a further input of the frame encoder
+
+    def __post_init__(self) -> None:
+        _positive(self, "slots", "object_size", "box_margin", "glimpse_size", "sigma", "z_what_dim", "feature_dim")
+        _positive(self, "tracker_dim", "prior_dim", "move_range", "cell_reach", "z_bg_grid", "logit_bound")
+        _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
+        _require(self.background in ("none", "moving"), "background", self.background, "'none' or 'moving'")
+        _require(self.glimpse_size % 8 == 0, "glimpse_size", self.glimpse_size, "a multiple of 8")
+        _require(self.z_what_dim >= self.channels, "z_what_dim", self.z_what_dim, f"at least {self.channels}")
+        _require(0 <= self.size_range < 1, "size_range", self.size_range, "a number from 0 to below 1")
+        _require(0 <= self.aspect_range < 2, "aspect_range", self.aspect_range, "a number from 0 to below 2")
+        _require(self.z_bg_extra >= 0, "z_bg_extra", self.z_bg_extra, "0 or more")
+        _probability(self, "presence_threshold", "mask_threshold", "colour_threshold")
+        _require(min(self.cells) > 0, "cells", self.cells, "at least 1 each way")
+        for size, cells in zip(self.image_size, self.cells, strict=True):
+            _require(
+                size >= 16 and size % 4 == 0, "image_size", self.image_size, "at least 16 px each way, in multiples of 4"
+            )
+            _require(
+                size % cells == 0 and (size // cells) % 4 == 0,
+                "cells",
+                self.cells,
+                f"a grid whose cells divide the image {self.image_size} into multiples of 4 px",
+            )
+        for name in ("first_shortlist", "shortlist"):
+            value = getattr(self, name)
+            _require(0 <= value <= self.n_cells, name, value, f"0 (every cell) to {self.n_cells}")
+
+    @property
+    def n_cells(self) -> int:
+        """N = G_y · G_x."""
+        return self.cells[0] * self.cells[1]
+
+    def proposals(self, first: bool) -> int:
+        """M: how many cells are shortlisted in the first frame, or in a later one."""
+        return (self.first_shortlist if first else self.shortlist) or self.n_cells
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the curriculum: until this share of the budget, so many frames and videos a step."""
+
+    until: float  # share of the budget, (0, 1]
+    frames: int  # T
+    batch: int  # B
+
+    def __post_init__(self) -> None:
+        _require(0 < self.until <= 1, "until", self.until, "a share of the budget above 0, up to 1")
+        _positive(self, "frames", "batch")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Stochastic variational inference: budget, optimiser, schedules."""
+
+    steps: int = 3000
+    minutes: float | None = None  # budget in wall time instead of steps; a resumed run is then not bit-identical
+    curriculum: tuple[Stage, ...] = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
+    optimiser: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-4  # reached by a cosine over the last part of the budget
+    decay_from: float = 0.6  # share of the budget at which the cosine starts
+    clip: float = 1.0  # gradient norm, of the loss per frame
+    elbo: Literal["trace", "analytic"] = "trace"  # analytic: closed-form KL where there is one
+    temperature: Schedule = Schedule(((0, 1.0), (1000, 0.5)))
+    discovery_prior: Schedule = Schedule(((0, 0.1), (300, 1e-4)), log=True)
+    reject_propagated: Schedule = constant(0.3)  # overlap with a propagated object above which a proposal is rejected
+    reject_proposals: Schedule = constant(0.5)  # the same, among proposals
+    discovery_bound: Schedule = constant(8.8)  # bound of discovery logits; small at first, objects cannot vanish
+    propagation_release: Schedule = constant(1.0)  # share of the learned propagation logit (0: held at its bias)
+    log_every: int = 20  # steps
+    eval_every: int = 500
+    eval_videos: int = 32  # during training
+    checkpoint_every: int = 200
+
+    def __post_init__(self) -> None:
+        _positive(self, "steps", "learning_rate", "clip", "log_every", "eval_every", "eval_videos", "checkpoint_every")
+        _positive(self, "final_learning_rate")
+        _require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "a number above 0")
+        _require(self.optimiser in ("adam", "rmsprop"), "optimiser", self.optimiser, "'adam' or 'rmsprop'")
+        _require(self.elbo in ("trace", "analytic"), "elbo", self.elbo, "'trace' or 'analytic'")
+        _probability(self, "decay_from")
+        untils = [stage.until for stage in self.curriculum]
+        _require(
+            len(untils) > 0 and untils == sorted(untils) and untils[-1] == 1.0,
+            "curriculum",
+            untils,
+            "stages in order whose last one ends at 1.0",
+        )
+        for _, value in self.temperature.points:
+            _require(value > 0, "temperature", value, "a number above 0")
+        for _, value in self.discovery_prior.points:
+            _require(0 < value < 1, "discovery_prior", value, "a probability between 0 and 1")
+
+    def stage(self, progress: float) -> Stage:
+        """The stage of the curriculum at a share of the budget."""
+        return next((stage for stage in self.curriculum if progress < stage.until), self.curriculum[-1])
+
+    def learning_rate_at(self, progress: float) -> float:
+        """The learning rate at a share of the budget: constant, then a cosine down to the final one."""
+        if progress <= self.decay_from or self.decay_from >= 1:
+            return self.learning_rate
+        share = min(1.0, (progress - self.decay_from) / (1 - self.decay_from))
+        low, high = self.final_learning_rate, self.learning_rate
+        return low + (high - low) * (1 + math.cos(math.pi * share)) / 2
+
+    def scheduled(self, step: int) -> dict[str, float]:
+        """The values at a step of all that :meth:`scalor_pyro.scalor.Scalor.schedule` takes."""
+        return {name: getattr(self, name)(step) for name in SCHEDULED}
+
+
+# Quantities of the model that a schedule of TrainConfig drives, by the name of both.
+SCHEDULED = (
+    "temperature",
+    "discovery_prior",
+    "reject_propagated",
+    "reject_proposals",
+    "discovery_bound",
+    "propagation_release",
+)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides a run, but for the seed's random numbers and the machine."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    test_data: DataConfig | None = None  # what to evaluate on; None: videos like those of training
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 2**32 - 1")
+        _require(
+            self.data.image_size == self.model.image_size == self.evaluated.image_size,
+            "data.image_size",
+            self.data.image_size,
+            f"the model's image_size {self.model.image_size}",
+        )
+        longest = max(stage.frames for stage in self.train.curriculum)
+        _require(
+            longest <= self.data.frames, "train.curriculum", f"{longest} frames", f"up to data.frames {self.data.frames}"
+        )
+
+    @property
+    def evaluated(self) -> DataConfig:
+        """The videos to evaluate on."""
+        return self.data if self.test_data is None else self.test_data
+
+
+ConfigT = TypeVar("ConfigT")
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain dicts, lists and numbers, ready for JSON."""
+    plain: dict[str, Any] = dataclasses.asdict(config)
+    return plain
+
+
+def config_from_dict(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Build a config from plain values; the inverse of :func:`config_to_dict`.
+
+    :raises ConfigError: for unknown keys, values of the wrong kind, and whatever the config itself refuses.
+    """
+    parsed = _parse(cls, values, cls.__name__)
+    return typing.cast(ConfigT, parsed)
+
+
+def _parse(kind: Any, value: Any, name: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        _require(isinstance(value, Mapping), name, value, "a table of settings")
+        types_of = typing.get_type_hints(kind)
+        unknown = sorted(set(value) - set(types_of))
+        _require(not unknown, name, unknown, f"only keys among {sorted(types_of)}")
+        return kind(**{key: _parse(types_of[key], item, f"{name}.{key}") for key, item in value.items()})  # type: ignore[operator]
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _parse(next(k for k in arguments if k is not type(None)), value, name)
+    if origin is tuple:
+        _require(isinstance(value, list | tuple), name, value, "a list")
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_parse(arguments[0], item, name) for item in value)
+        _require(len(value) == len(arguments), name, value, f"{len(arguments)} values")
+        return tuple(_parse(k, item, name) for k, item in zip(arguments, value, strict=True))
+    if origin is Literal:
+        _require(value in arguments, name, value, " or ".join(map(repr, arguments)))
+        return value
+    if kind is float:
+        _require(isinstance(value, int | float) and not isinstance(value, bool), name, value, "a number")
+        return float(value)
+    _require(isinstance(value, kind) and (kind is bool or not isinstance(value, bool)), name, value, kind.__name__)
+    return value

@@ -1,0 +1,232 @@
+"""Digits: MNIST from a local file, from the user's cache or fetched once; or the bundled digits of scikit-learn."""
+
+import gzip
+import http.client
+import logging
+import math
+import threading
+import urllib.request
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pooch
+from numpy.typing import NDArray
+
+from scalor_pyro.data.scenes import SPLITS, Split
+
+logger = logging.getLogger(__name__)
+
+Source = Literal["auto", "mnist", "uci"]
+Digits = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+CHECKSUMS = {
+    "train-images-idx3-ubyte.gz": "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "sha256:8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "sha256:f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+# Seconds to wait for an answer of the mirror: a machine without network is to go on soon.
+PATIENCE = 3.0
+# Names of the IDX files without ending, by split; some copies write a dot for the second hyphen.
+IDX_NAMES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+# Data type of all IDX files of MNIST: unsigned bytes.
+IDX_UBYTE = 8
+MNIST_SIDE = 28
+# MNIST's digits fill a box of this side; they lie in 28 x 28 by their centre of mass.
+MNIST_INK = 20
+# One in so many of scikit-learn's digits is kept for testing.
+UCI_TEST = 5
+EXPECTED = "expected MNIST: an .npz in the layout of Keras, or one of the four IDX files (or their folder)"
+
+
+def choose_source(source: Source, mnist_file: Path | None = None) -> Literal["mnist", "uci"]:
+    """Where digits come from: 'auto' becomes 'mnist' where that can be had, else 'uci', which is then logged.
+
+    A run that asks once and keeps the answer trains, tests and resumes on digits of one kind.
+
+    :raises ValueError: where an unknown source is named, or 'uci' together with a file.
+    """
+    if source not in ("auto", "mnist", "uci"):
+        raise ValueError(f"digits is {source!r}, but 'auto', 'mnist' or 'uci' was expected.")
+    if source == "uci":
+        if mnist_file is not None:
+            raise ValueError(f"digits is 'uci', but a MNIST file was given ({mnist_file}): expected one or the other.")
+        return "uci"
+    if source == "auto" and mnist_file is None:
+        try:
+            _fetch_mnist()
+        except ConnectionError as error:
+            logger.warning("%s Training on scikit-learn's bundled digits; give MNIST with --mnist FILE.", error)
+            return "uci"
+    return "mnist"
+
+
+def load_digits(source: Source, split: Split, mnist_file: Path | None = None) -> Digits:
+    """Pictures of handwritten digits, cut to the box that the ink fills.
+
+    :param source: 'mnist'; 'uci' for scikit-learn's bundled 8x8 digits; 'auto' as in :func:`choose_source`.
+    :param split: 'train' or 'test'; no digit is in both.
+    :param mnist_file: a .npz in the layout of Keras, a folder with the four IDX files, or one of these files with
+        the others beside it, gzipped or not. None: MNIST is in the user's cache, or is fetched once.
+    :returns: images (N, h, h) in [0, 1], h = 20 for MNIST and 8 for the bundled digits, and labels (N,).
+    :raises ValueError: where a file is not MNIST, or an unknown source is named.
+    :raises ConnectionError: where 'mnist' is neither given nor cached and cannot be fetched.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}, but 'train' or 'test' was expected.")
+    if choose_source(source, mnist_file) == "uci":
+        return _load_uci(split)
+    return _load_mnist(_fetch_mnist() if mnist_file is None else Path(mnist_file), split)
+
+
+def _load_uci(split: Split) -> Digits:
+    # Imported here because it takes a second, which only this source should cost.
+    from sklearn.datasets import load_digits as load_bundled
+
+    bundled = load_bundled()
+    labels = bundled.target.astype(np.int64)
+    # The last fifth of each class, in the file's order: mostly writers that training has not seen.
+    test = np.zeros(len(labels), bool)
+    for digit in range(10):
+        of_digit = np.flatnonzero(labels == digit)
+        test[of_digit[-(len(of_digit) // UCI_TEST) :]] = True
+    chosen = test if split == "test" else ~test
+    images = np.rint(bundled.images[chosen] * (255 / 16)).astype(np.uint8)
+    return _centred(images, images.shape[-1]), labels[chosen]
+
+
+def _fetch_mnist() -> Path:
+    """The folder in the user's cache with the four IDX files, fetched where they are not there yet.
+
+    :raises ConnectionError: where they cannot be fetched.
+    """
+    folder = Path(pooch.os_cache("scalor_pyro"))
+    if not all((folder / name).exists() for name in CHECKSUMS) and not _reachable(MIRROR + next(iter(CHECKSUMS))):
+        raise ConnectionError(f"MNIST is not in {folder} and {MIRROR} gives no answer.")
+    files = pooch.create(folder, MIRROR, registry=CHECKSUMS)
+    try:
+        for name in CHECKSUMS:
+            files.fetch(name, downloader=pooch.HTTPDownloader(timeout=PATIENCE))
+    # The network's and the disk's errors are OSErrors; pooch says ValueError of a wrong checksum.
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"MNIST could not be fetched from {MIRROR} into {folder} ({error}).") from error
+    return folder
+
+
+def _reachable(url: str) -> bool:
+    """Whether a server answers within a few seconds."""
+    answers: list[int] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE) as answer:
+                answers.append(answer.status)
+        except (OSError, http.client.HTTPException) as error:
+            logger.debug("%s: %s", url, error)
+
+    # In a thread that nobody waits for, because no timeout ends the search for a name by a resolver that is away.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(PATIENCE + 1)
+    return bool(answers)
+
+
+def _load_mnist(path: Path, split: Split) -> Digits:
+    """MNIST from a file or folder.
+
+    :raises ValueError: where that is not MNIST.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; {EXPECTED}.")
+    images: NDArray[Any]
+    labels: NDArray[Any]
+    if path.is_file() and (path.suffix == ".npz" or zipfile.is_zipfile(path)):
+        images, labels = _read_npz(path, split)
+    elif path.is_file() and _idx_name(path) is None:
+        raise ValueError(f"{path} is neither an .npz nor named like one of the four IDX files; {EXPECTED}.")
+    else:
+        folder = path if path.is_dir() else path.parent
+        images, labels = (_read_idx(_find_idx(folder, name)) for name in IDX_NAMES[split])
+    if images.dtype != np.uint8 or images.shape[1:] != (MNIST_SIDE, MNIST_SIDE) or len(images) == 0:
+        raise ValueError(f"{path} holds images {images.dtype} {images.shape}; expected MNIST's, uint8 (N, 28, 28).")
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 9:
+        raise ValueError(
+            f"{path} holds labels {labels.dtype} {labels.shape}; expected MNIST's, ({len(images)},) from 0 to 9."
+        )
+    if not images.any(axis=(1, 2)).all():
+        raise ValueError(f"{path} holds empty images; expected MNIST's, with ink in each.")
+    return _centred(images, MNIST_INK), labels.astype(np.int64)
+
+
+def _read_npz(path: Path, split: Split) -> tuple[NDArray[Any], NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a whole .npz archive; {EXPECTED}.")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays[f"x_{split}"]), np.asarray(arrays[f"y_{split}"])
+    except KeyError as error:
+        raise ValueError(f"{path} has no array x_{split} or y_{split}; {EXPECTED}.") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {EXPECTED}.") from error
+
+
+def _idx_name(path: Path) -> str | None:
+    """The usual name of an IDX file of MNIST, without .gz; None for any other file."""
+    name = path.name.removesuffix(".gz").replace(".idx", "-idx")
+    return name if any(name in names for names in IDX_NAMES.values()) else None
+
+
+def _find_idx(folder: Path, name: str) -> Path:
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and _idx_name(path) == name:
+            return path
+    raise ValueError(f"{folder} holds no {name} (or {name}.gz); {EXPECTED}.")
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read an IDX file: two zero bytes, type, rank, the sizes as big-endian uint32, then the bytes."""
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz" or data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {EXPECTED}.") from error
+    rank = data[3] if len(data) > 3 else 0
+    if data[:3] != bytes([0, 0, IDX_UBYTE]) or rank not in (1, 3) or len(data) < 4 + 4 * rank:
+        raise ValueError(f"{path} begins with {data[:4]!r}, which is no IDX file of bytes; {EXPECTED}.")
+    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", rank, 4))
+    values = np.frombuffer(data, np.uint8, offset=4 + 4 * rank)
+    if len(values) != math.prod(shape):
+        raise ValueError(f"{path} holds {len(values)} bytes of data, but its header says {shape}; {EXPECTED}.")
+    return values.reshape(shape)
+
+
+def _centred(images: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
+    """Cut pictures to a square with the box of the ink in its middle.
+
+    :param images: (N, h, h) from 0 to 255, none of them empty.
+    :param side: of the square, in px.
+    :returns: (N, side, side) in [0, 1].
+    """
+    inked = images != 0
+    rows = _first_to_middle(inked.any(axis=2), side)[:, :, None]
+    columns = _first_to_middle(inked.any(axis=1), side)[:, None, :]
+    last = images.shape[-1] - 1
+    cut = images[np.arange(len(images))[:, None, None], rows.clip(0, last), columns.clip(0, last)]
+    outside = (rows < 0) | (rows > last) | (columns < 0) | (columns > last)
+    return np.where(outside, 0, cut).astype(np.float32) / np.float32(255)
+
+
+def _first_to_middle(inked: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
+    """Which lines to take, that those with ink be in the middle: (N, h) -> (N, side)."""
+    first = inked.argmax(1)
+    end = inked.shape[1] - inked[:, ::-1].argmax(1)
+    lines: NDArray[np.int64] = (first + end - side)[:, None] // 2 + np.arange(side)
+    return lines

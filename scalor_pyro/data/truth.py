@@ -1,0 +1,65 @@
+"""Ground truth: what a tracker should find in a video."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalor_pyro.data.painting import split_position
+from scalor_pyro.data.scenes import Scenes
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The objects of one video: a row for each object and frame, by frame, then identity.
+
+    Objects outside the view have rows, too; their share is 0.
+    """
+
+    frame: NDArray[np.int64]  # (R,), from 0
+    identity: NDArray[np.int64]  # (R,)
+    x: NDArray[np.float64]  # (R,), px, centre of the object's box
+    y: NDArray[np.float64]  # (R,), px
+    size: NDArray[np.float64]  # (R,), px, side of the object's box
+    share: NDArray[np.float64]  # (R,), share of the object's ink that is inside the view; others do not count
+
+
+def ground_truth(
+    scenes: Scenes, bank: NDArray[np.uint8], object_size: float, image_size: tuple[int, int]
+) -> list[GroundTruth]:
+    """The ground truth of each video of a batch.
+
+    :param bank: glyphs (G, S, S).
+    :param object_size: px.
+    :param image_size: H, W in px.
+    """
+    return [_of_video(scenes, video, bank, object_size, image_size) for video in range(len(scenes.identity))]
+
+
+def _of_video(
+    scenes: Scenes, video: int, bank: NDArray[np.uint8], object_size: float, image_size: tuple[int, int]
+) -> GroundTruth:
+    order = np.argsort(scenes.identity[video])
+    centre = scenes.centre[video, order]  # (N, T, 2)
+    glyph = bank[scenes.glyph[video, order]].astype(np.float64)
+    in_x, in_y = (_weights_inside(centre[..., axis], bank.shape[-1], image_size[1 - axis]) for axis in (0, 1))
+    total = np.maximum(glyph.sum((1, 2)), 1)[:, None]  # objects far below a pixel may have no ink at all
+    share = np.einsum("ntj,nji,nti->nt", in_y, glyph, in_x, optimize=True) / total
+    frame, row = np.nonzero(scenes.alive[video, order].T)
+    return GroundTruth(
+        frame=frame,
+        identity=scenes.identity[video, order][row],
+        x=centre[row, frame, 0],
+        y=centre[row, frame, 1],
+        size=np.full(len(row), object_size),
+        share=np.clip(share[row, frame], 0, 1),
+    )
+
+
+def _weights_inside(centre: NDArray[np.float64], side: int, view: int) -> NDArray[np.float64]:
+    """Which part of each column (or row) of a glyph is painted inside the view: (N, T) -> (N, T, S)."""
+    whole, part = split_position(centre, side, view)
+    # A shifted column is painted on two neighbouring ones.
+    columns = whole[..., None] + np.arange(side + 1)
+    inside = (columns >= 0) & (columns < view)
+    return (1 - part[..., None]) * inside[..., :-1] + part[..., None] * inside[..., 1:]

@@ -1,0 +1,76 @@
+"""The relaxed Bernoulli of presence, and the weight that presence gives to an object's other latents."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from pyro import poutine
+from pyro.distributions import Normal, constraints
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+from torch.distributions import Bernoulli, kl_divergence, register_kl
+from torch.distributions.utils import clamp_probs
+
+# The smallest weight that poutine.scale is given: it refuses zeros, which the mask takes care of.
+SMALLEST_WEIGHT = 1e-6
+
+
+class RelaxedPresence(TorchDistribution):
+    """Relaxed Bernoulli in logit space: z_pres is the sigmoid of what it samples (paper §3.1, Maddison et al. 2017).
+
+    Differs: the paper's sample lies in (0, 1). There, samples near the ends have to be clamped, which biases the
+    log-ratio of posterior and prior by several nats at low temperature; in logit space nothing is clamped.
+
+    :param Tensor temperature: () relaxation, above 0; towards 0 the samples tend to 0 and 1.
+    :param Tensor logits: log-odds of presence, any batch shape.
+    """
+
+    arg_constraints = {"logits": constraints.real}
+    support = constraints.real
+    has_rsample = True
+
+    def __init__(self, temperature: Tensor, logits: Tensor, validate_args: bool | None = None) -> None:
+        self.temperature = temperature
+        self.logits = logits
+        super().__init__(logits.shape, validate_args=validate_args)
+
+    @property
+    def mode_logit(self) -> Tensor:
+        """The sample without its noise."""
+        return self.logits / self.temperature
+
+    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "RelaxedPresence":
+        return RelaxedPresence(self.temperature, self.logits.expand(batch_shape), validate_args=False)
+
+    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - the signature of torch
+        shape = self._extended_shape(sample_shape)
+        uniform = clamp_probs(torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device))
+        return (uniform.logit() + self.logits) / self.temperature
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        difference = self.logits - value * self.temperature
+        return self.temperature.log() + difference - 2 * F.softplus(difference)
+
+
+@register_kl(RelaxedPresence, RelaxedPresence)
+def _kl_presence(q: RelaxedPresence, p: RelaxedPresence) -> Tensor:
+    # Of the underlying Bernoullis: the relaxed pair has no closed form.
+    return kl_divergence(Bernoulli(logits=q.logits), Bernoulli(logits=p.logits))
+
+
+@contextmanager
+def weighted_by(presence: Tensor) -> Iterator[None]:
+    """Count the sites within as much as their object is present: an absent one counts nothing.
+
+    Entered by model and guide alike, so that the objective is the presence-weighted ELBO of the paper (App. C).
+
+    :param Tensor presence: weight in [0, 1], of the batch shape of the sites within.
+    """
+    with poutine.mask(mask=presence > 0), poutine.scale(scale=presence.clamp(min=SMALLEST_WEIGHT)):
+        yield
+
+
+def normal(loc: Tensor, scale: Tensor) -> TorchDistribution:
+    """A diagonal Normal whose last dimension is its event."""
+    return Normal(loc, scale).to_event(1)

@@ -1,0 +1,291 @@
+"""Metrics: how well tracks match the truth, by motmetrics on the distance of centres.
+
+A reported object can match a true one within 2 sizes of it (the paper's threshold), or within 0.5 sizes for the
+strict MOTA. An object with less than half of its ink inside the view is "don't care": it need not be found, and
+a report that is nearest to it, within one size, is dropped before anything is counted.
+
+Scores of many videos are ratios of sums over all of them, as MOTChallenge does it, not means of ratios. A ratio
+that has nothing to count (the recall where there is no object, the precision where nothing was reported) is NaN.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import motmetrics
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalor_pyro.data import GroundTruth
+from scalor_pyro.posterior import Inference
+from scalor_pyro.tracks import REPORTED_PRESENCE, Tracks, tracks_of
+
+# A report matches a true object at most this many of its sizes away (Paper: §4).
+MATCH_SIZES = 2.0
+
+# The same for the strict MOTA: half a size away, a box still covers a good part of the object.
+STRICT_SIZES = 0.5
+
+# True objects with less of their ink inside the view are "don't care".
+CARE_SHARE = 0.5
+
+# A report whose nearest true object is "don't care", and at most this many sizes away, is dropped.
+DROP_SIZES = 1.0
+
+# What motmetrics counts in one video; sums of these over videos give every score.
+_COUNTS = ("num_objects", "num_predictions", "num_detections", "num_switches", "num_misses", "num_false_positives")
+
+# motmetrics' definitions; building them takes as long as scoring a short video.
+_HOST = motmetrics.metrics.create()
+
+# Rows of the printed table: key of the results, and what it means.
+_TABLE = (
+    ("mota", "MOTA (within 2 sizes)"),
+    ("mota_strict", "MOTA (within 0.5 sizes)"),
+    ("idf1", "IDF1"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("motp", "MOTP: mean distance of matched centres, px"),
+    ("switches", "identity switches"),
+    ("misses", "misses"),
+    ("false_alarms", "false alarms"),
+    ("count_mae", "count error |reported - true| / true"),
+    ("mse", "MSE of the reconstruction per pixel"),
+    ("propagation_rate", "propagated share of objects after frame 0"),
+    ("discoveries", "discoveries per video"),
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What motmetrics and the counts say of a set of videos; shares in [0, 1] but for MOTA, which can be negative.
+
+    :param mota: 1 - (misses + false alarms + switches) / objects, within 2 sizes.
+    :param mota_strict: the same within 0.5 sizes.
+    :param idf1: F1 score of identities, under the best assignment of reported to true identities in each video.
+    :param motp: px, mean distance of matched centres (less is better).
+    :param precision: matched / reported objects.
+    :param recall: matched / true objects.
+    :param switches: how often a true object is matched by another identity than before.
+    :param misses: true objects that nothing matches, over all frames.
+    :param false_alarms: reported objects that match nothing, over all frames.
+    :param count_mae: mean over frames of \\|reported - true\\| / true; frames without a true object are left out.
+    """
+
+    mota: float
+    mota_strict: float
+    idf1: float
+    motp: float
+    precision: float
+    recall: float
+    switches: int
+    misses: int
+    false_alarms: int
+    count_mae: float
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What is to be matched in one frame: reported and true identities, distances in px and in sizes."""
+
+    reported: NDArray[np.int64]  # (P,)
+    true: NDArray[np.int64]  # (N,)
+    distance: NDArray[np.float64]  # (N, P), px
+    in_sizes: NDArray[np.float64]  # (N, P), in sizes of the true object
+
+
+class Tally:
+    """Adds up what is counted in each video; holds sums only, so that its memory does not grow."""
+
+    def __init__(self) -> None:
+        self._loose: Counter[str] = Counter()
+        self._strict: Counter[str] = Counter()
+        self._distance = 0.0  # px, summed over matches
+        self._count_error = 0.0
+        self._counted_frames = 0
+
+    def add(self, tracks: Tracks, truth: GroundTruth) -> None:
+        """Count one video."""
+        frames = list(_frames(tracks, truth))
+        counts, distance = _count(frames, MATCH_SIZES, ("idtp", *_COUNTS))
+        self._loose.update(counts)
+        self._distance += distance
+        self._strict.update(_count(frames, STRICT_SIZES, _COUNTS)[0])
+        for frame in frames:
+            if len(frame.true):
+                self._count_error += abs(len(frame.reported) - len(frame.true)) / len(frame.true)
+                self._counted_frames += 1
+
+    def scores(self) -> Scores:
+        """The scores of all videos added so far."""
+        loose = self._loose
+        return Scores(
+            mota=_mota(loose),
+            mota_strict=_mota(self._strict),
+            idf1=_ratio(2 * loose["idtp"], loose["num_objects"] + loose["num_predictions"]),
+            motp=_ratio(self._distance, loose["num_detections"]),
+            precision=_ratio(loose["num_detections"], loose["num_predictions"]),
+            recall=_ratio(loose["num_detections"], loose["num_objects"]),
+            switches=loose["num_switches"],
+            misses=loose["num_misses"],
+            false_alarms=loose["num_false_positives"],
+            count_mae=_ratio(self._count_error, self._counted_frames),
+        )
+
+
+def score(tracks: Sequence[Tracks], truths: Sequence[GroundTruth]) -> Scores:
+    """Score the tracks of some videos against their truths.
+
+    :raises ValueError: where there is not one truth for each video.
+    """
+    if len(tracks) != len(truths):
+        raise ValueError(
+            f"There are {len(truths)} ground truths, but one for each of {len(tracks)} videos was expected."
+        )
+    tally = Tally()
+    for track, truth in zip(tracks, truths, strict=True):
+        tally.add(track, truth)
+    return tally.scores()
+
+
+class Evaluation:
+    """Evaluates batch after batch; holds sums only, so that memory stays flat over any number of videos::
+
+    evaluation = Evaluation()
+    for frames, truths in batches:
+        evaluation.add(infer(scalor, frames), frames, truths)
+    print(table(evaluation.result()))
+    """
+
+    def __init__(self) -> None:
+        self._tally = Tally()
+        self._videos = 0
+        self._squared_error = 0.0
+        self._pixels = 0
+        self._later = 0  # objects in frames t > 0
+        self._propagated = 0  # … that were there in frame t - 1
+        self._discovered = 0
+
+    def add(self, inference: Inference, frames: Tensor, truths: Sequence[GroundTruth]) -> None:
+        """Count a batch of videos.
+
+        :param inference: what the posterior says of the videos.
+        :param frames: (B, T, C, H, W) in [0, 1].
+        :param truths: one for each video.
+        :raises ValueError: where the shapes of frames and inference, or the number of truths, do not fit.
+        """
+        if frames.shape != inference.reconstruction.shape:
+            raise ValueError(
+                f"frames have shape {tuple(frames.shape)}, but {tuple(inference.reconstruction.shape)} was expected,"
+                " as the reconstruction has."
+            )
+        if len(truths) != len(frames):
+            raise ValueError(
+                f"There are {len(truths)} ground truths, but one for each of {len(frames)} videos was expected."
+            )
+        height, width = frames.shape[-2:]
+        for tracks, truth in zip(tracks_of(inference, (height, width)), truths, strict=True):
+            self._tally.add(tracks, truth)
+        error = inference.reconstruction.double() - frames.to(inference.reconstruction.device).double()
+        self._squared_error += float(error.square().sum())
+        self._pixels += error.numel()
+        self._count_discoveries(inference)
+
+    def _count_discoveries(self, inference: Inference) -> None:
+        present = inference.presence > REPORTED_PRESENCE  # (B, T, K)
+        self._videos += len(present)
+        self._later += int(present[:, 1:].sum())
+        self._propagated += int((present & ~inference.new)[:, 1:].sum())
+        self._discovered += int((present & inference.new).sum())
+
+    def result(self) -> dict[str, float]:
+        """All scores by name: those of :class:`Scores`, and of all videos
+
+        - `mse`: squared error of the reconstruction, mean over pixels and channels;
+        - `propagation_rate`: of the objects present in frames t > 0, the share that was not discovered there;
+        - `discoveries`: discovered objects per video.
+        """
+        return {
+            **asdict(self._tally.scores()),
+            "mse": _ratio(self._squared_error, self._pixels),
+            "propagation_rate": _ratio(self._propagated, self._later),
+            "discoveries": _ratio(self._discovered, self._videos),
+        }
+
+
+def table(results: Mapping[str, float | None]) -> str:
+    """The results as a plain-text table, one line for each score; `-` where there was nothing to count."""
+    rows = [(label, _shown(results[key])) for key, label in _TABLE if key in results]
+    wide, narrow = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
+    return "\n".join(f"{label:<{wide}}  {value:>{narrow}}" for label, value in rows)
+
+
+def without_nan(results: Mapping[str, float]) -> dict[str, float | None]:
+    """The results with None in place of NaN, which JSON does not know."""
+    return {key: None if math.isnan(value) else value for key, value in results.items()}
+
+
+def _shown(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.5f}"
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _mota(counts: Mapping[str, int]) -> float:
+    wrong = counts["num_misses"] + counts["num_false_positives"] + counts["num_switches"]
+    return 1 - _ratio(wrong, counts["num_objects"])
+
+
+def _frames(tracks: Tracks, truth: GroundTruth) -> Iterator[_Frame]:
+    """What is to be matched in each frame that has anything, "don't care" already taken out.
+
+    Rows are put in order of place: where distances tie, the result then depends neither on the order of rows nor on
+    how identities are numbered.
+    """
+    by_place, truth_by_place = np.lexsort((tracks.y, tracks.x)), np.lexsort((truth.y, truth.x))
+    for t in np.union1d(tracks.frame, truth.frame):
+        here = by_place[tracks.frame[by_place] == t]
+        there = truth_by_place[truth.frame[truth_by_place] == t]
+        offset_x = truth.x[there, None] - tracks.x[None, here]  # (N, P)
+        offset_y = truth.y[there, None] - tracks.y[None, here]
+        distance = np.hypot(offset_x, offset_y).astype(np.float64)
+        in_sizes = distance / truth.size[there, None]
+        care = truth.share[there] >= CARE_SHARE
+        keep = ~_nearest_to_any(~care, distance, in_sizes)
+        yield _Frame(
+            tracks.identity[here][keep], truth.identity[there][care], distance[care][:, keep], in_sizes[care][:, keep]
+        )
+
+
+def _nearest_to_any(
+    which: NDArray[np.bool_], distance: NDArray[np.float64], in_sizes: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which of P reports are nearest to one of the true objects `which`, and close enough to be about it."""
+    if not which.any():
+        return np.zeros(distance.shape[1], dtype=np.bool_)
+    nearest = distance.argmin(axis=0)  # (P,)
+    close = in_sizes[nearest, np.arange(distance.shape[1])] <= DROP_SIZES
+    about: NDArray[np.bool_] = which[nearest] & close
+    return about
+
+
+def _count(frames: Sequence[_Frame], sizes: float, names: Sequence[str]) -> tuple[dict[str, int], float]:
+    """The counts of one video by motmetrics, and the sum of matched distances in px."""
+    accumulator = motmetrics.MOTAccumulator(auto_id=True)
+    for frame in frames:
+        distance = np.where(frame.in_sizes <= sizes, frame.distance, np.nan)
+        accumulator.update(frame.true, frame.reported, distance)
+    if not frames:
+        return dict.fromkeys(names, 0), 0.0
+    events = accumulator.events
+    counts = _HOST.compute(events, metrics=list(names), return_dataframe=False)
+    matched = events["Type"].isin(("MATCH", "SWITCH"))
+    return {name: int(counts[name]) for name in names}, float(events["D"][matched].sum())

@@ -1,0 +1,89 @@
+"""Small building blocks that several parts share."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Standard deviations never fall below this, so that a KL stays finite.
+SMALLEST_SCALE = 1e-2
+
+
+def positive(raw: Tensor, start: float) -> Tensor:
+    """A standard deviation from an unbounded number; 0 gives ``start``."""
+    return SMALLEST_SCALE + F.softplus(raw + math.log(math.expm1(start - SMALLEST_SCALE)))
+
+
+def bounded(logits: Tensor, bound: float | Tensor) -> Tensor:
+    """Logits held within ± bound by a tanh."""
+    return bound * torch.tanh(logits / bound)
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer; the output starts near zero, so that distributions start at their biases."""
+    last = nn.Linear(hidden, outputs)
+    nn.init.normal_(last.weight, std=0.01)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.CELU(), last)
+
+
+class GlimpseEncoder(nn.Module):
+    """A glimpse to a feature vector; patches of 4 × 4 pixels, because glimpses are small.
+
+    (…, C_in, S, S) → (…, D)
+    """
+
+    def __init__(self, channels: int, glimpse_size: int, outputs: int) -> None:
+        super().__init__()
+        patches = (glimpse_size // 4) ** 2
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, 32, 4, stride=4),
+            nn.GroupNorm(4, 32),
+            nn.CELU(),
+            nn.Flatten(),
+            nn.Linear(32 * patches, outputs),
+            nn.LayerNorm(outputs),
+            nn.CELU(),
+        )
+
+    def forward(self, glimpses: Tensor) -> Tensor:
+        features: Tensor = self.net(glimpses.flatten(0, -4))
+        return features.unflatten(0, glimpses.shape[:-3])
+
+
+class GlimpseDecoder(nn.Module):
+    """z_what to a glimpse: colour times alpha, then alpha. (…, D) → (…, C + 1, S, S)
+
+    :param float colour_gain: the first C numbers of z_what, times this, are added to the colour logits; 0 for none.
+    """
+
+    ALPHA_BIAS = -1.0  # objects start half transparent: neither everything nor nothing
+    COLOUR_BIAS = 1.0  # … and rather bright
+
+    def __init__(self, channels: int, glimpse_size: int, z_what_dim: int, colour_gain: float) -> None:
+        super().__init__()
+        self.channels, self.colour_gain = channels, colour_gain
+        half = glimpse_size // 2
+        self.net = nn.Sequential(
+            nn.Linear(z_what_dim, 128),
+            nn.LayerNorm(128),
+            nn.CELU(),
+            nn.Linear(128, 16 * half * half),
+            nn.Unflatten(1, (16, half, half)),
+            nn.GroupNorm(4, 16),
+            nn.CELU(),
+            nn.Conv2d(16, 4 * (channels + 1), 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        bias = torch.full((channels + 1,), 0.0 if colour_gain else self.COLOUR_BIAS)
+        bias[-1] = self.ALPHA_BIAS
+        self.bias = nn.Parameter(bias)
+
+    def forward(self, z_what: Tensor) -> Tensor:
+        flat = z_what.flatten(0, -2)
+        logits = self.net(flat) + self.bias[:, None, None]
+        colour, alpha = logits[:, : self.channels], logits[:, self.channels :].sigmoid()
+        if self.colour_gain:
+            colour = colour + self.colour_gain * flat[:, : self.channels, None, None]
+        return torch.cat((colour.sigmoid() * alpha, alpha), 1).unflatten(0, z_what.shape[:-1])

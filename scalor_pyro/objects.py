@@ -1,0 +1,46 @@
+"""Objects of a frame, and the scene that is carried from one frame to the next."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Objects(NamedTuple):
+    """Latents of n objects in one frame, with what follows from them."""
+
+    presence: Tensor  # (B, n) z_pres in [0, 1]
+    where: Tensor  # (B, n, 4) z_where = (s_x, s_y, t_x, t_y) in image coordinates [-1, 1]
+    shape: Tensor  # (B, n, 2) unbounded size and aspect, behind s
+    velocity: Tensor  # (B, n, 2) last displacement of the centre, image coordinates per frame
+    depth: Tensor  # (B, n, 1) z_depth
+    what: Tensor  # (B, n, D) z_what
+    glimpse: Tensor  # (B, n, C + 1, S, S) decoded: premultiplied colour, then alpha
+
+    def joined(self, others: "Objects") -> "Objects":
+        """These objects, then the others."""
+        return Objects(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
+
+    def take(self, index: Tensor) -> "Objects":
+        """The objects at an index (B, k)."""
+        return Objects(*(gather(values, index) for values in self))
+
+    def detach(self) -> "Objects":
+        """The same without gradients."""
+        return Objects(*(values.detach() for values in self))
+
+
+class Scene(NamedTuple):
+    """The K slots after a frame; this, detached, is all of the objects that the next frame sees."""
+
+    objects: Objects  # n = K; survivors stay in their slots
+    alive: Tensor  # (B, K) bool: the slot holds an object
+    new: Tensor  # (B, K) bool: … which was discovered in this frame
+    identity: Tensor  # (B, K) long, -1 where empty
+    next_identity: Tensor  # (B, 1) long: what the next discovery will be called
+
+
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """values (B, n, …), index (B, k) → (B, k, …)."""
+    shaped = index.reshape(*index.shape, *(1,) * (values.dim() - 2)).expand(*index.shape, *values.shape[2:])
+    return values.gather(1, shaped)

@@ -1,0 +1,107 @@
+"""What the trained guide says of videos: its mode, not a sample (sampling is for uncertainty)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from scalor_pyro.distributions import RelaxedPresence
+from scalor_pyro.rendering import paste
+from scalor_pyro.scalor import FrameLatents, Scalor
+
+# A pixel belongs to an object where the objects' total alpha is above this.
+FOREGROUND = 0.5
+
+
+class Inference(NamedTuple):
+    """What the posterior says of a batch of videos, on the CPU. K slots, z_where in [-1, 1]."""
+
+    presence: Tensor  # (B, T, K) z_pres in [0, 1], 0 where the slot is empty
+    identity: Tensor  # (B, T, K) long, unique within a video; -1 where the slot is empty
+    new: Tensor  # (B, T, K) bool: discovered in this frame
+    where: Tensor  # (B, T, K, 4)
+    depth: Tensor  # (B, T, K)
+    appearance: Tensor  # (B, T, K, C + 1, S, S) premultiplied colour, then alpha
+    reconstruction: Tensor  # (B, T, C, H, W)
+    background: Tensor  # (B, T, C, H, W)
+    foreground: Tensor  # (B, T, 1, H, W) total alpha of the objects
+    segments: Tensor  # (B, T, H, W) long: identity of the object that owns a pixel, -1 = background
+
+
+class ModeMessenger(Messenger):
+    """Replace every draw by the mode of its distribution."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] or msg["done"] or msg["value"] is not None or poutine.util.site_is_subsample(msg):
+            return
+        law = msg["fn"]
+        msg["value"] = law.mode_logit if isinstance(law, RelaxedPresence) else law.mean
+        msg["done"] = True
+
+
+@torch.no_grad()
+def infer(scalor: Scalor, x: Tensor) -> Inference:
+    """Follow the objects of a batch of videos.
+
+    :param Tensor x: (B, T, C, H, W) in [0, 1]
+    :raises ValueError: if x is not a batch of videos that this model can see.
+    """
+    with pyro.validation_enabled(False), ModeMessenger():
+        trace = poutine.trace(scalor.guide).get_trace(x)
+        latents = poutine.replay(scalor.model, trace=trace)(x)
+    return collect(latents)
+
+
+@torch.no_grad()
+def follow(scalor: Scalor, x: Tensor) -> list[FrameLatents]:
+    """The guide alone: all that tracks need, without reconstructing the frames."""
+    with pyro.validation_enabled(False), ModeMessenger():
+        return scalor.guide(x)
+
+
+def collect(latents: list[FrameLatents]) -> Inference:
+    """The latents of all frames as stacked tensors."""
+
+    def stack(part: Callable[[FrameLatents], Tensor]) -> Tensor:
+        return torch.stack([part(frame) for frame in latents], 1).cpu()
+
+    return Inference(
+        presence=stack(lambda f: f.scene.objects.presence),
+        identity=stack(lambda f: f.scene.identity),
+        new=stack(lambda f: f.scene.new),
+        where=stack(lambda f: f.scene.objects.where),
+        depth=stack(lambda f: f.scene.objects.depth[..., 0]),
+        appearance=stack(lambda f: f.scene.objects.glimpse),
+        reconstruction=stack(_reconstruction).clamp(0, 1),
+        background=stack(_background).clamp(0, 1),
+        foreground=stack(lambda f: f.canvas.alpha),
+        segments=stack(_segments),
+    )
+
+
+def _background(frame: FrameLatents) -> Tensor:
+    return torch.zeros_like(frame.canvas.colour) if frame.background is None else frame.background
+
+
+def _reconstruction(frame: FrameLatents) -> Tensor:
+    return frame.canvas.over(_background(frame))
+
+
+def _segments(frame: FrameLatents) -> Tensor:
+    """Which object each pixel belongs to: the one with the highest importance. (B, H, W)"""
+    objects, alpha = frame.scene.objects, frame.canvas.alpha
+    batch, slots = objects.presence.shape
+    height, width = alpha.shape[-2:]
+    importance = objects.glimpse[:, :, -1:] * (objects.presence * torch.sigmoid(-objects.depth[..., 0]))[
+        :, :, None, None, None
+    ]
+    patches, index = paste(importance, objects.where, (height, width), (height, width))
+    dense = importance.new_zeros(batch, slots, height * width)
+    dense.scatter_(2, index.flatten(2), patches[:, :, :, 0].flatten(2))
+    strongest = dense.argmax(1)  # (B, H·W)
+    owner = frame.scene.identity.gather(1, strongest).view(batch, height, width)
+    return torch.where(alpha[:, 0] > FOREGROUND, owner, -1)

@@ -1,0 +1,183 @@
+"""Presets: one for each setting of the paper's experiments, and :func:`paper`, which undoes the deviations.
+
+The figures that they reach are in docs/results.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig, Schedule, Stage, TrainConfig, constant
+
+# Objects in the world (paper App. F says how many are visible on average: 2.9, 8, 20, 55 and 90).
+COUNTS: dict[str, tuple[int, int]] = {"VLD": (2, 4), "LD": (8, 11), "MD": (18, 24), "HD": (50, 64), "VHD": (90, 110)}
+# Pixels per frame.
+SPEEDS: dict[str, tuple[float, float]] = {
+    "VLD": (1.0, 3.0),
+    "LD": (1.0, 3.0),
+    "MD": (1.0, 3.0),
+    "HD": (0.5, 1.5),
+    "VHD": (0.5, 1.5),
+}
+# Side of an object in pixels.
+SIZES: dict[str, dict[str, float]] = {
+    "digits": {"VLD": 20.0, "LD": 14.0, "MD": 10.0, "HD": 8.0, "VHD": 7.0},
+    "sprites": {"VLD": 16.0, "LD": 14.0, "MD": 10.0, "HD": 7.0, "VHD": 6.0},
+}
+# Cells, slots, and proposals in the first frame, which must hold all that is there, and in later ones.
+CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
+    "VLD": ((4, 4), 6, 6, 6),
+    "LD": ((8, 8), 14, 14, 8),
+    "MD": ((8, 8), 28, 28, 12),
+    "HD": ((16, 16), 72, 72, 16),
+    "VHD": ((16, 16), 120, 120, 20),
+}
+# Training steps: what a density needs, in about the minutes that docs/results.md says.
+STEPS: dict[str, int] = {"VLD": 1500, "LD": 2500, "MD": 1200, "HD": 1000, "VHD": 1000}
+CROWDED = ("MD", "HD", "VHD")
+
+
+def preset(objects: str = "digits", density: str = "VLD", background: bool = False) -> RunConfig:
+    """A row of the paper's Table 1: digits or sprites of a density, over black or over a moving background.
+
+    :param objects: 'digits' or 'sprites'.
+    :param density: 'VLD' (2–4 objects), 'LD' (8–11), 'MD' (18–24), 'HD' (50–64) or 'VHD' (90–110).
+    :raises ConfigError: for another one.
+    """
+    if objects not in SIZES:
+        raise ConfigError(f"objects is {objects!r}, but one of {', '.join(SIZES)} was expected.")
+    if density not in COUNTS:
+        raise ConfigError(f"density is {density!r}, but one of {', '.join(COUNTS)} was expected.")
+    data = DataConfig(
+        objects="digits" if objects == "digits" else "sprites",
+        count_min=COUNTS[density][0],
+        count_max=COUNTS[density][1],
+        speed_min=SPEEDS[density][0],
+        speed_max=SPEEDS[density][1],
+        object_size=SIZES[objects][density],
+        background=background,
+    )
+    cells, slots, first_shortlist, shortlist = CAPACITY[density]
+    model = ModelConfig(
+        cells=cells, slots=slots, first_shortlist=first_shortlist, shortlist=shortlist, object_size=data.object_size
+    )
+    config = RunConfig(data=data, model=model, train=TrainConfig(steps=STEPS[density]))
+    if density in CROWDED:
+        config = crowded(config)
+    return moving_background(config) if background else config
+
+
+def crowded(config: RunConfig) -> RunConfig:
+    """For many small objects: tight boxes, and overlaps count only among objects of like colours."""
+    model = replace(config.model, size_range=0.2, aspect_range=0.3, reject_by_colour=config.data.objects == "sprites")
+    return replace(config, model=model)
+
+
+def moving_background(config: RunConfig) -> RunConfig:
+    """Both sides start right: objects with their colour, the background with the frame's coarse grid.
+
+    Nothing may vanish in the first steps, before either has learned anything.
+    """
+    model = replace(config.model, background="moving", colour_start=True, contrast_input=True)
+    train = replace(
+        config.train,
+        discovery_bound=Schedule(((60, 1.5), (120, 8.8))),
+        propagation_release=Schedule(((100, 0.0), (200, 1.0))),
+    )
+    return replace(config, model=model, train=train)
+
+
+def paper(config: RunConfig) -> RunConfig:
+    """The same setting with every deviation undone, as far as a deviation is a switch (paper §3, App. A, C, E).
+
+    docs/deviations.md says what is then still different.
+    """
+    model = replace(
+        config.model,
+        first_shortlist=0,
+        shortlist=0,
+        size_range=0.5,
+        aspect_range=0.5,
+        reject_among_proposals=False,
+        reject_by_colour=False,
+        constant_velocity=False,
+        explain_away=False,
+        object_attention=False,
+        inertia=False,
+        colour_start=False,
+        contrast_input=False,
+    )
+    train = replace(
+        config.train,
+        curriculum=(Stage(1.0, config.data.frames, 16),),
+        optimiser="rmsprop",
+        learning_rate=5e-4,
+        decay_from=1.0,
+        temperature=Schedule(((0, 1.0), (20_000, 0.3))),
+        discovery_prior=Schedule(((0, 0.1), (20_000, 1e-4)), log=True),
+        reject_propagated=constant(0.5),
+        discovery_bound=constant(8.8),
+        propagation_release=constant(1.0),
+    )
+    return replace(config, model=model, train=train)
+
+
+def longer() -> RunConfig:
+    """LG: trained on videos of 10 frames, tested on 20 (paper App. C)."""
+    config = preset("sprites", "MD")
+    return replace(config, test_data=replace(config.data, frames=20))
+
+
+def denser() -> RunConfig:
+    """Trained on 15–25 sprites, tested on 50–60 (paper App. C)."""
+    config = preset("sprites", "MD")
+    model = replace(config.model, cells=(16, 16), slots=72, first_shortlist=72, shortlist=16)
+    data = replace(config.data, count_min=15, count_max=25, object_size=7.0)
+    model = replace(model, object_size=7.0)
+    return replace(config, data=data, model=model, test_data=replace(data, count_min=50, count_max=60))
+
+
+def unseen_digits() -> RunConfig:
+    """Trained on digits 0–5, tested on 6–9 (paper App. C)."""
+    config = preset("digits", "VLD")
+    data = replace(config.data, digit_classes=tuple(range(6)))
+    return replace(config, data=data, test_data=replace(data, digit_classes=tuple(range(6, 10))))
+
+
+def dense_discovery() -> RunConfig:
+    """10–15 new sprites at each of the frames 1, 5 and 9 (paper App. C)."""
+    config = preset("sprites", "MD")
+    data = replace(config.data, count_min=0, count_max=0, object_size=7.0, arrivals=(1, 5, 9))
+    model = replace(
+        config.model, cells=(16, 16), object_size=7.0, slots=48, first_shortlist=16, shortlist=16
+    )
+    return replace(config, data=data, model=model)
+
+
+def occlusion() -> RunConfig:
+    """Sprites that move towards each other and cover each other (paper App. C)."""
+    config = preset("sprites", "LD")
+    return replace(config, data=replace(config.data, motion="meet"))
+
+
+def ablation() -> RunConfig:
+    """6–36 sprites (paper Figure 8)."""
+    config = preset("sprites", "MD")
+    model = replace(config.model, slots=44, first_shortlist=44)
+    return replace(config, data=replace(config.data, count_min=6, count_max=36), model=model)
+
+
+def _row(objects: str, density: str, background: bool = False) -> Callable[[], RunConfig]:
+    return lambda: preset(objects, density, background)
+
+
+# Every preset by name; `paper` is applied to one of them.
+PRESETS: dict[str, Callable[[], RunConfig]] = {
+    **{f"{objects}-{density.lower()}": _row(objects, density) for objects in SIZES for density in COUNTS},
+    "bg": _row("sprites", "MD", background=True),
+    "lg": longer,
+    "denser": denser,
+    "unseen-digits": unseen_digits,
+    "dense-discovery": dense_discovery,
+    "occlusion": occlusion,
+    "ablation": ablation,
+}

@@ -1,0 +1,318 @@
+"""SCALOR as a Pyro program: the generative model and its guide."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pyro
+import torch
+from pyro import distributions as dist
+from torch import Tensor, nn
+
+from scalor_pyro import sites
+from scalor_pyro.annealed import Annealed
+from scalor_pyro.appearance import COLOUR_GAIN, AppearanceEncoder
+from scalor_pyro.background import BackgroundDecoder, BackgroundLaw, BackgroundPosterior, BackgroundPrior
+from scalor_pyro.boxes import Boxes
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.discovery import DiscoveryLaw, DiscoveryPosterior, DiscoveryPrior, shortlist
+from scalor_pyro.distributions import weighted_by
+from scalor_pyro.frame_encoder import FrameEncoder
+from scalor_pyro.networks import GlimpseDecoder
+from scalor_pyro.objects import Objects, Scene
+from scalor_pyro.propagation import PropagationLaw, PropagationPosterior, PropagationPrior
+from scalor_pyro.rejection import explained, fill_slots, strongest_first
+from scalor_pyro.rendering import Canvas, draw
+from scalor_pyro.shared import SharedWork
+
+
+class FrameLatents(NamedTuple):
+    """What :meth:`Scalor.guide` and :meth:`Scalor.model` return for each frame."""
+
+    scene: Scene  # the K slots after the frame
+    drawn: Objects  # all that was drawn: propagated objects, then proposals with presence 0 where rejected
+    canvas: Canvas  # the foreground
+    background: Tensor | None  # (B, C, H, W), from the model alone
+
+
+class _Plates(NamedTuple):
+    sequences: pyro.plate  # B, dim -2
+    slots: pyro.plate  # K, dim -1
+    cells: pyro.plate  # N, dim -1
+    first_proposals: pyro.plate  # M of the first frame, dim -1
+    proposals: pyro.plate  # M of a later frame, dim -1
+
+
+class Scalor(nn.Module):
+    r"""Generative world model with scalable object representations (Jiang et al., ICLR 2020, arXiv 1910.02384).
+
+    For B sequences of T frames, K slots, N cells, M shortlisted proposals, with
+    z_where = (s_x, s_y, t_x, t_y) in image coordinates:
+
+    ================================  ===========  =======  ==============================================
+    site                              batch shape  event    meaning
+    ================================  ===========  =======  ==============================================
+    ``z_pres_prop_t`` (t > 0)         (B, K)       ()       logit: does the object go on?
+    ``z_where_prop_t`` (t > 0)        (B, K)       (4)      deviation from where it is expected
+    ``z_depth_prop_t`` (t > 0)        (B, K)       (1)      depth; the smaller is in front
+    ``z_what_prop_t`` (t > 0)         (B, K)       (D)      appearance
+    ``z_pres_disc_t``                 (B, N)       ()       logit: does the cell discover an object?
+    ``z_where_disc_t``                (B, M)       (4)      its size, aspect and place in the cell
+    ``z_depth_disc_t``                (B, M)       (1)      its depth
+    ``z_what_disc_t``                 (B, M)       (D)      its appearance
+    ``z_bg_t`` (with a background)    (B, 1)       (D_bg)   background
+    ``x_t``                           (B, 1)       (C,H,W)  the frame
+    ================================  ===========  =======  ==============================================
+
+    .. math::
+
+        p(x, z) &= \prod_t p(x_t | z_t)\, p(z^{bg}_t | z^{bg}_{t-1})\, p(z^D_t | z^P_t)\, p(z^P_t | z_{<t}) \\
+        q(z | x) &= \prod_t q(z^{bg}_t | x_t, z^{fg}_t)\, q(z^D_t | z^P_t, x_{\le t})\, q(z^P_t | z_{<t}, x_{\le t})
+
+    Where it differs from the paper is listed, with reason and effect, in docs/deviations.md.
+
+    :param ModelConfig config: sizes and switches.
+    :param propagation_prior: a replacement for :class:`~scalor_pyro.propagation.PropagationPrior`.
+    :param discovery_prior: a replacement for :class:`~scalor_pyro.discovery.DiscoveryPrior`.
+    :param background_prior: a replacement for :class:`~scalor_pyro.background.BackgroundPrior`.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        propagation_prior: PropagationPrior | None = None,
+        discovery_prior: DiscoveryPrior | None = None,
+        background_prior: BackgroundPrior | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.annealed = Annealed()
+        self.boxes = Boxes(config)
+        self.decoder = GlimpseDecoder(
+            config.channels, config.glimpse_size, config.z_what_dim, COLOUR_GAIN if config.colour_start else 0.0
+        )
+        self.propagation_prior = propagation_prior or PropagationPrior(config)
+        self.discovery_prior = discovery_prior or DiscoveryPrior(config)
+        self.frame_encoder = FrameEncoder(config)
+        appearance = AppearanceEncoder(config)
+        self.propagation_posterior = PropagationPosterior(config, self.boxes, appearance)
+        self.discovery_posterior = DiscoveryPosterior(config, appearance)
+        if config.background == "moving":
+            self.background_decoder = BackgroundDecoder(config)
+            self.background_prior = background_prior or BackgroundPrior(config)
+            self.background_posterior = BackgroundPosterior(config)
+        self.last_statistics: dict[str, Tensor] = {}
+        self._shared = SharedWork()
+
+    # ------------------------------------------------------------------ the program
+
+    def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
+        """p(x, z): observes the frames it is given, imagines the rest.
+
+        :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
+        :param frames: how many frames in all; default T.
+        :param sequences: B, where nothing is observed.
+        :return: one entry a frame.
+        :raises ValueError: if x is not a batch of videos that this model can see.
+        """
+        observed, frames, sequences = self._extent(x, frames, sequences)
+        plates = self._plates(sequences)
+        latents: list[FrameLatents] = []
+        scene: Scene | None = None
+        memory = z_bg = background_memory = background = None
+        with plates.sequences:
+            for t in range(frames):
+                propagated = None
+                if scene is not None:
+                    going_on = self.propagation_prior(scene, memory, self.annealed)
+                    memory = going_on.memory
+                    propagated = self._propagate(t, going_on, scene, plates)
+                discovering = self.discovery_prior(t, sequences, self.annealed)
+                proposals = self._discover(t, discovering, plates)
+                scene, drawn, canvas = self._shared(self._settle, scene, propagated, proposals)
+                frame_loc = canvas.colour
+                if self.config.background == "moving":
+                    behind = self.background_prior(z_bg, background_memory, sequences)
+                    background_memory = behind.memory
+                    z_bg = self._behind(t, behind)
+                    background = self.background_decoder(z_bg[:, 0])
+                    frame_loc = canvas.over(background)
+                pyro.sample(
+                    sites.x(t),
+                    dist.Normal(frame_loc[:, None], self.config.sigma).to_event(3),
+                    obs=x[:, t, None] if x is not None and t < observed else None,
+                )
+                latents.append(FrameLatents(scene, drawn, canvas, background))
+        self._shared.forget()
+        return latents
+
+    def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
+        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+
+        Takes what :meth:`model` takes.
+        """
+        observed, frames, sequences = self._extent(x, frames, sequences)
+        if x is None:
+            return []
+        self._shared.forget()
+        plates = self._plates(sequences)
+        latents: list[FrameLatents] = []
+        scene: Scene | None = None
+        memory = None
+        features = self.frame_encoder(x)
+        with plates.sequences:
+            for t in range(min(observed, frames)):
+                frame, propagated, seen = x[:, t], None, None
+                if scene is not None:
+                    going_on = self.propagation_posterior(scene, memory, self.annealed, frame, features.maps[:, t])
+                    memory = going_on.memory
+                    propagated = self._propagate(t, going_on, scene, plates)
+                    seen = self._draw(propagated.detach())
+                discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
+                proposals = self._discover(t, discovering, plates)
+                scene, drawn, canvas = self._shared(self._settle, scene, propagated, proposals)
+                if self.config.background == "moving":
+                    self._behind(t, self.background_posterior(frame, canvas.alpha.detach()))
+                latents.append(FrameLatents(scene, drawn, canvas, None))
+        self.last_statistics = statistics(latents)
+        return latents
+
+    # ------------------------------------------------------------------ what both draw, site by site
+
+    def _propagate(self, t: int, law: PropagationLaw, scene: Scene, plates: _Plates) -> Objects:
+        """Draw z_t^P; an empty slot counts nothing."""
+        alive = scene.alive.to(law.memory.dtype)
+        with plates.slots:
+            with weighted_by(alive):
+                logit = pyro.sample(sites.z_pres("prop", t), law.presence)
+            presence = self._shared(_going_on, logit, alive)
+            with weighted_by(presence):
+                raw = pyro.sample(sites.z_where("prop", t), law.where)
+                where, shape, velocity = self._shared(self.boxes.propagated, scene.objects, raw)
+                depth = pyro.sample(sites.z_depth("prop", t), law.depth)
+                what = pyro.sample(sites.z_what("prop", t), law.what(where))
+        glimpse = self._shared(self.decoder.forward, what)
+        return Objects(presence, where, shape, velocity, depth, what, glimpse)
+
+    def _discover(self, t: int, law: DiscoveryLaw, plates: _Plates) -> Objects:
+        """Draw z_t^D: presence in all cells, the rest in the likeliest."""
+        with plates.cells:
+            logits = pyro.sample(sites.z_pres("disc", t), law.presence)
+        cells = self._shared(shortlist, logits, self.config.proposals(first=t == 0))
+        presence = self._shared(_presence_of, logits, cells)
+        with plates.first_proposals if t == 0 else plates.proposals, weighted_by(presence):
+            raw = pyro.sample(sites.z_where("disc", t), law.where(cells))
+            where, shape, velocity = self._shared(self.boxes.discovered, raw, cells)
+            depth = pyro.sample(sites.z_depth("disc", t), law.depth(cells))
+            what = pyro.sample(sites.z_what("disc", t), law.what(where))
+        glimpse = self._shared(self.decoder.forward, what)
+        return Objects(presence, where, shape, velocity, depth, what, glimpse)
+
+    def _behind(self, t: int, law: BackgroundLaw) -> Tensor:
+        """Draw z_t^bg. (B, 1, D_bg)"""
+        z_bg: Tensor = pyro.sample(sites.z_bg(t), law.z_bg)
+        return z_bg
+
+    # ------------------------------------------------------------------ what follows without chance
+
+    def _settle(
+        self, previous: Scene | None, propagated: Objects | None, proposals: Objects
+    ) -> tuple[Scene, Objects, Canvas]:
+        """Reject what is explained, fill the slots, draw the frame's objects."""
+        proposals = proposals._replace(presence=proposals.presence * self._kept(propagated, proposals))
+        drawn = proposals if propagated is None else propagated.joined(proposals)
+        canvas = self._draw(drawn)
+        before = None if propagated is None else propagated.detach()
+        scene = fill_slots(
+            previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold
+        )
+        return scene, drawn, canvas
+
+    @torch.no_grad()
+    def _kept(self, propagated: Objects | None, proposals: Objects) -> Tensor:
+        """1 for a proposal that stays, 0 for one that is rejected. (B, M)"""
+        config = self.config
+        kept = torch.ones_like(proposals.presence, dtype=torch.bool)
+        if not config.rejection:
+            return kept.to(proposals.presence.dtype)
+        colour = config.colour_threshold if config.reject_by_colour else None
+        if propagated is not None:
+            overlap = self.annealed.reject_propagated
+            kept = ~explained(proposals, propagated, overlap, config.mask_threshold, colour).any(-1)
+        if config.reject_among_proposals:
+            overlap = self.annealed.reject_proposals
+            covers = explained(proposals, proposals, overlap, config.mask_threshold, colour)
+            kept = strongest_first(covers, proposals.presence, kept & (proposals.presence > 0))
+        return kept.to(proposals.presence.dtype)
+
+    def _draw(self, objects: Objects) -> Canvas:
+        return draw(
+            objects.glimpse, objects.where, objects.presence, objects.depth, self.config.image_size, self.boxes.window
+        )
+
+    # ------------------------------------------------------------------ housekeeping
+
+    def schedule(self, values: Mapping[str, float]) -> None:
+        """Set scheduled quantities by name, see :class:`scalor_pyro.annealed.Annealed`."""
+        self.annealed.set(values)
+
+    def _plates(self, sequences: int) -> _Plates:
+        config = self.config
+        pyro.module("scalor", self)
+        return _Plates(
+            pyro.plate("sequences", sequences, dim=-2),
+            pyro.plate("slots", config.slots, dim=-1),
+            pyro.plate("cells", config.n_cells, dim=-1),
+            pyro.plate("first_proposals", config.proposals(first=True), dim=-1),
+            pyro.plate("proposals", config.proposals(first=False), dim=-1),
+        )
+
+    def _extent(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, int]:
+        """How many frames are observed, how many there are in all, and B."""
+        if x is not None:
+            check_videos(x, self.config)
+            return x.shape[1], x.shape[1] if frames is None else frames, x.shape[0]
+        if not frames or frames < 1 or sequences < 1:
+            raise ValueError(
+                f"Without a video, frames is {frames} and sequences is {sequences}, but at least 1 of each was expected."
+            )
+        return 0, frames, sequences
+
+
+def _going_on(logit: Tensor, alive: Tensor) -> Tensor:
+    return torch.sigmoid(logit) * alive
+
+
+def _presence_of(logits: Tensor, cells: Tensor) -> Tensor:
+    return torch.sigmoid(logits.gather(1, cells))
+
+
+def check_videos(x: Tensor, config: ModelConfig) -> None:
+    """Refuse what is not a batch of videos that a model with this config can see.
+
+    :raises ValueError: for the wrong rank, dtype, size, an empty batch, values outside [0, 1] or NaN.
+    """
+    expected = (config.channels, *config.image_size)
+    if x.dim() != 5 or tuple(x.shape[2:]) != expected:
+        raise ValueError(f"Videos had shape {tuple(x.shape)}, but (B, T, {', '.join(map(str, expected))}) was expected.")
+    if x.shape[0] < 1 or x.shape[1] < 1:
+        raise ValueError(f"Videos had shape {tuple(x.shape)}, but at least one sequence of one frame was expected.")
+    if not x.dtype.is_floating_point:
+        raise ValueError(f"Videos had dtype {x.dtype}, but floating point in [0, 1] was expected.")
+    if x.device.type == "cpu":  # elsewhere, looking at the values would make the device wait
+        low, high = x.aminmax()
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"Videos had values from {low:g} to {high:g}, but [0, 1] without NaN was expected.")
+
+
+@torch.no_grad()
+def statistics(latents: list[FrameLatents]) -> dict[str, Tensor]:
+    """How the guide sees a batch, as scalar tensors: objects and discoveries, how many were propagated, foreground."""
+    alive = torch.stack([frame.scene.alive for frame in latents]).float()  # (T, B, K)
+    new = torch.stack([frame.scene.new for frame in latents]).float()
+    later = alive[1:].sum()
+    return {
+        "objects_per_frame": alive.sum(-1).mean(),
+        "propagation_rate": (later - new[1:].sum()) / later.clamp(min=1),
+        "discoveries": new.sum((0, 2)).mean(),
+        "foreground_share": torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean(),
+    }

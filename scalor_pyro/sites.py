@@ -1,0 +1,35 @@
+"""Names of the sample sites, spelled in this place alone: latent first, time last."""
+
+from typing import Literal
+
+Part = Literal["prop", "disc"]
+
+
+def z_pres(part: Part, t: int) -> str:
+    """Logit of presence, one for each slot (``prop``) or grid cell (``disc``)."""
+    return f"z_pres_{part}_{t}"
+
+
+def z_where(part: Part, t: int) -> str:
+    """Place and size: a deviation from the last ones (``prop``), or within a cell (``disc``)."""
+    return f"z_where_{part}_{t}"
+
+
+def z_depth(part: Part, t: int) -> str:
+    """Depth; the nearer object has the smaller one."""
+    return f"z_depth_{part}_{t}"
+
+
+def z_what(part: Part, t: int) -> str:
+    """Appearance."""
+    return f"z_what_{part}_{t}"
+
+
+def z_bg(t: int) -> str:
+    """Background of a frame."""
+    return f"z_bg_{t}"
+
+
+def x(t: int) -> str:
+    """The frame itself."""
+    return f"x_{t}"

@@ -1,0 +1,320 @@
+"""Stochastic variational inference: the loop, its budget, and what it writes on the way."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pyro
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from scalor_pyro import watch
+from scalor_pyro.checkpoint import (
+    TrainingState,
+    config_to_json,
+    copy_weights,
+    export_weights,
+    load_training_state,
+    put_weights,
+    random_state,
+    require_same_config,
+    save_checkpoint,
+    set_random_state,
+)
+from scalor_pyro.config import RunConfig, TrainConfig
+from scalor_pyro.interruption import StopRequest
+from scalor_pyro.prefetch import Prefetcher, Request, VideoStream
+from scalor_pyro.reporting import Report, Window
+from scalor_pyro.run_folder import RunFolder
+from scalor_pyro.watch import CollapseWatch, NonFiniteError
+
+logger = logging.getLogger(__name__)
+
+Evaluate = Callable[[int], Mapping[str, Any]]
+Draw = Callable[[int], Mapping[str, Tensor]]
+
+
+class Trainable(Protocol):
+    """What the loop needs of :class:`~scalor_pyro.scalor.Scalor`, besides being a module."""
+
+    config: Any
+
+    @property
+    def last_statistics(self) -> Mapping[str, Tensor]:
+        """Scalars of the last step, detached."""
+
+    def model(self, frames: Tensor) -> Any: ...
+
+    def guide(self, frames: Tensor) -> Any: ...
+
+    def schedule(self, values: dict[str, float]) -> Any: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+class Elbo(Protocol):
+    """An objective like :class:`~scalor_pyro.elbo.ReparamELBO`."""
+
+    def differentiable_loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any) -> Tensor: ...
+
+
+class TrainResult(NamedTuple):
+    """How a training ended."""
+
+    step: int  # steps done, those before a resume included
+    minutes: float  # the same in wall time
+    interrupted: bool  # by SIGINT or SIGTERM, with budget left
+    evaluation: Mapping[str, Any] | None  # at the end; None if interrupted, or nothing evaluates
+
+
+def train(
+    scalor: Trainable,
+    elbo: Elbo,
+    videos: VideoStream,
+    config: RunConfig,
+    folder: str | Path,
+    *,
+    evaluate: Evaluate | None = None,
+    draw: Draw | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    tensorboard: bool = True,
+) -> TrainResult:
+    """Train a model until its budget is spent, and keep the run in a folder.
+
+    Training happens where the parameters are. With a budget in steps a resumed run ends, on the CPU, with the very
+    weights of an uninterrupted one: evaluation and pictures do not touch the random numbers of training.
+
+    :param scalor: the model and guide.
+    :param elbo: the objective.
+    :param videos: the stream to train on, a pure function of the index.
+    :param config: of the run; ``config.train`` rules the loop.
+    :param folder: the run folder, see :mod:`scalor_pyro.run_folder`.
+    :param evaluate: figures at a step, for the metrics; called each ``eval_every`` steps and at the end.
+    :param draw: pictures (C, H, W) in [0, 1] by name, for TensorBoard; called after each evaluation.
+    :param resume: go on with the run in the folder.
+    :param progress: show a progress bar.
+    :param tensorboard: write TensorBoard events, where it is installed.
+    :raises RunFolderError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
+    :raises CheckpointError: if the checkpoint to resume from cannot be used.
+    :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
+    """
+    trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw)
+    if resume:
+        trainer.folder = RunFolder.open(folder)
+        trainer.restore()
+    else:
+        trainer.folder = RunFolder.create(folder)
+        pyro.set_rng_seed(config.seed)
+        trainer.save()
+    report = Report(trainer.folder, trainer.step, trainer.progress(), progress, tensorboard)
+    with StopRequest() as trainer.stop, report as trainer.report, pyro.validation_enabled(False):
+        return trainer.run()
+
+
+class _Trainer:
+    """The training in hand: counters, optimiser, and the loop over steps."""
+
+    folder: RunFolder
+    report: Report
+    stop: StopRequest
+
+    def __init__(
+        self,
+        scalor: Trainable,
+        elbo: Elbo,
+        videos: VideoStream,
+        config: RunConfig,
+        evaluate: Evaluate | None,
+        draw: Draw | None,
+    ) -> None:
+        self.scalor, self.elbo, self.videos, self.config = scalor, elbo, videos, config
+        self.evaluate_model, self.draw = evaluate, draw
+        self.budget = config.train
+        self.parameters = list(scalor.parameters())
+        self.device = self.parameters[0].device
+        self.optimiser = make_optimiser(self.parameters, self.budget)
+        self.watch = CollapseWatch(background=config.model.background != "none")
+        self.check_each_step = checks_each_step(self.device)
+        self.step = 0  # steps done
+        self.next_video = 0
+        self.saved: int | None = None  # step of the last checkpoint
+        self.evaluation: Mapping[str, Any] | None = None  # the last one
+        self.seconds_before, self.started = 0.0, time.perf_counter()
+        self.window = Window(self.device)
+
+    def run(self) -> TrainResult:
+        """Train to the end of the budget or to a stop, and evaluate what came out."""
+        try:
+            self.loop()
+        except NonFiniteError as error:
+            if self.check_each_step:
+                raise
+            # A GPU is asked only now and then: the same steps again, asked each time, find the one that broke.
+            logger.warning("%s Going back to step %d to find where it comes from.", error, self.saved)
+            self.check_each_step = True
+            self.restore()
+            self.loop()
+        if self.stop.requested and self.progress() < 1:
+            return TrainResult(self.step, self.seconds() / 60, interrupted=True, evaluation=None)
+        if self.evaluation is None or self.evaluation["step"] != self.step:
+            self.evaluate()
+        return TrainResult(self.step, self.seconds() / 60, interrupted=False, evaluation=self.evaluation)
+
+    def loop(self) -> None:
+        """Step after step, until the budget is spent or a stop is asked for; the end is saved."""
+        train = self.budget
+        with Prefetcher(self.videos, self.plan(), self.device) as feed:
+            while self.progress() < 1 and not self.stop.requested:
+                request, frames = feed.take()
+                self.update(frames)
+                self.step += 1
+                self.next_video = request.start + request.count
+                if self.step % train.log_every == 0:
+                    self.log(request, feed)
+                if self.step % train.eval_every == 0:
+                    self.evaluate()
+                if self.step % train.checkpoint_every == 0:
+                    self.save()
+                self.report.advance(self.progress())
+        if self.saved != self.step:
+            self.save()
+
+    def update(self, frames: Tensor) -> None:
+        """One step of the optimiser on frames (B, T, C, H, W)."""
+        self.scalor.schedule(self.budget.scheduled(self.step))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.budget.learning_rate_at(self.progress())
+        random = random_state() if self.check_each_step else {}
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.elbo.differentiable_loss(self.scalor.model, self.scalor.guide, frames)
+        loss = loss / (frames.shape[0] * frames.shape[1])
+        loss.backward()
+        norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        if self.check_each_step and not bool(torch.isfinite(loss + norm)):
+            raise self.diagnosis(loss, frames, random)
+        clip_grads_with_norm_(self.parameters, self.budget.clip, norm)
+        self.optimiser.step()
+        self.window.add(loss.detach(), norm, len(frames))
+
+    def plan(self) -> Iterator[Request]:
+        """The videos of each step to come."""
+        step, start = self.step, self.next_video
+        while self.progress(step) < 1:
+            stage = self.budget.stage(self.progress(step))
+            yield Request(start, stage.batch, stage.frames)
+            step, start = step + 1, start + stage.batch
+
+    def progress(self, step: int | None = None) -> float:
+        """The share of the budget spent after so many steps (a budget in minutes knows only now)."""
+        if self.budget.minutes is not None:
+            return min(1.0, self.seconds() / 60 / self.budget.minutes)
+        return min(1.0, (self.step if step is None else step) / self.budget.steps)
+
+    def seconds(self) -> float:
+        """Wall time of the run so far, that before a resume included."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def log(self, request: Request, feed: Prefetcher) -> None:
+        """Write a row of the metrics, and look whether training is well."""
+        self.require_finite()
+        statistics = {name: float(value) for name, value in self.scalor.last_statistics.items()}
+        done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
+        row = {
+            **done,
+            **self.window.averages(),
+            **statistics,
+            **self.budget.scheduled(self.step - 1),
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "batch": request.count,
+            "frames": request.frames,
+            **self.window.rates(*feed.collect()),
+        }
+        self.report.row(row)
+        self.watch.look(row)
+        self.window.reset()
+
+    def evaluate(self) -> None:
+        """Write an evaluation to the metrics; the random numbers of training go on as if it had not been."""
+        self.evaluation = None
+        if self.evaluate_model is None:
+            return
+        self.require_finite()
+        before = random_state()
+        with self.window.pause():
+            figures = self.evaluate_model(self.step)
+            done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
+            self.evaluation = {**done, "evaluation": True, **figures}
+            self.report.row(self.evaluation)
+            if self.draw is not None:
+                self.report.pictures(self.step, self.draw(self.step))
+        set_random_state(before)
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.require_finite()
+        with self.window.pause():
+            state = TrainingState(
+                config=config_to_json(self.config),
+                weights=copy_weights(self.scalor),
+                optimiser=self.optimiser.state_dict(),
+                step=self.step,
+                next_video=self.next_video,
+                seconds=self.seconds(),
+                window=self.window.sums(),
+                random=random_state(),
+            )
+            save_checkpoint(self.folder, state)
+        self.saved = self.step
+
+    def restore(self) -> None:
+        """Go back to the checkpoint of the folder, metrics included."""
+        state = load_training_state(self.folder.state)
+        require_same_config(self.folder.state, json.loads(state.config), json.loads(config_to_json(self.config)))
+        put_weights(self.folder.state, state.weights, self.scalor)
+        self.optimiser.load_state_dict(state.optimiser)
+        set_random_state(state.random)
+        self.step, self.next_video, self.saved = state.step, state.next_video, state.step
+        self.seconds_before, self.started = state.seconds, time.perf_counter()
+        self.window.reset(state.window)
+        export_weights(self.folder, state)
+        rows = self.folder.keep_rows(state.step)
+        self.watch.rows = [row for row in rows if not row.get("evaluation")][-watch.PATIENCE :]
+        self.evaluation = next((row for row in reversed(rows) if row.get("evaluation")), None)
+
+    def require_finite(self) -> None:
+        """Refuse to go on from, or to save, steps whose loss or gradient was not finite."""
+        if not self.window.finite():
+            raise NonFiniteError(f"Loss or gradient became non-finite in the last steps before step {self.step}.")
+
+    def diagnosis(self, loss: Tensor, frames: Tensor, random: Mapping[str, Any]) -> NonFiniteError:
+        """The error that says what was not finite in a step, by running it again with the same random numbers."""
+        where = f"at step {self.step}; training stopped, the checkpoint of step {self.saved} is kept."
+        if bool(torch.isfinite(loss)):
+            name = watch.non_finite_gradient(self.scalor.named_parameters())
+            return NonFiniteError(f"The gradient of {name or 'all parameters together'} is not finite {where}")
+        set_random_state(random)
+        site = watch.non_finite_site(self.scalor.model, self.scalor.guide, frames)
+        return NonFiniteError(f"The loss is {loss.item()}, first in {site or 'the sum over all sites'}, {where}")
+
+
+def make_optimiser(parameters: list[nn.Parameter], train: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that a config names."""
+    if train.optimiser == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=train.learning_rate)
+    return torch.optim.Adam(parameters, lr=train.learning_rate, fused=True)
+
+
+def checks_each_step(device: torch.device) -> bool:
+    """Whether reading the loss at each step is cheap: on a GPU it would stop the queue of work."""
+    return device.type == "cpu"

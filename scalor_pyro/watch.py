@@ -1,0 +1,138 @@
+"""Watch a training: has it collapsed, and where does a value that is not finite come from?"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+# Before this step networks are still finding their feet, and propagation may be held at its bias.
+WARMUP_STEPS = 200
+# So many logged rows in a row must agree: one odd batch is no collapse.
+PATIENCE = 5
+# Fewer objects per frame than this is none: one in twenty frames.
+NO_OBJECT = 0.05
+# Below this share of propagated objects, tracking has died; it is above 0.9 where it lives.
+REDISCOVERY = 0.2
+# Share of the picture drawn by objects, below which the background draws it all.
+NO_FOREGROUND = 1e-3
+
+
+class NonFiniteError(ValueError):
+    """A loss or gradient that is not finite; the message names the site or parameter."""
+
+
+class Collapse(NamedTuple):
+    """A way in which training has died."""
+
+    kind: str
+    advice: str  # what is seen, and what to try
+
+
+NO_OBJECTS_FOUND = Collapse(
+    "no object",
+    "No object is found any more: try a higher discovery_prior for longer, a discovery_bound of 1.5 for the first "
+    "steps, or an object_size nearer to the objects'.",
+)
+ALL_REDISCOVERED = Collapse(
+    "everything rediscovered",
+    "Objects are rediscovered in each frame instead of being tracked: switch rejection on, lower reject_propagated, or "
+    "hold propagation at its bias for the first steps (propagation_release).",
+)
+ALL_BACKGROUND = Collapse(
+    "background explains all",
+    "The background explains everything and objects draw nothing: switch colour_start and contrast_input on, keep "
+    "discovery_bound small for the first steps, or give the background fewer numbers (z_bg_grid, z_bg_extra).",
+)
+
+
+def collapse(rows: Sequence[Mapping[str, Any]], background: bool) -> Collapse | None:
+    """Say whether the last rows of the metrics show a collapse.
+
+    :param rows: rows of a training with ``step``, ``objects_per_frame``, ``propagation_rate`` and
+        ``foreground_share``, oldest first; a statistic that is missing or None speaks against a collapse.
+    :param background: whether the model has a background.
+    """
+    recent = rows[-PATIENCE:]
+    if len(recent) < PATIENCE or recent[0]["step"] <= WARMUP_STEPS:
+        return None
+
+    def all_below(name: str, limit: float) -> bool:
+        return all(row.get(name) is not None and row[name] < limit for row in recent)
+
+    if background and all_below("foreground_share", NO_FOREGROUND):
+        return ALL_BACKGROUND
+    if all_below("objects_per_frame", NO_OBJECT):
+        return NO_OBJECTS_FOUND
+    objects_present = all((row.get("objects_per_frame") or 0.0) >= NO_OBJECT for row in recent)
+    if objects_present and all_below("propagation_rate", REDISCOVERY):
+        return ALL_REDISCOVERED
+    return None
+
+
+class CollapseWatch:
+    """Warns of each kind of collapse once.
+
+    :param background: whether the model has a background.
+    """
+
+    def __init__(self, background: bool) -> None:
+        self.background = background
+        self.rows: Sequence[Mapping[str, Any]] = []
+        self.warned: set[str] = set()
+
+    def look(self, row: Mapping[str, Any]) -> Collapse | None:
+        """Take in a new row; gives back (and logs) a collapse that has not been warned of yet."""
+        self.rows = [*self.rows, row][-PATIENCE:]
+        found = collapse(self.rows, self.background)
+        if found is None or found.kind in self.warned:
+            return None
+        self.warned.add(found.kind)
+        logger.warning("Collapse (%s) at step %d. %s", found.kind, row["step"], found.advice)
+        return found
+
+
+def non_finite_site(model: Callable[[Tensor], Any], guide: Callable[[Tensor], Any], frames: Tensor) -> str | None:
+    """Run guide and model once, and name the first site whose value or log-probability is not finite.
+
+    :param frames: (B, T, C, H, W), the batch on which the loss was not finite.
+    :returns: the site in words, or None where every site is finite.
+    """
+    with torch.no_grad():
+        guide_trace = poutine.trace(guide).get_trace(frames)
+        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(frames)
+        return _first_site(guide_trace, "guide") or _first_site(model_trace, "model")
+
+
+def _first_site(trace: poutine.Trace, owner: str) -> str | None:
+    for name, site in trace.nodes.items():
+        if site["type"] != "sample" or site_is_subsample(site):
+            continue
+        if not _finite(site["value"]):
+            return f"the value of site {name} of the {owner}"
+        trace.compute_log_prob(site_filter=partial(_is_named, name))
+        if not _finite(site["log_prob"]):
+            return f"the log-probability of site {name} of the {owner}"
+    return None
+
+
+def _is_named(wanted: str, name: str, site: Any) -> bool:
+    return name == wanted
+
+
+def non_finite_gradient(parameters: Iterable[tuple[str, nn.Parameter]]) -> str | None:
+    """The first of the named parameters whose gradient is not finite, or None."""
+    for name, parameter in parameters:
+        if parameter.grad is not None and not _finite(parameter.grad):
+            return name
+    return None
+
+
+def _finite(value: Any) -> bool:
+    return bool(torch.isfinite(value).all())

@@ -1,0 +1,80 @@
+"""What all tests share: seeds, an empty parameter store, and a model small enough to run in hundredths of a second."""
+
+from collections.abc import Callable, Iterator
+
+import hypothesis
+import pyro
+import pytest
+import torch
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.scalor import Scalor
+from torch import Tensor
+
+# The same examples on every machine and in every run.
+PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=30, phases=PHASES)
+hypothesis.settings.load_profile("tests")
+
+# B, T, K and the sides of image and grid are all different, so that swapped axes show.
+TINY = {
+    "image_size": (32, 48),
+    "cells": (4, 3),
+    "slots": 5,
+    "first_shortlist": 7,
+    "shortlist": 6,
+    "object_size": 10.0,
+    "z_what_dim": 9,
+    "glimpse_size": 8,
+    "feature_dim": 8,
+    "tracker_dim": 16,
+    "prior_dim": 11,
+    "background": "moving",
+    "z_bg_grid": 2,
+    "z_bg_extra": 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_start() -> Iterator[None]:
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    with pyro.validation_enabled():
+        yield
+    pyro.clear_param_store()
+
+
+@pytest.fixture
+def tiny() -> Callable[..., ModelConfig]:
+    """A tiny model's config, with changes by name."""
+
+    def build(**changes: object) -> ModelConfig:
+        return ModelConfig(**{**TINY, **changes})  # type: ignore[arg-type]
+
+    return build
+
+
+@pytest.fixture
+def make_scalor(tiny: Callable[..., ModelConfig]) -> Callable[..., Scalor]:
+    """A tiny model, the same one for the same changes."""
+
+    def build(**changes: object) -> Scalor:
+        pyro.clear_param_store()
+        torch.manual_seed(1)
+        return Scalor(tiny(**changes))
+
+    return build
+
+
+@pytest.fixture
+def scalor(make_scalor: Callable[..., Scalor]) -> Scalor:
+    return make_scalor()
+
+
+@pytest.fixture
+def videos() -> Tensor:
+    """(2, 3, 3, 32, 48): a bright square that moves over a dark ramp."""
+    ramp = torch.linspace(0.1, 0.4, 48).expand(2, 3, 3, 32, 48).clone()
+    for b in range(2):
+        for t in range(3):
+            ramp[b, t, b, 8 + 3 * t : 18 + 3 * t, 5 + 12 * b : 15 + 12 * b] = 0.9
+    return ramp
