@@ -22,6 +22,9 @@ from pathlib import Path
 import pyro
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
 from scalor_pyro import propagation, scalor
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
@@ -31,8 +34,6 @@ from scalor_pyro.presets import preset
 from scalor_pyro.rendering import EPSILON, Canvas
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.training import make_optimiser
-from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 # B and T of everything that is measured.
 VIDEOS, FRAMES = 16, 10
@@ -76,7 +77,7 @@ def step(model: ModelConfig, videos: DataConfig, repeats: int) -> Measured:
     def train() -> None:
         optimiser.zero_grad(set_to_none=True)
         loss = elbo.differentiable_loss(module.model, module.guide, frames) / (VIDEOS * FRAMES)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         clip_grad_norm_(module.parameters(), config.clip)
         optimiser.step()
 
@@ -85,7 +86,7 @@ def step(model: ModelConfig, videos: DataConfig, repeats: int) -> Measured:
 
 def step_without_savings(repeats: int) -> Measured:
     """A step that draws every cell, each over the whole image."""
-    scalor.draw = propagation.draw = draw_everywhere  # type: ignore[assignment, attr-defined]
+    scalor.draw = propagation.draw = draw_everywhere  # type: ignore[attr-defined]
     return step(ALL_CELLS, MD_VIDEOS, repeats)
 
 
@@ -202,7 +203,9 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name:55}  {value:8.3g}")
     if options.json:
-        options.json.write_text(json.dumps({"torch": torch.__version__, "measured": measured, "ratios": found}, indent=1))
+        options.json.write_text(
+            json.dumps({"torch": torch.__version__, "measured": measured, "ratios": found}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ class ModelConfig:
         _require(self.z_what_dim >= self.channels, "z_what_dim", self.z_what_dim, f"at least {self.channels}")
         _require(0 <= self.size_range < 1, "size_range", self.size_range, "a number from 0 to below 1")
         _require(0 <= self.aspect_range < 2, "aspect_range", self.aspect_range, "a number from 0 to below 2")
+        _require(self.feature_dim % 8 == 0, "feature_dim", self.feature_dim, "a multiple of 8")
         _require(self.z_bg_extra >= 0, "z_bg_extra", self.z_bg_extra, "0 or more")
         _probability(self, "presence_threshold", "mask_threshold", "colour_threshold")
         _require(min(self.cells) > 0, "cells", self.cells, "at least 1 each way")
@@ -247,6 +248,11 @@ class TrainConfig:
         )
         for _, value in self.temperature.points:
             _require(value > 0, "temperature", value, "a number above 0")
+        for name in ("reject_propagated", "reject_proposals", "propagation_release"):
+            for _, value in getattr(self, name).points:
+                _require(0 <= value <= 1, name, value, "a number from 0 to 1")
+        for _, value in self.discovery_bound.points:
+            _require(value > 0, "discovery_bound", value, "a number above 0")
         for _, value in self.discovery_prior.points:
             _require(0 < value < 1, "discovery_prior", value, "a probability between 0 and 1")
 
@@ -332,6 +338,12 @@ def _parse(kind: Any, value: Any, name: str) -> Any:
         types_of = typing.get_type_hints(kind)
         unknown = sorted(set(value) - set(types_of))
         _require(not unknown, name, unknown, f"only keys among {sorted(types_of)}")
+        missing = [
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.name not in value and f.default is f.default_factory is dataclasses.MISSING
+        ]
+        _require(not missing, name, value, f"a value for {', '.join(missing)}")
         return kind(**{key: _parse(types_of[key], item, f"{name}.{key}") for key, item in value.items()})  # type: ignore[operator]
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _parse(next(k for k in arguments if k is not type(None)), value, name)

@@ -60,7 +60,9 @@ def infer(scalor: Scalor, x: Tensor) -> Inference:
 def follow(scalor: Scalor, x: Tensor) -> list[FrameLatents]:
     """The guide alone: all that tracks need, without reconstructing the frames."""
     with pyro.validation_enabled(False), ModeMessenger():
-        return scalor.guide(x)
+        latents = scalor.guide(x)
+    scalor.shared.forget()  # no model follows that would use it
+    return latents
 
 
 def collect(latents: list[FrameLatents]) -> Inference:
@@ -102,6 +104,6 @@ def _segments(frame: FrameLatents) -> Tensor:
     patches, index = paste(importance, objects.where, (height, width), (height, width))
     dense = importance.new_zeros(batch, slots, height * width)
     dense.scatter_(2, index.flatten(2), patches[:, :, :, 0].flatten(2))
-    strongest = dense.argmax(1)  # (B, H·W)
+    most, strongest = dense.max(1)  # (B, H·W)
     owner = frame.scene.identity.gather(1, strongest).view(batch, height, width)
-    return torch.where(alpha[:, 0] > FOREGROUND, owner, -1)
+    return torch.where((alpha[:, 0] > FOREGROUND) & (most.view_as(owner) > 0), owner, -1)

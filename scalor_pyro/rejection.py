@@ -11,9 +11,11 @@ from scalor_pyro.rendering import look_through
 
 # Overlap is measured on this many points a side of a proposal's own box.
 OVERLAP_POINTS = 8
-# A proposal is held against this many of its nearest neighbours: boxes are bounded, those farther off do not reach it.
-NEIGHBOURS = 8
-# A proposal that was itself rejected rejects nobody: this many rounds settle chains of so many proposals.
+# A proposal is held against this many of its nearest neighbours, itself among them: boxes are bounded, those farther
+# off do not reach it.
+NEIGHBOURS = 9
+# A proposal that was itself rejected rejects nobody: so many rounds settle chains of one proposal more. In a longer
+# chain too many are rejected, never too few.
 ROUNDS = 3
 # Two centres farther apart than this are not in one image.
 NOWHERE = 1e3

@@ -26,19 +26,18 @@ class Canvas(NamedTuple):
         return self.colour + (1 - self.alpha) * background
 
 
-def extract(image: Tensor, where: Tensor, glimpse_size: int, zoom: float = 1.0) -> Tensor:
+def extract(image: Tensor, where: Tensor, glimpse_size: int) -> Tensor:
     """Cut a glimpse for each box, by bilinear interpolation; outside the image is 0.
 
     :param Tensor image: (B, C, H, W)
     :param Tensor where: (B, n, 4) z_where
     :param int glimpse_size: S
-    :param float zoom: enlarge the boxes by this factor.
     :return: (B, n, C, S, S)
     """
     n = where.shape[1]
     steps = glimpse_centres(glimpse_size, where)
-    x = where[..., 2:3] + where[..., 0:1] * zoom * steps  # (B, n, S)
-    y = where[..., 3:4] + where[..., 1:2] * zoom * steps
+    x = where[..., 2:3] + where[..., 0:1] * steps  # (B, n, S)
+    y = where[..., 3:4] + where[..., 1:2] * steps
     grid = torch.stack(
         (x[:, :, None, :].expand(-1, -1, glimpse_size, -1), y[:, :, :, None].expand(-1, -1, -1, glimpse_size)), -1
     )  # (B, n, S_y, S_x, 2)
@@ -117,18 +116,17 @@ def draw(
     """
     batch, channels = glimpses.shape[0], glimpses.shape[2] - 1
     pixels = image_size[0] * image_size[1]
-    patches, index = paste(glimpses, where, image_size, window)
-    present = patches * presence[..., None, None, None]  # z·α·o and z·α
-    importance = present[..., channels:, :] * torch.sigmoid(-depth)[..., None, None]  # (B, n, P_y, 1, P_x)
-    layers = torch.cat((present * importance, importance), 3)  # (B, n, P_y, C + 2, P_x)
-    # One flat index_add: several times faster than adding rows of channels.
-    first = torch.arange(batch, device=index.device)[:, None] * (channels + 2) + torch.arange(
-        channels + 2, device=index.device
-    )  # (B, C + 2)
-    target = first[:, None, None, :, None] * pixels + index[:, :, :, None, :]
+    present = glimpses * presence[..., None, None, None]  # z·α·o and z·α
+    patches, index = paste(present, where, image_size, window)
+    importance = patches[..., channels:, :] * torch.sigmoid(-depth)[..., None, None]  # (B, n, P_y, 1, P_x)
+    # Flat index_adds: several times faster than adding rows of channels.
+    layer = torch.arange(channels + 2, device=index.device)[:, None] * pixels
+    sequence = torch.arange(batch, device=index.device)[:, None, None, None, None] * pixels * (channels + 2)
+    target = sequence + layer + index[:, :, :, None, :]  # (B, n, P_y, C + 2, P_x)
     summed = (
-        layers.new_zeros(batch * (channels + 2) * pixels)
-        .index_add(0, target.flatten(), layers.flatten())
+        glimpses.new_zeros(batch * (channels + 2) * pixels)
+        .index_add(0, target[..., :-1, :].flatten(), (patches * importance).flatten())
+        .index_add(0, target[..., -1:, :].flatten(), importance.flatten())
         .view(batch, channels + 2, *image_size)
     )
     normalised = summed[:, :-1] / (summed[:, -1:] + EPSILON)

@@ -1,5 +1,6 @@
 """SCALOR as a Pyro program: the generative model and its guide."""
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ from scalor_pyro.propagation import PropagationLaw, PropagationPosterior, Propag
 from scalor_pyro.rejection import explained, fill_slots, strongest_first
 from scalor_pyro.rendering import Canvas, draw
 from scalor_pyro.shared import SharedWork
+
+
+_numbers = itertools.count()
 
 
 class FrameLatents(NamedTuple):
@@ -100,8 +104,12 @@ class Scalor(nn.Module):
             self.background_decoder = BackgroundDecoder(config)
             self.background_prior = background_prior or BackgroundPrior(config)
             self.background_posterior = BackgroundPosterior(config)
+        elif background_prior is not None:
+            raise ValueError("A background_prior was given, but the config's background is 'none'.")
         self.last_statistics: dict[str, Tensor] = {}
-        self._shared = SharedWork()
+        self.shared = SharedWork()
+        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
+        self._name = f"scalor_{next(_numbers)}"
 
     # ------------------------------------------------------------------ the program
 
@@ -128,7 +136,7 @@ class Scalor(nn.Module):
                     propagated = self._propagate(t, going_on, scene, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, drawn, canvas = self._shared(self._settle, scene, propagated, proposals)
+                scene, drawn, canvas = self.shared(self._settle, scene, propagated, proposals)
                 frame_loc = canvas.colour
                 if self.config.background == "moving":
                     behind = self.background_prior(z_bg, background_memory, sequences)
@@ -142,7 +150,7 @@ class Scalor(nn.Module):
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(FrameLatents(scene, drawn, canvas, background))
-        self._shared.forget()
+        self.shared.forget()
         return latents
 
     def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
@@ -153,7 +161,7 @@ class Scalor(nn.Module):
         observed, frames, sequences = self._extent(x, frames, sequences)
         if x is None:
             return []
-        self._shared.forget()
+        self.shared.forget()
         plates = self._plates(sequences)
         latents: list[FrameLatents] = []
         scene: Scene | None = None
@@ -169,7 +177,7 @@ class Scalor(nn.Module):
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, drawn, canvas = self._shared(self._settle, scene, propagated, proposals)
+                scene, drawn, canvas = self.shared(self._settle, scene, propagated, proposals)
                 if self.config.background == "moving":
                     self._behind(t, self.background_posterior(frame, canvas.alpha.detach()))
                 latents.append(FrameLatents(scene, drawn, canvas, None))
@@ -184,27 +192,27 @@ class Scalor(nn.Module):
         with plates.slots:
             with weighted_by(alive):
                 logit = pyro.sample(sites.z_pres("prop", t), law.presence)
-            presence = self._shared(_going_on, logit, alive)
+            presence = self.shared(_going_on, logit, scene.alive)
             with weighted_by(presence):
                 raw = pyro.sample(sites.z_where("prop", t), law.where)
-                where, shape, velocity = self._shared(self.boxes.propagated, scene.objects, raw)
+                where, shape, velocity = self.shared(self.boxes.propagated, scene.objects, raw)
                 depth = pyro.sample(sites.z_depth("prop", t), law.depth)
                 what = pyro.sample(sites.z_what("prop", t), law.what(where))
-        glimpse = self._shared(self.decoder.forward, what)
+        glimpse = self.shared(self.decoder.forward, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
     def _discover(self, t: int, law: DiscoveryLaw, plates: _Plates) -> Objects:
         """Draw z_t^D: presence in all cells, the rest in the likeliest."""
         with plates.cells:
             logits = pyro.sample(sites.z_pres("disc", t), law.presence)
-        cells = self._shared(shortlist, logits, self.config.proposals(first=t == 0))
-        presence = self._shared(_presence_of, logits, cells)
+        cells = self.shared(shortlist, logits, self.config.proposals(first=t == 0))
+        presence = self.shared(_presence_of, logits, cells)
         with plates.first_proposals if t == 0 else plates.proposals, weighted_by(presence):
             raw = pyro.sample(sites.z_where("disc", t), law.where(cells))
-            where, shape, velocity = self._shared(self.boxes.discovered, raw, cells)
+            where, shape, velocity = self.shared(self.boxes.discovered, raw, cells)
             depth = pyro.sample(sites.z_depth("disc", t), law.depth(cells))
             what = pyro.sample(sites.z_what("disc", t), law.what(where))
-        glimpse = self._shared(self.decoder.forward, what)
+        glimpse = self.shared(self.decoder.forward, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
     def _behind(self, t: int, law: BackgroundLaw) -> Tensor:
@@ -257,7 +265,7 @@ class Scalor(nn.Module):
 
     def _plates(self, sequences: int) -> _Plates:
         config = self.config
-        pyro.module("scalor", self)
+        pyro.module(self._name, self)
         return _Plates(
             pyro.plate("sequences", sequences, dim=-2),
             pyro.plate("slots", config.slots, dim=-1),
@@ -270,6 +278,11 @@ class Scalor(nn.Module):
         """How many frames are observed, how many there are in all, and B."""
         if x is not None:
             check_videos(x, self.config)
+            dtype = self.decoder.bias.dtype
+            if x.dtype != dtype:
+                raise ValueError(f"Videos had dtype {x.dtype}, but the model's {dtype} was expected.")
+            if frames is not None and frames < 1:
+                raise ValueError(f"frames is {frames}, but at least 1 was expected.")
             return x.shape[1], x.shape[1] if frames is None else frames, x.shape[0]
         if not frames or frames < 1 or sequences < 1:
             raise ValueError(

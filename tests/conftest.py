@@ -6,9 +6,10 @@ import hypothesis
 import pyro
 import pytest
 import torch
+from torch import Tensor
+
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.scalor import Scalor
-from torch import Tensor
 
 # The same examples on every machine and in every run.
 PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
@@ -25,7 +26,7 @@ TINY = {
     "object_size": 10.0,
     "z_what_dim": 9,
     "glimpse_size": 8,
-    "feature_dim": 8,
+    "feature_dim": 16,
     "tracker_dim": 16,
     "prior_dim": 11,
     "background": "moving",

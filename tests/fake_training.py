@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig, RunConfig, Schedule, Stage, TrainConfig
 from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.training import train
+from scalor_pyro.training import make_optimiser, train
 
 
 class FakeScalor(nn.Module):
@@ -109,6 +109,7 @@ def fork_training(run: Path) -> int:
 
 if __name__ == "__main__":  # importing takes seconds, forking does not
     torch.set_num_threads(1)
+    make_optimiser(list(FakeScalor().parameters()), TrainConfig())  # torch imports more when it makes the first
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         print(fork_training(Path(line.strip())), flush=True)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scalor_pyro.objects import Objects
-from scalor_pyro.rejection import covered_share, explained, strongest_first
 from torch import Tensor
+
+from scalor_pyro.objects import Objects
+from scalor_pyro.rejection import explained, strongest_first
 
 MASK, OVERLAP, COLOUR = 0.3, 0.5, 0.15
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
@@ -62,11 +63,14 @@ def test_same_place_is_rejected_and_another_place_stays() -> None:
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(("shift", "share"), [(0.0, 1.0), (0.2, 0.75), (0.4, 0.5), (0.6, 0.25), (0.9, 0.0)])
-def test_covered_share_is_the_share_of_the_own_mask(axis: int, shift: float, share: float) -> None:
-    place = (shift, 0.0) if axis == 0 else (0.0, shift)
-    covered = covered_share(make([(0.0, 0.0)]), make([place]), MASK)
-    assert covered.shape == (1, 1, 1)
-    assert covered.item() == pytest.approx(share, abs=0.13)  # a row of points of 8
+def test_overlap_is_the_share_of_the_own_mask(axis: int, shift: float, share: float) -> None:
+    mine, other = make([(0.0, 0.0)]), make([(shift, 0.0) if axis == 0 else (0.0, shift)])
+    row = 0.13  # of the points at which overlap is measured
+
+    def covered(overlap: float) -> bool:
+        return bool(explained(mine, other, overlap, MASK, None).item())
+
+    assert covered(share - row) and not covered(share + row)
 
 
 def test_covering_is_not_symmetric() -> None:
@@ -95,7 +99,19 @@ def test_colour_is_that_of_the_opaque_part() -> None:
     assert rejected(half._replace(glimpse=glimpse), solid, COLOUR) == [True]
 
 
-@given(st.permutations(range(4)), st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=7, max_size=7))
+def test_in_a_crowd_each_pair_is_judged_alone() -> None:
+    # Neighbours cover 0.6 of each other, the rest less than half.
+    step = 0.8 * SIDE  # SIDE is half a side in image coordinates, [-1, 1]
+    crowd = make([(step * i, step * j) for i in range(-3, 4) for j in range(-2, 3)])
+    proposals = make([(0.0, 0.0), (step / 3, step / 4), (1.4 * step, -0.5 * step), (2.0, 2.0)])
+    together = explained(proposals, crowd, OVERLAP, MASK, None)[0]
+    n = crowd.presence.shape[1]
+    alone = [explained(proposals, crowd.take(torch.tensor([[i]])), OVERLAP, MASK, None)[0, :, 0] for i in range(n)]
+    assert torch.equal(together, torch.stack(alone, 1))
+    assert together.any(1).tolist() == [True, True, True, False]
+
+
+@given(st.permutations(range(12)), st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=15, max_size=15))
 def test_order_of_the_others_does_not_matter(order: list[int], places: list[tuple[float, float]]) -> None:
     proposals, others = make(places[:3]), make(places[3:])
     shuffled = others.take(torch.tensor([order]))

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.rendering import EPSILON, Canvas, draw, extract, look_through, paste, window_size
-from torch import Tensor
 
 IMAGE = (24, 40)  # H, W
 GLIMPSE = 6
@@ -21,9 +22,7 @@ OFF_KINK = math.pi * 1e-3
 
 def grid_sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """images (N, C, H, W) read at x (N, Q_x) and y (N, Q_y), [-1, 1] → (N, C, Q_y, Q_x)"""
-    grid = torch.stack(
-        (x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])), -1
-    )
+    grid = torch.stack((x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])), -1)
     return F.grid_sample(images, grid, align_corners=False, padding_mode="zeros")
 
 
@@ -87,11 +86,8 @@ def to_where(rows: list[tuple[float, ...]]) -> Tensor:
 
 
 def window_for(where: Tensor) -> tuple[int, int]:
-    height, width = IMAGE
-    return (
-        window_size(float(where[..., 1].max()) * height, GLIMPSE, height),
-        window_size(float(where[..., 0].max()) * width, GLIMPSE, width),
-    )
+    (height, width), (s_x, s_y) = IMAGE, where[..., :2].detach().flatten(0, 1).amax(0).tolist()
+    return window_size(s_y * height, GLIMPSE, height), window_size(s_x * width, GLIMPSE, width)
 
 
 @given(places_of_all)
@@ -122,9 +118,7 @@ def test_paste_is_full_resolution_pasting(rows: list[tuple[float, ...]]) -> None
         .unflatten(3, IMAGE)
     )
     plain = paste_all(glimpses, where, IMAGE)
-    for a, b in zip(
-        with_gradients(dense, glimpses, where), with_gradients(plain, glimpses, where), strict=True
-    ):
+    for a, b in zip(with_gradients(dense, glimpses, where), with_gradients(plain, glimpses, where), strict=True):
         torch.testing.assert_close(a, b, **TOLERANCE)
 
 
@@ -242,12 +236,8 @@ def test_look_through_reads_the_glimpse_at_the_other_boxes_points(
     box = (torch.tensor([[other]], dtype=torch.float64) + 0.7 * OFF_KINK).requires_grad_()
     ours = look_through(glimpses, own, box, 5)
     s, t = (box[0, :, :2] / own[0, :, :2], (box[0, :, 2:] - own[0, :, 2:]) / own[0, :, :2])
-    plain = grid_sampled(
-        glimpses[0], t[:, :1] + s[:, :1] * centres(5), t[:, 1:] + s[:, 1:] * centres(5)
-    )[None]
-    for a, b in zip(
-        with_gradients(ours, glimpses, own, box), with_gradients(plain, glimpses, own, box), strict=True
-    ):
+    plain = grid_sampled(glimpses[0], t[:, :1] + s[:, :1] * centres(5), t[:, 1:] + s[:, 1:] * centres(5))[None]
+    for a, b in zip(with_gradients(ours, glimpses, own, box), with_gradients(plain, glimpses, own, box), strict=True):
         torch.testing.assert_close(a, b, **TOLERANCE)
 
 

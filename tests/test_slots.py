@@ -3,6 +3,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scalor_pyro.objects import Objects, Scene
 from scalor_pyro.rejection import fill_slots
 
@@ -10,9 +11,7 @@ K, M, THRESHOLD = 5, 4, 0.5
 # Apart from each other, so that presences can be told from each other; some equal, some at the threshold.
 presences = st.sampled_from((0.0, 0.2, 0.5, 0.55, 0.6, 0.7, 0.7, 0.8, 0.9, 1.0))
 frames_of = st.lists(
-    st.tuples(
-        st.lists(presences, min_size=2 * K, max_size=2 * K), st.lists(presences, min_size=2 * M, max_size=2 * M)
-    ),
+    st.tuples(st.lists(presences, min_size=2 * K, max_size=2 * K), st.lists(presences, min_size=2 * M, max_size=2 * M)),
     min_size=1,
     max_size=5,
 )
