@@ -34,6 +34,7 @@ def full_length(config: RunConfig) -> RunConfig:
 CHANGES: dict[str, Change] = {
     "default": lambda config: config,
     "reject_among_proposals": without(reject_among_proposals=False),
+    "reject_among_propagated": without(reject_among_propagated=False),
     "reject_by_colour": without(reject_by_colour=False),
     "constant_velocity": without(constant_velocity=False),
     "explain_away": without(explain_away=False),

@@ -50,7 +50,8 @@ def trained(config: RunConfig) -> tuple[list[dict[str, Any]], dict[str, float]]:
     scalor = Scalor(config.model)
     with tempfile.TemporaryDirectory() as folder:
         videos = SyntheticVideos(config.data, config.seed, "train")
-        train(scalor, ReparamELBO(), videos, config, folder, tensorboard=False)
+        if train(scalor, ReparamELBO(), videos, config, folder, tensorboard=False).interrupted:
+            raise SystemExit(130)
         rows = RunFolder(folder).rows()
     return rows, evaluate(scalor, SyntheticVideos(config.evaluated, TEST_SEED, "test"), TEST_VIDEOS)
 

@@ -145,10 +145,10 @@ def measure(name: str, repeats: int | None) -> Measured:
     _, work, usual = VARIANTS[name]
     with pyro.validation_enabled(False):
         figures = work(repeats or usual)
-    # In kB but on macOS, where it is in bytes. A new process inherits the peak of the one that started it, which
+    # In KiB but on macOS, where it is in bytes. A new process inherits the peak of the one that started it, which
     # matters not because that one has only imported what this one has.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
-    return {**figures, "peak_gib": peak}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    return {**figures, "peak_gb": peak}
 
 
 def measure_apart(name: str, repeats: int | None) -> Measured:
@@ -170,7 +170,7 @@ def ratios(measured: dict[str, Measured]) -> dict[str, float]:
     found = {}
     if {"step", "step_full"} <= measured.keys():
         found["step_full / step, time"] = seconds("step_full") / seconds("step")
-        found["step_full / step, memory"] = measured["step_full"]["peak_gib"] / measured["step"]["peak_gib"]
+        found["step_full / step, memory"] = measured["step_full"]["peak_gb"] / measured["step"]["peak_gb"]
     if "tracking" in measured:
         found["tracking, frames per second"] = VIDEOS * FRAMES / seconds("tracking")
     for made, used in (("data_vld", "step_vld"), ("data_md", "step")):
@@ -191,12 +191,12 @@ def main() -> None:
         print(json.dumps(measure(options.measure, options.repeats)))
         return
     print(f"{VIDEOS} videos of {FRAMES} frames, one thread, torch {torch.__version__}")
-    print(f"{'':55}  {'seconds':>8}  {'processor':>9}  {'peak GiB':>8}")
+    print(f"{'':55}  {'seconds':>8}  {'processor':>9}  {' peak GB':>8}")
     measured = {}
     for name in options.only or VARIANTS:
         measured[name] = row = measure_apart(name, options.repeats)
         print(
-            f"{VARIANTS[name][0]:55}  {row['seconds']:8.3f}  {row['processor_seconds']:9.3f}  {row['peak_gib']:8.2f}",
+            f"{VARIANTS[name][0]:55}  {row['seconds']:8.3f}  {row['processor_seconds']:9.3f}  {row['peak_gb']:8.2f}",
             flush=True,
         )
     found = ratios(measured)

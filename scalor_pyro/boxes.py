@@ -37,7 +37,8 @@ class Boxes(nn.Module):
         reach = torch.tensor([2 / columns, 2 / rows]) * config.cell_reach
         self.register_buffer("cell_reach", reach, persistent=False)
         largest = side * (1 + config.size_range) * float(torch.tensor(config.aspect_range / 2).exp())
-        self.window = tuple(window_size(largest, config.glimpse_size, limit) for limit in config.image_size)
+        height, width = (window_size(largest, config.glimpse_size, limit) for limit in config.image_size)
+        self.window = height, width  # P_y, P_x
 
     def sides(self, shape: Tensor) -> Tensor:
         """(s_x, s_y) from an unbounded size and aspect. (…, 2) → (…, 2)"""

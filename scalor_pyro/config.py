@@ -92,7 +92,7 @@ class DataConfig:
     background: bool = False  # the moving background, else black
     digits: Literal["auto", "mnist", "uci"] = "auto"  # where digits come from
     digit_classes: tuple[int, ...] = tuple(range(10))  # which digits appear
-    arrivals: tuple[int, ...] = ()  # frames in which `arrival_min..arrival_max` new objects appear; () = all from the start
+    arrivals: tuple[int, ...] = ()  # frames in which arrival_min … arrival_max further objects appear
     arrival_min: int = 10
     arrival_max: int = 15
     motion: Literal["drift", "meet"] = "drift"  # "meet": objects move towards each other and occlude
@@ -112,9 +112,7 @@ class DataConfig:
             "digits from 0 to 9",
         )
         _require(all(0 <= t < self.frames for t in self.arrivals), "arrivals", self.arrivals, f"0 to {self.frames - 1}")
-        _require(
-            0 <= self.arrival_min <= self.arrival_max, "arrival_min", self.arrival_min, f"0 to {self.arrival_max}"
-        )
+        _require(0 <= self.arrival_min <= self.arrival_max, "arrival_min", self.arrival_min, f"0 to {self.arrival_max}")
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,8 @@ class ModelConfig:
     shortlist: int = 16  # M in later frames; 0 = every cell
     object_size: float = 14.0  # px, the typical object
     box_margin: float = 1.25  # side of the typical box / object_size
-    size_range: float = 0.25  # a box is within 1 ± size_range of the typical one
-    aspect_range: float = 0.3  # log aspect ratio is within ± aspect_range
+    size_range: float = 0.15  # a box is within 1 ± size_range of the typical one
+    aspect_range: float = 0.2  # log aspect ratio is within ± aspect_range
     cell_reach: float = 0.75  # centre of a proposal: within this many cells of its cell's centre
     move_range: float = 0.2  # a propagated centre deviates at most this part of the half-image a frame
     z_what_dim: int = 32
@@ -148,6 +146,8 @@ class ModelConfig:
     # --- switches: where the default leaves the paper ---
     rejection: bool = True  # off only for ablations
     reject_among_proposals: bool = True  # a stronger proposal of the same frame rejects, too
+    reject_among_propagated: bool = True  # an older object that covers a younger one ends its track
+    propagated_overlap: float = 0.6  # …: above this share of the younger one's mask
     reject_by_colour: bool = False  # an overlap counts only where mean colours are alike
     colour_threshold: float = 0.15  # …: mean absolute difference per channel below this
     constant_velocity: bool = True  # deviations are from where the last displacement leads
@@ -169,11 +169,14 @@ class ModelConfig:
         _require(0 <= self.aspect_range < 2, "aspect_range", self.aspect_range, "a number from 0 to below 2")
         _require(self.feature_dim % 8 == 0, "feature_dim", self.feature_dim, "a multiple of 8")
         _require(self.z_bg_extra >= 0, "z_bg_extra", self.z_bg_extra, "0 or more")
-        _probability(self, "presence_threshold", "mask_threshold", "colour_threshold")
+        _probability(self, "presence_threshold", "mask_threshold", "colour_threshold", "propagated_overlap")
         _require(min(self.cells) > 0, "cells", self.cells, "at least 1 each way")
         for size, cells in zip(self.image_size, self.cells, strict=True):
             _require(
-                size >= 16 and size % 4 == 0, "image_size", self.image_size, "at least 16 px each way, in multiples of 4"
+                size >= 16 and size % 4 == 0,
+                "image_size",
+                self.image_size,
+                "at least 16 px each way, in multiples of 4",
             )
             _require(
                 size % cells == 0 and (size // cells) % 4 == 0,
@@ -304,7 +307,10 @@ class RunConfig:
         )
         longest = max(stage.frames for stage in self.train.curriculum)
         _require(
-            longest <= self.data.frames, "train.curriculum", f"{longest} frames", f"up to data.frames {self.data.frames}"
+            longest <= self.data.frames,
+            "train.curriculum",
+            f"{longest} frames",
+            f"up to {self.data.frames}",
         )
 
     @property

@@ -11,7 +11,7 @@ from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import AppearanceEncoder
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence, normal
-from scalor_pyro.frame_encoder import STRIDE
+from scalor_pyro.frame_encoder import STRIDE, cell_kernel
 from scalor_pyro.networks import bounded, mlp, positive
 from scalor_pyro.objects import gather
 from scalor_pyro.rendering import Canvas
@@ -65,7 +65,7 @@ class DiscoveryPosterior(nn.Module):
         super().__init__()
         self.config, self.appearance = config, appearance
         features = config.feature_dim
-        kernel = tuple(size // STRIDE // cells for size, cells in zip(config.image_size, config.cells, strict=True))
+        kernel = cell_kernel(config)
         self.explained_encoder = nn.Sequential(
             nn.Conv2d(1 + (config.channels if config.explain_away else 0), EXPLAINED_DIM, STRIDE, stride=STRIDE),
             nn.GroupNorm(4, EXPLAINED_DIM),

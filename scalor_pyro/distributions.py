@@ -1,14 +1,15 @@
 """The relaxed Bernoulli of presence, and the weight that presence gives to an object's other latents."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from pyro import poutine
 from pyro.distributions import Normal, constraints
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
+from torch import BoolTensor, Tensor
 from torch.distributions import Bernoulli, kl_divergence, register_kl
 from torch.distributions.utils import clamp_probs
 
@@ -40,11 +41,11 @@ class RelaxedPresence(TorchDistribution):
         """The sample without its noise."""
         return self.logits / self.temperature
 
-    def expand(self, batch_shape: torch.Size, _instance: object = None) -> "RelaxedPresence":
-        return RelaxedPresence(self.temperature, self.logits.expand(batch_shape), validate_args=False)
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "RelaxedPresence":
+        return RelaxedPresence(self.temperature, self.logits.expand(tuple(batch_shape)), validate_args=False)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - the signature of torch
-        shape = self._extended_shape(sample_shape)
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
         uniform = clamp_probs(torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device))
         return (uniform.logit() + self.logits) / self.temperature
 
@@ -67,7 +68,8 @@ def weighted_by(presence: Tensor) -> Iterator[None]:
 
     :param Tensor presence: weight in [0, 1], of the batch shape of the sites within.
     """
-    with poutine.mask(mask=presence > 0), poutine.scale(scale=presence.clamp(min=SMALLEST_WEIGHT)):
+    present = cast(BoolTensor, presence > 0)
+    with poutine.mask(mask=present), poutine.scale(scale=presence.clamp(min=SMALLEST_WEIGHT)):
         yield
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyro
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from torch import Tensor
@@ -57,6 +58,7 @@ def run_experiment(
     """
     _require_videos(final_videos)
     config = with_known_digits(config, mnist)
+    pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
     videos = SyntheticVideos(config.data, config.seed, "train", mnist)
     unseen = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)

@@ -19,6 +19,12 @@ CONTRAST_GAIN = 2.0
 STRIDE = 4
 
 
+def cell_kernel(config: ModelConfig) -> tuple[int, int]:
+    """How many points of a feature map make a cell, (vertical, horizontal)."""
+    (height, width), (rows, columns) = config.image_size, config.cells
+    return height // STRIDE // rows, width // STRIDE // columns
+
+
 class Features(NamedTuple):
     """What the frame encoder says of a video."""
 
@@ -46,9 +52,9 @@ class FrameEncoder(nn.Module):
             nn.CELU(),
         )
         self.recurrent = nn.Conv2d(features, 2 * features, 1)
-        kernel = [size // STRIDE // cells for size, cells in zip(config.image_size, config.cells, strict=True)]
+        kernel = cell_kernel(config)
         self.to_cells = nn.Sequential(
-            nn.Conv2d(features, features, tuple(kernel), stride=tuple(kernel)),
+            nn.Conv2d(features, features, kernel, stride=kernel),
             nn.GroupNorm(4, features),
             nn.CELU(),
             nn.Conv2d(features, features, 3, padding=1),

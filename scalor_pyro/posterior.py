@@ -98,9 +98,9 @@ def _segments(frame: FrameLatents) -> Tensor:
     objects, alpha = frame.scene.objects, frame.canvas.alpha
     batch, slots = objects.presence.shape
     height, width = alpha.shape[-2:]
-    importance = objects.glimpse[:, :, -1:] * (objects.presence * torch.sigmoid(-objects.depth[..., 0]))[
-        :, :, None, None, None
-    ]
+    importance = (
+        objects.glimpse[:, :, -1:] * (objects.presence * torch.sigmoid(-objects.depth[..., 0]))[:, :, None, None, None]
+    )
     patches, index = paste(importance, objects.where, (height, width), (height, width))
     dense = importance.new_zeros(batch, slots, height * width)
     dense.scatter_(2, index.flatten(2), patches[:, :, :, 0].flatten(2))

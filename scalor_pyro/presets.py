@@ -32,7 +32,14 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
     "VHD": ((16, 16), 120, 120, 20),
 }
 # Training steps: what a density needs, in about the minutes that docs/results.md says.
-STEPS: dict[str, int] = {"VLD": 1500, "LD": 2500, "MD": 1200, "HD": 1000, "VHD": 1000}
+STEPS: dict[str, int] = {"VLD": 1800, "LD": 2400, "MD": 1500, "HD": 1200, "VHD": 1200}
+# Videos a step: the more objects, the fewer, so that a step costs about the same.
+VIDEOS: dict[str, int] = {"VLD": 8, "LD": 8, "MD": 4, "HD": 2, "VHD": 2}
+# Short videos first: many steps while there is most to learn, and no long tracks of what is not learned yet.
+CURRICULUM: dict[str, tuple[Stage, ...]] = {
+    density: (Stage(0.1, 2, 4 * videos), Stage(0.6, 4, 2 * videos), Stage(1.0, 8, videos))
+    for density, videos in VIDEOS.items()
+}
 CROWDED = ("MD", "HD", "VHD")
 
 
@@ -60,16 +67,20 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
     model = ModelConfig(
         cells=cells, slots=slots, first_shortlist=first_shortlist, shortlist=shortlist, object_size=data.object_size
     )
-    config = RunConfig(data=data, model=model, train=TrainConfig(steps=STEPS[density]))
-    if density in CROWDED:
-        config = crowded(config)
+    train = TrainConfig(steps=STEPS[density], curriculum=CURRICULUM[density])
+    config = RunConfig(data=data, model=model, train=train)
+    if objects == "sprites":
+        config = coloured(config, crowded=density in CROWDED)
     return moving_background(config) if background else config
 
 
-def crowded(config: RunConfig) -> RunConfig:
-    """For many small objects: tight boxes, and overlaps count only among objects of like colours."""
-    model = replace(config.model, size_range=0.2, aspect_range=0.3, reject_by_colour=config.data.objects == "sprites")
-    return replace(config, model=model)
+def coloured(config: RunConfig, crowded: bool) -> RunConfig:
+    """For objects of many colours: overlaps count only among objects of like colours, and in crowds only large ones."""
+    config = replace(config, model=replace(config.model, reject_by_colour=True))
+    if not crowded:
+        return config
+    train = replace(config.train, reject_propagated=constant(0.6), reject_proposals=constant(0.6))
+    return replace(config, train=train)
 
 
 def moving_background(config: RunConfig) -> RunConfig:
@@ -98,6 +109,7 @@ def paper(config: RunConfig) -> RunConfig:
         size_range=0.5,
         aspect_range=0.5,
         reject_among_proposals=False,
+        reject_among_propagated=False,
         reject_by_colour=False,
         constant_velocity=False,
         explain_away=False,
@@ -114,7 +126,7 @@ def paper(config: RunConfig) -> RunConfig:
         decay_from=1.0,
         temperature=Schedule(((0, 1.0), (20_000, 0.3))),
         discovery_prior=Schedule(((0, 0.1), (20_000, 1e-4)), log=True),
-        reject_propagated=constant(0.5),
+        reject_propagated=constant(0.3),
         discovery_bound=constant(8.8),
         propagation_release=constant(1.0),
     )
@@ -147,9 +159,7 @@ def dense_discovery() -> RunConfig:
     """10–15 new sprites at each of the frames 1, 5 and 9 (paper App. C)."""
     config = preset("sprites", "MD")
     data = replace(config.data, count_min=0, count_max=0, object_size=7.0, arrivals=(1, 5, 9))
-    model = replace(
-        config.model, cells=(16, 16), object_size=7.0, slots=48, first_shortlist=16, shortlist=16
-    )
+    model = replace(config.model, cells=(16, 16), object_size=7.0, slots=48, first_shortlist=16, shortlist=16)
     return replace(config, data=data, model=model)
 
 

@@ -22,6 +22,8 @@ PRIOR_BIAS = 5.0
 # The crop that the guide attends to, in boxes; without `object_attention`, half the view.
 ATTENTION_ZOOM = 1.75
 ATTENTION_VIEW = 0.5
+# Brings velocities (image coordinates per frame) to the size of the other numbers that an RNN reads.
+VELOCITY_GAIN = 10
 # Side of the crop of the feature map, in points.
 ATTENTION_POINTS = 4
 # Standard deviations before training: of the prior, and of the posterior.
@@ -42,7 +44,15 @@ class PropagationLaw(NamedTuple):
 def describe(objects: Objects) -> Tensor:
     """What an RNN reads of an object's last latents. (B, K, D + 10)"""
     return torch.cat(
-        (objects.what, objects.where, objects.shape, 10 * objects.velocity, objects.depth, objects.presence[..., None]), -1
+        (
+            objects.what,
+            objects.where,
+            objects.shape,
+            VELOCITY_GAIN * objects.velocity,
+            objects.depth,
+            objects.presence[..., None],
+        ),
+        -1,
     )
 
 
@@ -87,9 +97,7 @@ class PropagationPrior(nn.Module):
             depth, what = scene.objects.depth + depth, scene.objects.what + what
         law_of_what = normal(what, positive(what_raw, PRIOR_SCALES["what"] if self.config.inertia else 1.0))
         return PropagationLaw(
-            presence=RelaxedPresence(
-                annealed.temperature, bounded(pres[..., 0] + PRIOR_BIAS, self.config.logit_bound)
-            ),
+            presence=RelaxedPresence(annealed.temperature, bounded(pres[..., 0] + PRIOR_BIAS, self.config.logit_bound)),
             where=normal(where, positive(where_raw, PRIOR_SCALES["where"])),
             depth=normal(depth, positive(depth_raw, PRIOR_SCALES["depth"])),
             what=lambda _: law_of_what,

@@ -75,18 +75,18 @@ def mean_colour(objects: Objects) -> Tensor:
     return objects.glimpse[:, :, :-1].mean((-1, -2)) / objects.glimpse[:, :, -1:].mean((-1, -2)).clamp(min=1e-3)
 
 
-def strongest_first(covers: Tensor, presence: Tensor, present: Tensor) -> Tensor:
-    """Which proposals stay when stronger ones reject weaker ones that they cover.
+def strongest_first(covers: Tensor, strength: Tensor, present: Tensor) -> Tensor:
+    """Which objects stay when stronger ones reject weaker ones that they cover.
 
-    Differs: the paper rejects against propagated objects alone; then two proposals of the first frame can share one
-    object, and both are tracked.
+    Differs: the paper rejects proposals against propagated objects alone. Then two proposals of the first frame can
+    share one object, and both are tracked; or a track that has lost its object settles on another's, for good.
 
-    :param covers: (B, M, M) bool: the second covers the first.
-    :param presence: (B, M) z_pres.
-    :param present: (B, M) bool: takes part.
-    :return: (B, M) bool
+    :param covers: (B, n, n) bool: the second covers the first.
+    :param strength: (B, n) presence among proposals, age among propagated objects.
+    :param present: (B, n) bool: takes part.
+    :return: (B, n) bool
     """
-    rank = presence.argsort(stable=True, dim=1, descending=True).argsort(1)  # ties broken by place
+    rank = strength.argsort(stable=True, dim=1, descending=True).argsort(1)  # ties broken by place
     rivals = covers & (rank[:, None, :] < rank[:, :, None])
     keep = present
     for _ in range(ROUNDS):
@@ -94,7 +94,9 @@ def strongest_first(covers: Tensor, presence: Tensor, present: Tensor) -> Tensor
     return keep
 
 
-def fill_slots(previous: Scene | None, propagated: Objects | None, proposals: Objects, slots: int, threshold: float) -> Scene:
+def fill_slots(
+    previous: Scene | None, propagated: Objects | None, proposals: Objects, slots: int, threshold: float
+) -> Scene:
     """The scene after a frame: survivors keep their slot and identity, proposals fill free slots by presence.
 
     :param previous: the scene before, whose identities the propagated objects carry; None in the first frame.

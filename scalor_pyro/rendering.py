@@ -58,9 +58,7 @@ def window_size(box: float, glimpse_size: int, limit: int) -> int:
     return min(limit, math.ceil(box * (glimpse_size + 1) / glimpse_size) + 1)
 
 
-def _axis_weights(
-    scale: Tensor, centre: Tensor, glimpse_size: int, window: int, pixels: int
-) -> tuple[Tensor, Tensor]:
+def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int, pixels: int) -> tuple[Tensor, Tensor]:
     """Bilinear weights of one axis, and where the window begins.
 
     :param scale, centre: (B, n)
@@ -73,7 +71,9 @@ def _axis_weights(
     return bilinear_weights((pixel_centre - centre[..., None]) / scale[..., None], glimpse_size), origin.long()
 
 
-def paste(glimpses: Tensor, where: Tensor, image_size: tuple[int, int], window: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def paste(
+    glimpses: Tensor, where: Tensor, image_size: tuple[int, int], window: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
     """Lay glimpses at their boxes, each in its own window.
 
     :param Tensor glimpses: (B, n, C', S, S)

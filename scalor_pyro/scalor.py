@@ -25,7 +25,6 @@ from scalor_pyro.rejection import explained, fill_slots, strongest_first
 from scalor_pyro.rendering import Canvas, draw
 from scalor_pyro.shared import SharedWork
 
-
 _numbers = itertools.count()
 
 
@@ -226,31 +225,37 @@ class Scalor(nn.Module):
         self, previous: Scene | None, propagated: Objects | None, proposals: Objects
     ) -> tuple[Scene, Objects, Canvas]:
         """Reject what is explained, fill the slots, draw the frame's objects."""
-        proposals = proposals._replace(presence=proposals.presence * self._kept(propagated, proposals))
+        if previous is not None and propagated is not None:
+            propagated = propagated._replace(presence=propagated.presence * self._carried_on(previous, propagated))
+        proposals = proposals._replace(presence=proposals.presence * self._accepted(propagated, proposals))
         drawn = proposals if propagated is None else propagated.joined(proposals)
-        canvas = self._draw(drawn)
         before = None if propagated is None else propagated.detach()
-        scene = fill_slots(
-            previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold
-        )
-        return scene, drawn, canvas
+        scene = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
+        return scene, drawn, self._draw(drawn)
 
     @torch.no_grad()
-    def _kept(self, propagated: Objects | None, proposals: Objects) -> Tensor:
+    def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:
+        """1 for a propagated object that stays, 0 for one that an older one explains. (B, K)"""
+        config, kept = self.config, previous.alive
+        if config.rejection and config.reject_among_propagated:
+            covers = self._explained(propagated, propagated, config.propagated_overlap)
+            kept = strongest_first(covers, -previous.identity, kept)
+        return kept.to(propagated.presence.dtype)
+
+    @torch.no_grad()
+    def _accepted(self, propagated: Objects | None, proposals: Objects) -> Tensor:
         """1 for a proposal that stays, 0 for one that is rejected. (B, M)"""
-        config = self.config
-        kept = torch.ones_like(proposals.presence, dtype=torch.bool)
-        if not config.rejection:
-            return kept.to(proposals.presence.dtype)
-        colour = config.colour_threshold if config.reject_by_colour else None
-        if propagated is not None:
-            overlap = self.annealed.reject_propagated
-            kept = ~explained(proposals, propagated, overlap, config.mask_threshold, colour).any(-1)
-        if config.reject_among_proposals:
-            overlap = self.annealed.reject_proposals
-            covers = explained(proposals, proposals, overlap, config.mask_threshold, colour)
-            kept = strongest_first(covers, proposals.presence, kept & (proposals.presence > 0))
+        config, kept = self.config, proposals.presence > 0
+        if config.rejection and propagated is not None:
+            kept = kept & ~self._explained(proposals, propagated, self.annealed.reject_propagated).any(-1)
+        if config.rejection and config.reject_among_proposals:
+            covers = self._explained(proposals, proposals, self.annealed.reject_proposals)
+            kept = strongest_first(covers, proposals.presence, kept)
         return kept.to(proposals.presence.dtype)
+
+    def _explained(self, objects: Objects, others: Objects, overlap: float | Tensor) -> Tensor:
+        colour = self.config.colour_threshold if self.config.reject_by_colour else None
+        return explained(objects, others, overlap, self.config.mask_threshold, colour)
 
     def _draw(self, objects: Objects) -> Canvas:
         return draw(
@@ -286,7 +291,7 @@ class Scalor(nn.Module):
             return x.shape[1], x.shape[1] if frames is None else frames, x.shape[0]
         if not frames or frames < 1 or sequences < 1:
             raise ValueError(
-                f"Without a video, frames is {frames} and sequences is {sequences}, but at least 1 of each was expected."
+                f"Without a video, frames is {frames} and sequences {sequences}, but at least 1 of each was expected."
             )
         return 0, frames, sequences
 
@@ -306,7 +311,9 @@ def check_videos(x: Tensor, config: ModelConfig) -> None:
     """
     expected = (config.channels, *config.image_size)
     if x.dim() != 5 or tuple(x.shape[2:]) != expected:
-        raise ValueError(f"Videos had shape {tuple(x.shape)}, but (B, T, {', '.join(map(str, expected))}) was expected.")
+        raise ValueError(
+            f"Videos had shape {tuple(x.shape)}, but (B, T, {', '.join(map(str, expected))}) was expected."
+        )
     if x.shape[0] < 1 or x.shape[1] < 1:
         raise ValueError(f"Videos had shape {tuple(x.shape)}, but at least one sequence of one frame was expected.")
     if not x.dtype.is_floating_point:

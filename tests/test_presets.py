@@ -19,6 +19,7 @@ from scalor_pyro.scalor import Scalor
 AS_THE_PAPER = {
     "rejection": True,
     "reject_among_proposals": False,
+    "reject_among_propagated": False,
     "reject_by_colour": False,
     "constant_velocity": False,
     "explain_away": False,
@@ -29,7 +30,7 @@ AS_THE_PAPER = {
     "contrast_input": False,
 }
 # Numbers among the switches that mean something only while another switch is on, by that switch.
-NUMBERS_OF = {"colour_threshold": "reject_by_colour"}
+NUMBERS_OF = {"colour_threshold": "reject_by_colour", "propagated_overlap": "reject_among_propagated"}
 # What only ablations turn off; `paper` leaves it to them.
 ABLATIONS = ("rejection", "attention")
 
