@@ -64,9 +64,9 @@ class BackgroundPosterior(nn.Module):
         self.config = config
         self.encoder = nn.Sequential(
             nn.Conv2d(config.channels + 1, WIDTH, 4, stride=4),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(WIDTH, 2 * WIDTH, 4, stride=2, padding=1),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.AdaptiveAvgPool2d((4, 4)),
             nn.Flatten(),
         )
@@ -93,13 +93,13 @@ class BackgroundDecoder(nn.Module):
         height, width = (size // 8 for size in config.image_size)
         self.residual = nn.Sequential(
             nn.Linear(z_bg_dim(config), 64),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Linear(64, WIDTH * height * width),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Unflatten(1, (WIDTH, height, width)),
             nn.Upsample(scale_factor=2, mode="bilinear"),
             nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(WIDTH, config.channels, 3, padding=1),
         )
         last = self.residual[-1]

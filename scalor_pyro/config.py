@@ -238,7 +238,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _positive(self, "steps", "learning_rate", "clip", "log_every", "eval_every", "eval_videos", "checkpoint_every")
         _positive(self, "final_learning_rate")
-        _require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "a number above 0")
+        if self.minutes is not None:
+            _positive(self, "minutes")
         _require(self.optimiser in ("adam", "rmsprop"), "optimiser", self.optimiser, "'adam' or 'rmsprop'")
         _require(self.elbo in ("trace", "analytic"), "elbo", self.elbo, "'trace' or 'analytic'")
         _probability(self, "decay_from")

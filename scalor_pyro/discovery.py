@@ -69,12 +69,14 @@ class DiscoveryPosterior(nn.Module):
         self.explained_encoder = nn.Sequential(
             nn.Conv2d(1 + (config.channels if config.explain_away else 0), EXPLAINED_DIM, STRIDE, stride=STRIDE),
             nn.GroupNorm(4, EXPLAINED_DIM),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(EXPLAINED_DIM, 2 * EXPLAINED_DIM, kernel, stride=kernel),
-            nn.CELU(),
+            nn.CELU(inplace=True),
         )
         self.joint = nn.Sequential(
-            nn.Conv2d(features + 2 * EXPLAINED_DIM, features, 3, padding=1), nn.GroupNorm(4, features), nn.CELU()
+            nn.Conv2d(features + 2 * EXPLAINED_DIM, features, 3, padding=1),
+            nn.GroupNorm(4, features),
+            nn.CELU(inplace=True),
         )
         self.presence_head = nn.Conv2d(features, 1, 1)
         self.head = mlp(features, 64, 8 + 2)

@@ -43,23 +43,23 @@ class FrameEncoder(nn.Module):
         self.convolutions = nn.Sequential(
             nn.Conv2d(inputs, half, 4, stride=2, padding=1),
             nn.GroupNorm(4, half),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(half, features, 4, stride=2, padding=1),
             nn.GroupNorm(4, features),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(features, features, 3, padding=1),
             nn.GroupNorm(4, features),
-            nn.CELU(),
+            nn.CELU(inplace=True),
         )
         self.recurrent = nn.Conv2d(features, 2 * features, 1)
         kernel = cell_kernel(config)
         self.to_cells = nn.Sequential(
             nn.Conv2d(features, features, kernel, stride=kernel),
             nn.GroupNorm(4, features),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(features, features, 3, padding=1),
             nn.GroupNorm(4, features),
-            nn.CELU(),
+            nn.CELU(inplace=True),
         )
 
     def forward(self, frames: Tensor) -> Features:

@@ -25,7 +25,7 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     last = nn.Linear(hidden, outputs)
     nn.init.normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.CELU(), last)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.CELU(inplace=True), last)
 
 
 class GlimpseEncoder(nn.Module):
@@ -40,11 +40,11 @@ class GlimpseEncoder(nn.Module):
         self.net = nn.Sequential(
             nn.Conv2d(channels, 32, 4, stride=4),
             nn.GroupNorm(4, 32),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Flatten(),
             nn.Linear(32 * patches, outputs),
             nn.LayerNorm(outputs),
-            nn.CELU(),
+            nn.CELU(inplace=True),
         )
 
     def forward(self, glimpses: Tensor) -> Tensor:
@@ -68,11 +68,11 @@ class GlimpseDecoder(nn.Module):
         self.net = nn.Sequential(
             nn.Linear(z_what_dim, 128),
             nn.LayerNorm(128),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Linear(128, 16 * half * half),
             nn.Unflatten(1, (16, half, half)),
             nn.GroupNorm(4, 16),
-            nn.CELU(),
+            nn.CELU(inplace=True),
             nn.Conv2d(16, 4 * (channels + 1), 3, padding=1),
             nn.PixelShuffle(2),
         )

@@ -120,7 +120,7 @@ class PropagationPosterior(nn.Module):
         self.pixel_encoder = GlimpseEncoder(self.pixels_seen, config.glimpse_size, width)
         self.feature_encoder = nn.Linear(config.feature_dim * ATTENTION_POINTS**2, width)
         self.inputs = nn.Sequential(
-            nn.Linear(2 * width + description_size(config), width), nn.LayerNorm(width), nn.CELU()
+            nn.Linear(2 * width + description_size(config), width), nn.LayerNorm(width), nn.CELU(inplace=True)
         )
         self.rnn = nn.GRUCell(width, width)
         self.head = mlp(width, width, 1 + 8 + 2 + what)

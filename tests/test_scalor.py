@@ -545,3 +545,17 @@ def test_refuses_a_horizon_below_one_frame(scalor: Scalor, videos: Tensor, frame
     for program in (scalor.model, scalor.guide):
         with pytest.raises(ValueError, match="frames"):
             program(videos, frames=frames)
+
+
+@pytest.mark.parametrize("switch", [True, False])
+def test_of_two_tracks_on_one_object_the_older_goes_on(make_scalor: Make, videos: Tensor, switch: bool) -> None:
+    scalor = make_scalor(reject_among_propagated=switch, background="none")
+    scene = scalor.guide(videos)[0].scene
+    one = scene.objects.take(torch.zeros(2, 3, dtype=torch.long))  # three times the same object
+    alpha = torch.ones_like(one.glimpse)
+    twins = one._replace(presence=torch.ones(2, 3), glimpse=alpha)
+    apart = twins.where.clone()
+    apart[:, 2, 2:] = apart[:, 2, 2:] + 0.9  # but the last is elsewhere
+    previous = scene._replace(identity=torch.tensor([[4, 2, 3], [0, 7, 5]]), alive=torch.ones(2, 3, dtype=torch.bool))
+    kept = scalor._carried_on(previous, twins._replace(where=apart))
+    assert kept.tolist() == ([[0, 1, 1], [1, 0, 1]] if switch else [[1, 1, 1], [1, 1, 1]])
