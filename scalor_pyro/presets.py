@@ -32,7 +32,7 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
     "VHD": ((16, 16), 120, 120, 20),
 }
 # Training steps: what a density needs, in about the minutes that docs/results.md says.
-STEPS: dict[str, int] = {"VLD": 2000, "LD": 2400, "MD": 1500, "HD": 1200, "VHD": 1200}
+STEPS: dict[str, int] = {"VLD": 1800, "LD": 2000, "MD": 1500, "HD": 1200, "VHD": 1200}
 # Videos a step: the more objects, the fewer, so that a step costs about the same.
 VIDEOS: dict[str, int] = {"VLD": 8, "LD": 8, "MD": 4, "HD": 2, "VHD": 2}
 # Short videos first: many steps while there is most to learn, and no long tracks of what is not learned yet.
@@ -69,18 +69,33 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
     )
     train = TrainConfig(steps=STEPS[density], curriculum=CURRICULUM[density])
     config = RunConfig(data=data, model=model, train=train)
-    if objects == "sprites":
-        config = coloured(config, crowded=density in CROWDED)
+    config = coloured(config, crowded=density in CROWDED) if objects == "sprites" else strokes(config)
     return moving_background(config) if background else config
 
 
 def coloured(config: RunConfig, crowded: bool) -> RunConfig:
-    """For objects of many colours: overlaps count only among objects of like colours, and in crowds only large ones."""
-    config = replace(config, model=replace(config.model, reject_by_colour=True))
+    """For opaque objects of many colours: overlaps count only among like colours, and in crowds only large ones.
+
+    An object may be hidden behind another for a while, so tracks do not end each other.
+    """
+    model = replace(config.model, reject_by_colour=True, reject_among_propagated=False)
     if not crowded:
-        return config
+        return replace(config, model=model)
+    model = replace(model, size_range=0.2, aspect_range=0.3)
     train = replace(config.train, reject_propagated=constant(0.6), reject_proposals=constant(0.6))
-    return replace(config, train=train)
+    return replace(config, model=model, train=train)
+
+
+def strokes(config: RunConfig) -> RunConfig:
+    """For white strokes: a close box, because what is in it is drawn; strict rejection at first, then less."""
+    model = replace(config.model, box_margin=1.1, propagated_overlap=0.75)
+    train = replace(
+        config.train,
+        discovery_prior=Schedule(((0, 0.1), (300, 1e-2)), log=True),
+        reject_propagated=Schedule(((300, 0.3), (600, 0.5))),
+        reject_proposals=Schedule(((300, 0.5), (600, 0.7))),
+    )
+    return replace(config, model=model, train=train)
 
 
 def moving_background(config: RunConfig) -> RunConfig:
@@ -106,6 +121,7 @@ def paper(config: RunConfig) -> RunConfig:
         config.model,
         first_shortlist=0,
         shortlist=0,
+        box_margin=1.25,
         size_range=0.5,
         aspect_range=0.5,
         reject_among_proposals=False,
@@ -127,6 +143,7 @@ def paper(config: RunConfig) -> RunConfig:
         temperature=Schedule(((0, 1.0), (20_000, 0.3))),
         discovery_prior=Schedule(((0, 0.1), (20_000, 1e-4)), log=True),
         reject_propagated=constant(0.3),
+        reject_proposals=constant(0.5),
         discovery_bound=constant(8.8),
         propagation_release=constant(1.0),
     )
