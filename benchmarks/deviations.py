@@ -74,7 +74,9 @@ def main() -> None:
                 config, folder, mnist=options.mnist, resume=(folder / CONFIG).exists(), final_videos=options.videos
             )
         figures = json.loads(results.read_text())
-        print(name, *(f"{figures[column]:.3g}" for column in columns), sep=" | ", flush=True)
+        # None: there was nothing to count, as when no object is found yet.
+        shown = ("-" if figures[column] is None else f"{figures[column]:.3g}" for column in columns)
+        print(name, *shown, sep=" | ", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 Trains the `ablation` preset (6–36 sprites) twice from one seed on one thread, with rejection and without, and prints
 how the propagation rate (of the objects after the first frame, the share that was there before) and the discoveries
-per video go. Expected at the end, on unseen videos: with rejection a propagation rate above 0.9, without it below 0.2.
+per video go. In the paper the propagation rate collapses without rejection; in short runs of this model it did not, and
+accuracy broke instead (docs/results.md).
 """
 
 import argparse
@@ -27,8 +28,6 @@ from scalor_pyro.run_folder import RunFolder
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.training import train
 
-# What is to be seen at the end.
-EXPECTED = {"with": "above 0.9", "without": "below 0.2"}
 # Rows of the table.
 ROWS = 10
 # Unseen videos at the end.
@@ -79,7 +78,6 @@ def print_table(runs: dict[str, tuple[list[dict[str, Any]], dict[str, float]]]) 
     for one, other in zip(with_rows, without_rows, strict=True):
         print_line(str(one["step"]), one, other)
     print_line("unseen", with_end, without_end)
-    print(f"{'expected':>10}  {EXPECTED['with']:>8}  {EXPECTED['without']:>8}")
 
 
 def print_line(name: str, one: dict[str, Any], other: dict[str, Any]) -> None:

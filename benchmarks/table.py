@@ -33,7 +33,7 @@ def row(folder: Path) -> list[str]:
     data = load_config(folder).data
     shown = f"{data.objects}, {data.count_min}–{data.count_max}" + (", background" if data.background else "")
     digits = f" ({results['digits']})" if results["digits"] else ""
-    figures = [form.format(results[key]) for key, form in COLUMNS.values()]
+    figures = ["-" if results[key] is None else form.format(results[key]) for key, form in COLUMNS.values()]
     return [shown + digits, str(results["seed"]), *figures]
 
 
