@@ -1,11 +1,13 @@
-"""What the guide reads off a glimpse: the posterior of z_what before anything is known of its past."""
+"""Appearance of an object without a past: the prior of z_what, and what the guide reads off a glimpse."""
 
 from typing import NamedTuple
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.distributions import standard_normal
 from scalor_pyro.networks import GlimpseEncoder, mlp, positive
 from scalor_pyro.rendering import extract, glimpse_centres
 
@@ -23,6 +25,18 @@ class Appearance(NamedTuple):
     loc: Tensor  # (B, n, D)
     scale: Tensor  # (B, n, D)
     features: Tensor  # (B, n, 128)
+
+
+class AppearancePrior(nn.Module):
+    """p(z_what) of a discovered object: standard Normal (paper eq. 5)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, where: Tensor) -> TorchDistribution:
+        """The law of what is seen at z_where (B, M, 4): batch (B, M), event (D)."""
+        return standard_normal((*where.shape[:-1], self.config.z_what_dim), where)
 
 
 class AppearanceEncoder(nn.Module):

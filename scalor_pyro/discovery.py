@@ -8,9 +8,9 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.annealed import Annealed
-from scalor_pyro.appearance import AppearanceEncoder
+from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.distributions import RelaxedPresence, normal
+from scalor_pyro.distributions import RelaxedPresence, normal, standard_normal
 from scalor_pyro.frame_encoder import STRIDE, cell_kernel
 from scalor_pyro.networks import bounded, mlp, positive
 from scalor_pyro.objects import gather
@@ -32,26 +32,24 @@ class DiscoveryLaw(NamedTuple):
 
 
 class DiscoveryPrior(nn.Module):
-    """p(z_t^D): presence with an annealed probability in each cell, the rest standard Normal (paper eq. 5, App. E)."""
+    """p(z_t^D): presence with an annealed probability in each cell, the rest standard Normal (paper eq. 5, App. E).
 
-    def __init__(self, config: ModelConfig) -> None:
+    :param appearance: the law of z_what.
+    """
+
+    def __init__(self, config: ModelConfig, appearance: AppearancePrior | None = None) -> None:
         super().__init__()
         self.config = config
+        self.appearance = appearance or AppearancePrior(config)
 
     def forward(self, t: int, batch: int, annealed: Annealed) -> DiscoveryLaw:
         """The law of what is new in frame t, for a batch of sequences."""
         logit = torch.logit(annealed.discovery_prior)
-        unit = torch.ones((), dtype=logit.dtype, device=logit.device)
-
-        def standard(like: Tensor, event: int) -> TorchDistribution:
-            shape = (*like.shape[:2], event)
-            return normal(unit.new_zeros(()).expand(shape), unit.expand(shape))
-
         return DiscoveryLaw(
             presence=RelaxedPresence(annealed.temperature, logit.expand(batch, self.config.n_cells)),
-            where=lambda cells: standard(cells, 4),
-            depth=lambda cells: standard(cells, 1),
-            what=lambda z_where: standard(z_where, self.config.z_what_dim),
+            where=lambda cells: standard_normal((*cells.shape, 4), logit),
+            depth=lambda cells: standard_normal((*cells.shape, 1), logit),
+            what=self.appearance,
         )
 
 

@@ -73,6 +73,11 @@ def weighted_by(presence: Tensor) -> Iterator[None]:
         yield
 
 
+def standard_normal(shape: Sequence[int], like: Tensor) -> TorchDistribution:
+    """N(0, 1) of a shape whose last dimension is its event, in the dtype and on the device of a tensor."""
+    return normal(like.new_zeros(()).expand(shape), like.new_ones(()).expand(shape))
+
+
 def normal(loc: Tensor, scale: Tensor) -> TorchDistribution:
     """A diagonal Normal whose last dimension is its event."""
     return Normal(loc, scale).to_event(1)

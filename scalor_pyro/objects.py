@@ -37,6 +37,7 @@ class Scene(NamedTuple):
     alive: Tensor  # (B, K) bool: the slot holds an object
     new: Tensor  # (B, K) bool: … which was discovered in this frame
     identity: Tensor  # (B, K) long, -1 where empty
+    origin: Tensor  # (B, K) long: which of the frame's M proposals a new object was, -1 where none is new
     next_identity: Tensor  # (B, 1) long: what the next discovery will be called
 
 

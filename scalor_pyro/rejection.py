@@ -128,5 +128,6 @@ def fill_slots(
         alive=alive,
         new=new,
         identity=torch.where(new, next_identity + new.cumsum(1) - 1, torch.where(survivors, identity, -1)),
+        origin=torch.where(new, chosen, -1),
         next_identity=next_identity + new.sum(1, keepdim=True),
     )

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import pyro
 import torch
 from pyro import distributions as dist
+from pyro import poutine
 from torch import Tensor, nn
 
 from scalor_pyro import sites
 from scalor_pyro.annealed import Annealed
-from scalor_pyro.appearance import COLOUR_GAIN, AppearanceEncoder
+from scalor_pyro.appearance import COLOUR_GAIN, AppearanceEncoder, AppearancePrior
 from scalor_pyro.background import BackgroundDecoder, BackgroundLaw, BackgroundPosterior, BackgroundPrior
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.config import ModelConfig
@@ -66,6 +67,15 @@ class Scalor(nn.Module):
     ``x_t``                           (B, 1)       (C,H,W)  the frame
     ================================  ===========  =======  ==============================================
 
+    and, deterministic, in the model alone:
+
+    ================================  ===========  =======  ==============================================
+    ``y_t``                           (B, 1)       (C,H,W)  the frame without noise
+    ``slot_pres_t``                   (B, K)       ()       presence in [0, 1] of what is in a slot
+    ``slot_where_t``                  (B, K)       (4)      its z_where in image coordinates
+    ``slot_identity_t``               (B, K)       ()       its identity, -1 where the slot is empty
+    ================================  ===========  =======  ==============================================
+
     .. math::
 
         p(x, z) &= \prod_t p(x_t | z_t)\, p(z^{bg}_t | z^{bg}_{t-1})\, p(z^D_t | z^P_t)\, p(z^P_t | z_{<t}) \\
@@ -76,14 +86,19 @@ class Scalor(nn.Module):
     :param ModelConfig config: sizes and switches.
     :param propagation_prior: a replacement for :class:`~scalor_pyro.propagation.PropagationPrior`.
     :param discovery_prior: a replacement for :class:`~scalor_pyro.discovery.DiscoveryPrior`.
+    :param appearance_prior: a replacement for :class:`~scalor_pyro.appearance.AppearancePrior`.
     :param background_prior: a replacement for :class:`~scalor_pyro.background.BackgroundPrior`.
+    :raises ValueError: for an appearance prior beside a discovery prior, which has one of its own, and for a
+        background prior without a background.
     """
 
     def __init__(
         self,
         config: ModelConfig,
+        *,
         propagation_prior: PropagationPrior | None = None,
         discovery_prior: DiscoveryPrior | None = None,
+        appearance_prior: AppearancePrior | None = None,
         background_prior: BackgroundPrior | None = None,
     ) -> None:
         super().__init__()
@@ -94,7 +109,9 @@ class Scalor(nn.Module):
             config.channels, config.glimpse_size, config.z_what_dim, COLOUR_GAIN if config.colour_start else 0.0
         )
         self.propagation_prior = propagation_prior or PropagationPrior(config)
-        self.discovery_prior = discovery_prior or DiscoveryPrior(config)
+        if discovery_prior is not None and appearance_prior is not None:
+            raise ValueError("An appearance_prior was given beside a discovery_prior: one of the two was expected.")
+        self.discovery_prior = discovery_prior or DiscoveryPrior(config, appearance_prior)
         self.frame_encoder = FrameEncoder(config)
         appearance = AppearanceEncoder(config)
         self.propagation_posterior = PropagationPosterior(config, self.boxes, appearance)
@@ -143,6 +160,7 @@ class Scalor(nn.Module):
                     z_bg = self._behind(t, behind)
                     background = self.background_decoder(z_bg[:, 0])
                     frame_loc = canvas.over(background)
+                self._record(t, frame_loc, scene, plates)
                 pyro.sample(
                     sites.x(t),
                     dist.Normal(frame_loc[:, None], self.config.sigma).to_event(3),
@@ -166,7 +184,7 @@ class Scalor(nn.Module):
         scene: Scene | None = None
         memory = None
         features = self.frame_encoder(x)
-        with plates.sequences:
+        with plates.sequences, poutine.infer_config(config_fn=_of_the_guide):
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
                 if scene is not None:
@@ -220,6 +238,14 @@ class Scalor(nn.Module):
         return z_bg
 
     # ------------------------------------------------------------------ what follows without chance
+
+    def _record(self, t: int, frame_loc: Tensor, scene: Scene, plates: _Plates) -> None:
+        """Give names to what follows from the latents, for traces and Predictive."""
+        pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
+        with plates.slots:
+            pyro.deterministic(sites.slot_pres(t), scene.objects.presence, event_dim=0)
+            pyro.deterministic(sites.slot_where(t), scene.objects.where, event_dim=1)
+            pyro.deterministic(sites.slot_identity(t), scene.identity, event_dim=0)
 
     def _settle(
         self, previous: Scene | None, propagated: Objects | None, proposals: Objects
@@ -294,6 +320,11 @@ class Scalor(nn.Module):
                 f"Without a video, frames is {frames} and sequences {sequences}, but at least 1 of each was expected."
             )
         return 0, frames, sequences
+
+
+def _of_the_guide(site: Mapping[str, object]) -> dict[str, object]:
+    """So that handlers can tell the guide's sites from the model's, which have the same names."""
+    return {"posterior": True}
 
 
 def _going_on(logit: Tensor, alive: Tensor) -> Tensor:

@@ -33,3 +33,23 @@ def z_bg(t: int) -> str:
 def x(t: int) -> str:
     """The frame itself."""
     return f"x_{t}"
+
+
+def y(t: int) -> str:
+    """Deterministic: the frame without its noise, the mean of ``x_t``."""
+    return f"y_{t}"
+
+
+def slot_pres(t: int) -> str:
+    """Deterministic: z_pres in [0, 1] of what is in each slot after a frame."""
+    return f"slot_pres_{t}"
+
+
+def slot_where(t: int) -> str:
+    """Deterministic: z_where in image coordinates of what is in each slot after a frame."""
+    return f"slot_where_{t}"
+
+
+def slot_identity(t: int) -> str:
+    """Deterministic: identity of what is in each slot after a frame, -1 where it is empty."""
+    return f"slot_identity_{t}"

@@ -16,9 +16,11 @@ from torch import Tensor
 from scalor_pyro import scalor as scalor_module
 from scalor_pyro import sites
 from scalor_pyro.annealed import Annealed
+from scalor_pyro.appearance import AppearancePrior
 from scalor_pyro.background import BackgroundLaw, BackgroundPrior
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.discovery import DiscoveryLaw, DiscoveryPrior
+from scalor_pyro.distributions import normal
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.networks import GlimpseDecoder
 from scalor_pyro.objects import Scene
@@ -70,12 +72,16 @@ value 2 6 | 9
 z_bg_1 dist 2 1 | 15
 value 2 1 | 15
 """.strip()
-MODEL_SITES = GUIDE_SITES.replace(
-    "value 2 1 | 15\nz_pres_prop_1", "value 2 1 | 15\nx_0 dist 2 1 | 3 32 48\nvalue 2 1 | 3 32 48\nz_pres_prop_1"
-).replace(
-    "z_bg_1 dist 2 1 | 15\nvalue 2 1 | 15",
-    "z_bg_1 dist 2 1 | 15\nvalue 2 1 | 15\nx_1 dist 2 1 | 3 32 48\nvalue 2 1 | 3 32 48",
-)
+
+
+def of_the_frame(t: int) -> str:
+    """What the model has after the background of a frame: what follows from the latents, then the frame."""
+    shapes = {"y": "2 1 | 3 32 48", "slot_pres": "2 5 |", "slot_where": "2 5 | 4", "slot_identity": "2 5 |"}
+    return "".join(f"\n{name}_{t} dist {shape}\nvalue {shape}" for name, shape in {**shapes, "x": shapes["y"]}.items())
+
+
+Z_BG_0, Z_BG_1 = (f"z_bg_{t} dist 2 1 | 15\nvalue 2 1 | 15" for t in (0, 1))
+MODEL_SITES = GUIDE_SITES.replace(Z_BG_0, Z_BG_0 + of_the_frame(0)).replace(Z_BG_1, Z_BG_1 + of_the_frame(1))
 
 
 def traces(scalor: Scalor, x: Tensor, **arguments: Any) -> tuple[poutine.Trace, poutine.Trace]:
@@ -430,6 +436,12 @@ class EagerDiscovery(DiscoveryPrior):
         return law._replace(presence=type(law.presence)(annealed.temperature, torch.full((batch, 12), 3.0)))
 
 
+class BrightAppearance(AppearancePrior):
+    def forward(self, where: Tensor) -> Any:
+        law = super().forward(where)
+        return normal(law.mean + 2, law.stddev)
+
+
 class FarBackground(BackgroundPrior):
     def forward(self, last: Tensor | None, memory: Tensor | None, batch: int) -> BackgroundLaw:
         law = super().forward(last, memory, batch)
@@ -444,11 +456,24 @@ class DoubtfulPropagation(PropagationPrior):
 
 def test_priors_are_taken_from_the_constructor(tiny: Callable[..., ModelConfig], videos: Tensor) -> None:
     config = tiny()
-    scalor = Scalor(config, DoubtfulPropagation(config), EagerDiscovery(config), FarBackground(config))
+    scalor = Scalor(
+        config,
+        propagation_prior=DoubtfulPropagation(config),
+        discovery_prior=EagerDiscovery(config),
+        background_prior=FarBackground(config),
+    )
     _, model = traces(scalor, videos)
     assert (model.nodes[sites.z_pres("prop", 2)]["fn"].logits == -4).all()
     assert (model.nodes[sites.z_pres("disc", 1)]["fn"].logits == 3).all()
     assert (model.nodes[sites.z_bg(0)]["fn"].mean == 7).all()
+
+
+def test_the_appearance_prior_is_that_of_discoveries(tiny: Callable[..., ModelConfig], videos: Tensor) -> None:
+    config = tiny()
+    _, model = traces(Scalor(config, appearance_prior=BrightAppearance(config)), videos)
+    assert (model.nodes[sites.z_what("disc", 1)]["fn"].mean == 2).all()
+    with pytest.raises(ValueError, match="appearance_prior was given beside a discovery_prior"):
+        Scalor(config, discovery_prior=DiscoveryPrior(config), appearance_prior=AppearancePrior(config))
 
 
 def test_refuses_a_background_prior_without_a_background(tiny: Callable[..., ModelConfig]) -> None:
