@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -322,7 +322,7 @@ class Scalor(nn.Module):
         return 0, frames, sequences
 
 
-def _of_the_guide(site: Mapping[str, object]) -> dict[str, object]:
+def _of_the_guide(site: Any) -> Any:
     """So that handlers can tell the guide's sites from the model's, which have the same names."""
     return {"posterior": True}
 
