@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.posterior import Inference
-from scalor_pyro.tracks import REPORTED_PRESENCE, Tracks, tracks_of
+from scalor_pyro.tracks import Tracks, tracks_of
 
 # A report matches a true object at most this many of its sizes away (Paper: §4).
 MATCH_SIZES = 2.0
@@ -164,9 +164,9 @@ class Evaluation:
         self._videos = 0
         self._squared_error = 0.0
         self._pixels = 0
-        self._later = 0  # objects in frames t > 0
-        self._propagated = 0  # … that were there in frame t - 1
-        self._discovered = 0
+        self._propagated = 0  # objects drawn in frames t > 0 that were propagated
+        self._rediscovered = 0  # … that were discovered there
+        self._discovered = 0  # in any frame
 
     def add(self, inference: Inference, frames: Tensor, truths: Sequence[GroundTruth]) -> None:
         """Count a batch of videos.
@@ -191,26 +191,25 @@ class Evaluation:
         error = inference.reconstruction.double() - frames.to(inference.reconstruction.device).double()
         self._squared_error += float(error.square().sum())
         self._pixels += error.numel()
-        self._count_discoveries(inference)
-
-    def _count_discoveries(self, inference: Inference) -> None:
-        present = inference.presence > REPORTED_PRESENCE  # (B, T, K)
-        self._videos += len(present)
-        self._later += int(present[:, 1:].sum())
-        self._propagated += int((present & ~inference.new)[:, 1:].sum())
-        self._discovered += int((present & inference.new).sum())
+        self._videos += len(frames)
+        self._propagated += int(inference.propagated.sum())
+        self._rediscovered += int(inference.discovered[:, 1:].sum())
+        self._discovered += int(inference.discovered.sum())
 
     def result(self) -> dict[str, float]:
         """All scores by name: those of :class:`Scores`, and of all videos
 
         - `mse`: squared error of the reconstruction, mean over pixels and channels;
-        - `propagation_rate`: of the objects present in frames t > 0, the share that was not discovered there;
-        - `discoveries`: discovered objects per video.
+        - `propagation_rate`: of the objects drawn in frames t > 0, the share that was propagated, not discovered there;
+        - `discoveries`: proposals drawn, per video.
+
+        The last two count what is drawn, not what slots hold: without rejection, an object is drawn by its track and
+        by a proposal that finds no free slot.
         """
         return {
             **asdict(self._tally.scores()),
             "mse": _ratio(self._squared_error, self._pixels),
-            "propagation_rate": _ratio(self._propagated, self._later),
+            "propagation_rate": _ratio(self._propagated, self._propagated + self._rediscovered),
             "discoveries": _ratio(self._discovered, self._videos),
         }
 

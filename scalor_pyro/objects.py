@@ -25,6 +25,10 @@ class Objects(NamedTuple):
         """The objects at an index (B, k)."""
         return Objects(*(gather(values, index) for values in self))
 
+    def number(self, threshold: float) -> Tensor:
+        """How many are there, with z_pres above a threshold. (B,) long"""
+        return (self.presence > threshold).sum(-1)
+
     def detach(self) -> "Objects":
         """The same without gradients."""
         return Objects(*(values.detach() for values in self))

@@ -23,6 +23,8 @@ class Inference(NamedTuple):
     presence: Tensor  # (B, T, K) z_pres in [0, 1], 0 where the slot is empty
     identity: Tensor  # (B, T, K) long, unique within a video; -1 where the slot is empty
     new: Tensor  # (B, T, K) bool: discovered in this frame
+    propagated: Tensor  # (B, T) long: how many propagated objects were drawn
+    discovered: Tensor  # (B, T) long: how many proposals were drawn, whether a slot was free for them or not
     where: Tensor  # (B, T, K, 4)
     depth: Tensor  # (B, T, K)
     appearance: Tensor  # (B, T, K, C + 1, S, S) premultiplied colour, then alpha
@@ -53,7 +55,7 @@ def infer(scalor: Scalor, x: Tensor) -> Inference:
     with pyro.validation_enabled(False), ModeMessenger():
         trace = poutine.trace(scalor.guide).get_trace(x)
         latents = poutine.replay(scalor.model, trace=trace)(x)
-    return collect(latents)
+    return collect(latents, scalor.config.presence_threshold)
 
 
 @torch.no_grad()
@@ -65,8 +67,11 @@ def follow(scalor: Scalor, x: Tensor) -> list[FrameLatents]:
     return latents
 
 
-def collect(latents: list[FrameLatents]) -> Inference:
-    """The latents of all frames as stacked tensors."""
+def collect(latents: list[FrameLatents], threshold: float) -> Inference:
+    """The latents of all frames as stacked tensors.
+
+    :param threshold: z_pres above which an object is counted.
+    """
 
     def stack(part: Callable[[FrameLatents], Tensor]) -> Tensor:
         return torch.stack([part(frame) for frame in latents], 1).cpu()
@@ -75,6 +80,8 @@ def collect(latents: list[FrameLatents]) -> Inference:
         presence=stack(lambda f: f.scene.objects.presence),
         identity=stack(lambda f: f.scene.identity),
         new=stack(lambda f: f.scene.new),
+        propagated=stack(lambda f: _propagated(f, threshold)),
+        discovered=stack(lambda f: f.discovered.number(threshold)),
         where=stack(lambda f: f.scene.objects.where),
         depth=stack(lambda f: f.scene.objects.depth[..., 0]),
         appearance=stack(lambda f: f.scene.objects.glimpse),
@@ -83,6 +90,12 @@ def collect(latents: list[FrameLatents]) -> Inference:
         foreground=stack(lambda f: f.canvas.alpha),
         segments=stack(_segments),
     )
+
+
+def _propagated(frame: FrameLatents, threshold: float) -> Tensor:
+    if frame.propagated is None:
+        return torch.zeros_like(frame.discovered.number(threshold))
+    return frame.propagated.number(threshold)
 
 
 def _background(frame: FrameLatents) -> Tensor:

@@ -33,9 +33,15 @@ class FrameLatents(NamedTuple):
     """What :meth:`Scalor.guide` and :meth:`Scalor.model` return for each frame."""
 
     scene: Scene  # the K slots after the frame
-    drawn: Objects  # all that was drawn: propagated objects, then proposals with presence 0 where rejected
-    canvas: Canvas  # the foreground
+    propagated: Objects | None  # the K that were propagated; None in the first frame
+    discovered: Objects  # the M proposals, presence 0 where rejected
+    canvas: Canvas  # the foreground: all of these, drawn
     background: Tensor | None  # (B, C, H, W), from the model alone
+
+    @property
+    def drawn(self) -> Objects:
+        """All that was drawn: propagated objects, then proposals."""
+        return self.discovered if self.propagated is None else self.propagated.joined(self.discovered)
 
 
 class _Plates(NamedTuple):
@@ -152,7 +158,7 @@ class Scalor(nn.Module):
                     propagated = self._propagate(t, going_on, scene, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, drawn, canvas = self.shared(self._settle, scene, propagated, proposals)
+                scene, propagated, discovered, canvas = self.shared(self._settle, scene, propagated, proposals)
                 frame_loc = canvas.colour
                 if self.config.background == "moving":
                     behind = self.background_prior(z_bg, background_memory, sequences)
@@ -166,7 +172,7 @@ class Scalor(nn.Module):
                     dist.Normal(frame_loc[:, None], self.config.sigma).to_event(3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
-                latents.append(FrameLatents(scene, drawn, canvas, background))
+                latents.append(FrameLatents(scene, propagated, discovered, canvas, background))
         self.shared.forget()
         return latents
 
@@ -194,11 +200,11 @@ class Scalor(nn.Module):
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, drawn, canvas = self.shared(self._settle, scene, propagated, proposals)
+                scene, propagated, discovered, canvas = self.shared(self._settle, scene, propagated, proposals)
                 if self.config.background == "moving":
                     self._behind(t, self.background_posterior(frame, canvas.alpha.detach()))
-                latents.append(FrameLatents(scene, drawn, canvas, None))
-        self.last_statistics = statistics(latents)
+                latents.append(FrameLatents(scene, propagated, discovered, canvas, None))
+        self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
     # ------------------------------------------------------------------ what both draw, site by site
@@ -249,7 +255,7 @@ class Scalor(nn.Module):
 
     def _settle(
         self, previous: Scene | None, propagated: Objects | None, proposals: Objects
-    ) -> tuple[Scene, Objects, Canvas]:
+    ) -> tuple[Scene, Objects | None, Objects, Canvas]:
         """Reject what is explained, fill the slots, draw the frame's objects."""
         if previous is not None and propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * self._carried_on(previous, propagated))
@@ -257,7 +263,7 @@ class Scalor(nn.Module):
         drawn = proposals if propagated is None else propagated.joined(proposals)
         before = None if propagated is None else propagated.detach()
         scene = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
-        return scene, drawn, self._draw(drawn)
+        return scene, propagated, proposals, self._draw(drawn)
 
     @torch.no_grad()
     def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:
@@ -356,14 +362,19 @@ def check_videos(x: Tensor, config: ModelConfig) -> None:
 
 
 @torch.no_grad()
-def statistics(latents: list[FrameLatents]) -> dict[str, Tensor]:
-    """How the guide sees a batch, as scalar tensors: objects and discoveries, how many were propagated, foreground."""
-    alive = torch.stack([frame.scene.alive for frame in latents]).float()  # (T, B, K)
-    new = torch.stack([frame.scene.new for frame in latents]).float()
-    later = alive[1:].sum()
+def statistics(latents: list[FrameLatents], threshold: float) -> dict[str, Tensor]:
+    """How the guide sees a batch, as scalar tensors.
+
+    Objects in the slots per frame; of the objects drawn after the first frame, the share that was propagated rather
+    than discovered (0 where none was drawn); discoveries per video; the share of the picture that objects cover.
+
+    :param threshold: z_pres above which an object is there.
+    """
+    discovered = torch.stack([frame.discovered.number(threshold) for frame in latents]).float()  # (T, B)
+    propagated = sum(frame.propagated.number(threshold).sum() for frame in latents if frame.propagated is not None)
     return {
-        "objects_per_frame": alive.sum(-1).mean(),
-        "propagation_rate": (later - new[1:].sum()) / later.clamp(min=1),
-        "discoveries": new.sum((0, 2)).mean(),
+        "objects_per_frame": torch.stack([frame.scene.alive.float().sum(-1).mean() for frame in latents]).mean(),
+        "propagation_rate": propagated / (propagated + discovered[1:].sum()).clamp(min=1),
+        "discoveries": discovered.sum(0).mean(),
         "foreground_share": torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean(),
     }

@@ -65,6 +65,8 @@ def moving_squares(
         presence=torch.tensor(np.where(here, 0.9, 0.1), dtype=torch.float32),
         identity=torch.tensor(identity),
         new=torch.tensor(new),
+        propagated=torch.tensor((here & ~new).sum(-1)),
+        discovered=torch.tensor(new.sum(-1)),
         where=torch.tensor(where, dtype=torch.float32),
         depth=torch.tensor(generator.normal(size=shape), dtype=torch.float32),
         appearance=torch.tensor(np.broadcast_to(glimpses, (*shape[:2], *glimpses.shape)).copy(), dtype=torch.float32),

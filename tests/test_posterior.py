@@ -37,6 +37,8 @@ def test_shapes_and_kinds(busy: Scalor, videos: Tensor) -> None:
         "presence": (B, T, K),
         "identity": (B, T, K),
         "new": (B, T, K),
+        "propagated": (B, T),
+        "discovered": (B, T),
         "where": (B, T, K, 4),
         "depth": (B, T, K),
         "appearance": (B, T, K, 4, 8, 8),
@@ -81,7 +83,7 @@ def test_is_deterministic_and_leaves_no_trace(busy: Scalor, videos: Tensor) -> N
 def test_is_not_a_sample(busy: Scalor, videos: Tensor) -> None:
     guide = poutine.trace(busy.guide).get_trace(videos)
     with torch.no_grad():
-        sampled = collect(poutine.replay(busy.model, trace=guide)(videos))
+        sampled = collect(poutine.replay(busy.model, trace=guide)(videos), 0.5)
     assert not torch.equal(sampled.where, infer(busy, videos).where)
 
 

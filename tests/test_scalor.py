@@ -518,10 +518,13 @@ def test_statistics_count_what_the_guide_sees(make_scalor: Make, videos: Tensor)
     frames = scalor.guide(videos)
     seen = {name: float(value) for name, value in scalor.last_statistics.items()}
     alive = torch.stack([frame.scene.alive for frame in frames], 1)
-    new = torch.stack([frame.scene.new for frame in frames], 1)
+    discovered = torch.stack([(frame.discovered.presence > 0.5).sum(-1) for frame in frames], 1)
+    propagated = sum(float((frame.propagated.presence > 0.5).sum()) for frame in frames[1:])
+    later = float(discovered[:, 1:].sum())
+    assert propagated > 0 and later > 0
     assert seen["objects_per_frame"] == pytest.approx(float(alive.sum()) / 6)
-    assert seen["discoveries"] == pytest.approx(float(new.sum()) / 2)
-    assert seen["propagation_rate"] == pytest.approx(1 - float(new[:, 1:].sum()) / float(alive[:, 1:].sum()))
+    assert seen["discoveries"] == pytest.approx(float(discovered.sum()) / 2)
+    assert seen["propagation_rate"] == pytest.approx(propagated / (propagated + later))
     assert 0 < seen["foreground_share"] < 1
 
 
