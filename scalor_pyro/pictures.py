@@ -1,20 +1,18 @@
-"""Pictures: what the posterior sees in a video, and how training went, as matplotlib figures.
+"""Pictures: what the posterior sees in a video, as matplotlib figures.
 
 Every identity has one colour, the same in all pictures and in the player. Images are drawn in pixel coordinates (pixel
-i spans [i, i + 1]) and enlarged without smoothing. Figures are made with matplotlib's objects alone: pyplot's global
-state is not touched, no window opens.
+i spans [i, i + 1]) and enlarged without smoothing.
 """
 
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Rectangle
@@ -22,21 +20,14 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalor_pyro.curves import Row, learning_curves
 from scalor_pyro.data import GroundTruth
+from scalor_pyro.figures import INK, PALE, Colour, empty_figure, identity_colour
 from scalor_pyro.posterior import Inference
 from scalor_pyro.run_folder import write_atomically
 from scalor_pyro.tracks import boxes, reported
 
-Colour = tuple[float, float, float]
 Image = NDArray[np.float64]  # (H, W, 3) in [0, 1]
-Row = Mapping[str, Any]  # a line of metrics.jsonl
-
-# Hues of consecutive identities are this part of the circle apart: no two of the first dozens are alike.
-GOLDEN_ANGLE = (3 - math.sqrt(5)) / 2
-
-# Lightness and chroma (OKLCH) that consecutive identities go through; all are clear on black and on white.
-# Five tones: hues that come close again after 8, 13 or 21 identities then have another tone.
-TONES = ((0.68, 0.20), (0.84, 0.16), (0.62, 0.18), (0.76, 0.17), (0.80, 0.15))
 
 # Where no object owns a pixel, a picture of masks has this grey.
 MASK_GROUND = 0.13
@@ -60,53 +51,6 @@ LINE_BOUNDS = (1.0, 2.0)
 # Luminance, in [0, 1], of the checkerboard behind single objects.
 CHECKER = (0.45, 0.6)
 
-# A curve's first values may dwarf the rest: the axis of the loss covers this share of its values.
-LOSS_SHOWN = 0.97
-
-_INK = "#222222"
-_PALE = "#8a8a8a"
-
-# Panels of the learning curves: title, and the keys of metrics.jsonl with their labels.
-_CURVES: tuple[tuple[str, dict[str, str]], ...] = (
-    ("loss", {"loss": "loss"}),
-    ("objects per frame", {"objects_per_frame": "objects per frame"}),
-    (
-        "propagation and foreground",
-        {"propagation_rate": "propagated share of objects", "foreground_share": "foreground share of pixels"},
-    ),
-    ("MOTA at evaluations", {"mota": "within 2 sizes", "mota_strict": "within 0.5 sizes"}),
-)
-
-# Keys that are drawn from evaluations. Other keys may be in the rows of both, and are drawn from training.
-_OF_EVALUATIONS = ("mota", "mota_strict")
-
-
-def identity_colour(identity: int) -> Colour:
-    """The colour of an identity, (red, green, blue) in [0, 1]; neighbours in the count differ most.
-
-    Differs from a plain HSV circle in that its hues look equally light (OKLCH, Ottosson 2020).
-    """
-    lightness, chroma = TONES[identity % len(TONES)]
-    hue = 2 * math.pi * (0.08 + GOLDEN_ANGLE * identity)
-    a, b = chroma * math.cos(hue), chroma * math.sin(hue)
-    cones = (
-        (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3,
-        (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3,
-        (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3,
-    )
-    long, medium, short = cones
-    return (
-        _gamma(4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short),
-        _gamma(-1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short),
-        _gamma(-0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short),
-    )
-
-
-def _gamma(linear: float) -> float:
-    """A linear channel as sRGB, cut to [0, 1]."""
-    clipped = min(1.0, max(0.0, linear))
-    return 12.92 * clipped if clipped <= 0.0031308 else 1.055 * clipped ** (1 / 2.4) - 0.055
-
 
 def filmstrip(frames: Tensor, inference: Inference, video: int = 0) -> Figure:
     """One column for each frame; rows: input, boxes, reconstruction, background, masks.
@@ -128,9 +72,9 @@ def filmstrip(frames: Tensor, inference: Inference, video: int = 0) -> Figure:
         for axes, image in zip(panels[:, column], images, strict=True):
             show(axes, image)
         draw_boxes(panels[1, column], inference, video, t)
-        panels[0, column].set_title(f"t = {t}", fontsize=9, color=_INK, pad=3)
+        panels[0, column].set_title(f"t = {t}", fontsize=9, color=INK, pad=3)
     for axes, name in zip(panels[:, 0], rows, strict=True):
-        _label_row(axes, name, _INK)
+        _label_row(axes, name, INK)
     return figure
 
 
@@ -160,9 +104,9 @@ def objects_picture(frames: Tensor, inference: Inference, video: int = 0) -> Fig
             slots = np.nonzero(here[t] & (identity[t] == one))[0]
             _show_object(panels[row, column], inference, (video, t), slots, colour)
     for column, t in enumerate(times):
-        panels[0, column].set_title(f"t = {t}", fontsize=9, color=_INK, pad=3)
+        panels[0, column].set_title(f"t = {t}", fontsize=9, color=INK, pad=3)
     note = f"{len(chosen)} of {len(known)} objects, by identity; a white dot where one was discovered"
-    figure.text(0.5, 0.04 / figure.get_figheight(), note, ha="center", va="bottom", fontsize=8, color=_PALE)
+    figure.text(0.5, 0.04 / figure.get_figheight(), note, ha="center", va="bottom", fontsize=8, color=PALE)
     return figure
 
 
@@ -179,7 +123,7 @@ def trajectories(frames: Tensor, inference: Inference, video: int = 0, truth: Gr
     height, width = frames.shape[-2:]
     wide, top, edge = 5.6, 0.3, 0.06  # inches
     high = wide * height / width
-    figure = _figure(wide + 2 * edge, high + top + edge)
+    figure = empty_figure(wide + 2 * edge, high + top + edge)
     axes = figure.add_axes(
         (edge / (wide + 2 * edge), edge / (high + top + edge), wide / (wide + 2 * edge), high / (high + top + edge))
     )
@@ -204,34 +148,6 @@ def trajectories(frames: Tensor, inference: Inference, video: int = 0, truth: Gr
         frameon=False,
         borderaxespad=0.3,
     )
-    return figure
-
-
-def learning_curves(rows: Sequence[Row]) -> Figure:
-    """How training went: loss, objects per frame, propagation rate and foreground share, MOTA; what there is of them.
-
-    :param rows: lines of metrics.jsonl, with `step` and any of the keys of these curves.
-    :raises ValueError: where no row has a step and one of these values.
-    """
-    chosen = [(title, keys) for title, keys in _CURVES if any(len(_curve(rows, key)[0]) for key in keys)]
-    if not chosen:
-        names = ", ".join(key for _, keys in _CURVES for key in keys)
-        raise ValueError(
-            f"There are {len(rows)} rows of metrics, but at least one with a step and one of {names} was expected."
-        )
-    figure = _figure(3.6 * len(chosen), 2.9)
-    figure.set_layout_engine("constrained")
-    for axes, (title, keys) in zip(np.atleast_1d(figure.subplots(1, len(chosen))), chosen, strict=True):
-        for index, (key, label) in enumerate(keys.items()):
-            _draw_curve(axes, *_curve(rows, key), identity_colour(index), label)
-        axes.set_title(title, fontsize=10, color=_INK)
-        axes.set_xlabel("step", fontsize=9, color=_INK)
-        axes.tick_params(labelsize=8, colors=_INK)
-        axes.grid(color="#e4e4e4", linewidth=0.8)
-        axes.spines[["top", "right"]].set_visible(False)
-        if len(keys) > 1:
-            axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.05)
-            axes.legend(fontsize=8, frameon=False)
     return figure
 
 
@@ -334,13 +250,6 @@ def _spread(length: int) -> list[int]:
     return [int(t) for t in np.linspace(0, length - 1, count).round()]
 
 
-def _figure(width: float, height: float) -> Figure:
-    """An empty white figure of a size in inches, drawn by Agg."""
-    figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _strip(
     rows: int, columns: int, aspect: float, panel: float = PANEL, left: float = 0.35, bottom: float = 0.05
 ) -> tuple[Figure, NDArray[Any]]:
@@ -348,7 +257,7 @@ def _strip(
     gap, top = 0.05, 0.3
     width = left + columns * (panel + gap)
     height = top + rows * (panel * aspect + gap) + bottom
-    figure = _figure(width, height)
+    figure = empty_figure(width, height)
     panels = figure.subplots(
         rows,
         columns,
@@ -371,8 +280,8 @@ def _label_row(axes: Axes, text: str, colour: str | Colour) -> None:
 
 def _note(text: str) -> Figure:
     """A picture that says why there is nothing to see."""
-    figure = _figure(4.5, 1.2)
-    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=_PALE)
+    figure = empty_figure(4.5, 1.2)
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=PALE)
     return figure
 
 
@@ -417,40 +326,10 @@ def _draw_truth(axes: Axes, truth: GroundTruth, width: int, height: int) -> None
 def _path_legend(with_truth: bool) -> list[Line2D]:
     ring: dict[str, Any] = {"marker": "o", "linestyle": "", "markerfacecolor": "none", "markersize": 8}
     handles = [
-        Line2D([], [], color=_PALE, linewidth=1.8, label="path"),
-        Line2D([], [], color=_PALE, label="first seen", **ring),
-        Line2D([], [], color=_PALE, marker="o", linestyle="", markersize=4.5, label="last seen"),
+        Line2D([], [], color=PALE, linewidth=1.8, label="path"),
+        Line2D([], [], color=PALE, label="first seen", **ring),
+        Line2D([], [], color=PALE, marker="o", linestyle="", markersize=4.5, label="last seen"),
     ]
     if with_truth:
-        handles.append(Line2D([], [], color=_PALE, linestyle="--", linewidth=1.2, label="truth (white)"))
+        handles.append(Line2D([], [], color=PALE, linestyle="--", linewidth=1.2, label="truth (white)"))
     return handles
-
-
-def _curve(rows: Sequence[Row], key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Steps and finite values of one key, from training or, where it is theirs, from evaluations."""
-    chosen = [row for row in rows if key in _OF_EVALUATIONS or not row.get("evaluation")]
-    pairs = [(row["step"], row[key]) for row in chosen if row.get("step") is not None and row.get(key) is not None]
-    steps, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    finite = np.isfinite(values)
-    return steps[finite], values[finite]
-
-
-def _draw_curve(
-    axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], colour: Colour, label: str
-) -> None:
-    """A curve: evaluations as points, many noisy values as a pale line under their running mean."""
-    if len(values) == 0:
-        return
-    window = len(values) // 20
-    if window < 2:
-        axes.plot(steps, values, "o-", color=colour, linewidth=1.6, markersize=3.5, label=label)
-    else:
-        axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.35)
-        padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="edge")
-        axes.plot(
-            steps, np.convolve(padded, np.ones(window) / window, "valid"), color=colour, linewidth=1.8, label=label
-        )
-    if label == "loss" and window >= 2:
-        low, high = values.min(), np.quantile(values, LOSS_SHOWN)
-        if high > low:
-            axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))

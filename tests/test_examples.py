@@ -27,7 +27,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY = ["--frames", "2", "--batch-size", "1", "--eval-videos", "1"]
 TINY_DIGITS = [*TINY, "--digits", "uci", "--steps", "6"]
 # How each example is run; it gets --out, too.
-RUNS = {"train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"]}
+TINY_ABLATION = ["--preset", "sprites-vld", "--steps", "2", "--eval-videos", "1", "--only", "no rejection"]
+RUNS = {
+    "ablate.py": TINY_ABLATION,
+    "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
+}
 
 OPTIONS = (
     "--objects --density --background --frames --steps --minutes --batch-size --seed --device --out --resume "
@@ -108,6 +112,23 @@ def test_every_example_is_run() -> None:
 def test_example(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_example(name).main([*RUNS[name], "--out", str(tmp_path / "run")]) == 0
     assert str(tmp_path / "run") in capsys.readouterr().out, "it says where its output is"
+
+
+def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = load_example("ablate.py").main
+    out = ["--out", str(tmp_path)]
+    assert main([*TINY_ABLATION, *out]) == 0
+    trained = tmp_path / "sprites-vld-0" / "no-rejection"
+    before = contents(trained)
+    assert load_config(trained).model.rejection is False
+    assert main([*TINY_ABLATION, "no attention", *out]) == 0
+    assert contents(trained) == before
+    assert (tmp_path / "table.md").read_text().count("\n") == 4
+    capsys.readouterr()
+    assert main([*TINY_ABLATION, "--steps", "3", *out]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert main(["--only", "nothing", *out]) == 2
+    assert re.fullmatch(r"error: --only names nothing, but [^\n]* expected\.\n", capsys.readouterr().err)
 
 
 def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:

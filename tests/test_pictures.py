@@ -11,16 +11,9 @@ from fakes import Scene, moving_squares
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse, Rectangle
 
-from scalor_pyro.pictures import (
-    MASK_GROUND,
-    filmstrip,
-    identity_colour,
-    learning_curves,
-    objects_picture,
-    parts_of,
-    save_pictures,
-    trajectories,
-)
+from scalor_pyro.curves import compare_curves, learning_curves
+from scalor_pyro.figures import identity_colour
+from scalor_pyro.pictures import MASK_GROUND, filmstrip, objects_picture, parts_of, save_pictures, trajectories
 from scalor_pyro.player import write_player
 
 ROWS = [
@@ -124,6 +117,18 @@ def test_learning_curves_show_what_there_is() -> None:
     assert len(learning_curves([{"step": 0, "loss": 1.0}]).axes) == 1
     with pytest.raises(ValueError, match="There are 1 rows of metrics, but at least one with a step and one of loss"):
         learning_curves([{"step": 3, "mota": float("nan")}])
+
+
+def test_trainings_are_compared_key_by_key() -> None:
+    trainings = {name: [{"step": step, "a": step * 1.0} for step in (1, 2, 3)] for name in ("one", "other")}
+    trainings["other"][1]["a"] = None
+    figure = compare_curves(trainings, {"a": "A"})
+    (axes,) = figure.axes
+    assert [line.get_label() for line in axes.lines] == ["one", "other"]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[1, 2, 3], [1, 3]]
+    assert axes.get_title() == "A"
+    with pytest.raises(ValueError, match="No training has a value of b"):
+        compare_curves(trainings, {"a": "A", "b": "B"})
 
 
 def test_the_player_is_one_file_with_a_slider_and_all_frames(scene: Scene, tmp_path: Path) -> None:

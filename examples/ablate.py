@@ -1,0 +1,178 @@
+"""Train a setting over and over with parts of the model switched off, and compare what comes out.
+
+    python examples/ablate.py                        # rejection and attention (paper Figure 8 a, b)
+    python examples/ablate.py --table deviations     # what leaves the paper, one switch undone at a time
+
+Each cell is a run folder of its own, so a table that was cut off goes on where it stopped: finished cells are read, a
+cell in the middle is resumed. `table.md`, `table.json` and `curves.png` compare all cells.
+"""
+
+import argparse
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scalor_pyro.checkpoint import load_config
+from scalor_pyro.config import ConfigError, RunConfig, Stage
+from scalor_pyro.curves import compare_curves
+from scalor_pyro.experiment import run_experiment, with_known_digits
+from scalor_pyro.presets import PRESETS
+from scalor_pyro.run_folder import CONFIG, RunFolder, write_atomically
+
+Change = Callable[[RunConfig], RunConfig]
+
+# Lines of the metrics in each training: enough for a curve.
+LOGGED = 20
+# Figures of a row, and how they are written.
+COLUMNS = {
+    "propagation_rate": "{:.3f}",
+    "discoveries": "{:.1f}",
+    "mota": "{:.3f}",
+    "mota_strict": "{:.3f}",
+    "idf1": "{:.3f}",
+    "precision": "{:.3f}",
+    "recall": "{:.3f}",
+    "switches": "{}",
+    "training_minutes": "{:.1f}",
+}
+CURVES = {"propagation_rate": "propagated share of what is drawn", "discoveries": "discoveries per video"}
+
+
+def model(**fields: Any) -> Change:
+    """Set fields of the model."""
+    return lambda config: replace(config, model=replace(config.model, **fields))
+
+
+def full_length(config: RunConfig) -> RunConfig:
+    """No curriculum: videos of the last stage's length from the first step."""
+    last = config.train.curriculum[-1]
+    return replace(config, train=replace(config.train, curriculum=(Stage(1.0, last.frames, last.batch),)))
+
+
+# The paper's Figure 8, and rejection among proposals apart. What explains away looks at the frame, too.
+BLIND = {"attention": False, "explain_away": False}
+REJECTION: dict[str, Change] = {
+    "rejection and attention": model(),
+    "no rejection among proposals": model(reject_among_proposals=False),
+    "no attention": model(**BLIND),
+    "no attention, none among proposals": model(**BLIND, reject_among_proposals=False),
+    "no rejection": model(rejection=False),
+    "no rejection, no attention": model(**BLIND, rejection=False),
+}
+# By the name of the switch, as in docs/deviations.md.
+DEVIATIONS: dict[str, Change] = {
+    "default": model(),
+    "reject_among_proposals": model(reject_among_proposals=False),
+    "reject_among_propagated": model(reject_among_propagated=False),
+    "reject_by_colour": model(reject_by_colour=False),
+    "constant_velocity": model(constant_velocity=False),
+    "explain_away": model(explain_away=False),
+    "object_attention": model(object_attention=False),
+    "inertia": model(inertia=False),
+    "tight boxes": model(size_range=0.5, aspect_range=0.5),
+    "shortlist": model(first_shortlist=0, shortlist=0),
+    "colour_start": model(colour_start=False),
+    "contrast_input": model(contrast_input=False),
+    "curriculum": full_length,
+}
+TABLES = {"rejection": REJECTION, "deviations": DEVIATIONS}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--table", choices=list(TABLES), default="rejection", help="what to switch (default: rejection)"
+    )
+    parser.add_argument("--preset", choices=list(PRESETS), default="ablation", help="(default: ablation, 6-36 sprites)")
+    parser.add_argument("--only", nargs="+", metavar="CELL", help="these cells only, by name (default: all)")
+    parser.add_argument("--steps", type=int, default=400, help="budget of each training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--eval-videos", type=int, default=64, metavar="N", help="unseen videos (default: %(default)s)")
+    parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for presets with digits")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="(default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def cells(options: argparse.Namespace) -> dict[str, RunConfig]:
+    """The config of each cell; a cell that changes nothing in this preset is left out.
+
+    :raises ConfigError: for a cell that there is not, or a budget of nothing.
+    """
+    changes = TABLES[options.table]
+    unknown = set(options.only or ()) - set(changes)
+    if unknown:
+        raise ConfigError(
+            f"--only names {', '.join(sorted(unknown))}, but cells among {', '.join(changes)} were expected."
+        )
+    base = PRESETS[options.preset]()
+    train = replace(
+        base.train, steps=options.steps, eval_every=options.steps, log_every=max(1, options.steps // LOGGED)
+    )
+    base = replace(base, seed=options.seed, train=train)
+    first = next(iter(changes))
+    configs = {name: change(base) for name, change in changes.items() if options.only is None or name in options.only}
+    return {name: config for name, config in configs.items() if name == first or config != base}
+
+
+def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Mapping[str, Any] | None:
+    """The results of a cell: read, or trained for; None if that was interrupted.
+
+    :raises ConfigError: if the folder holds the results of another training.
+    """
+    results = folder / "results.json"
+    if results.exists():
+        if load_config(folder) != with_known_digits(config, options.mnist):
+            raise ConfigError(
+                f"{folder} holds a training with other settings, but the same or another --out was expected."
+            )
+        known: Mapping[str, Any] = json.loads(results.read_text())
+        return known
+    return run_experiment(
+        config, folder, mnist=options.mnist, resume=(folder / CONFIG).exists(), final_videos=options.eval_videos
+    )
+
+
+def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """A table with a row for each cell; `-` where there was nothing to count."""
+    lines = [["", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
+    for name, figures in results.items():
+        lines.append(
+            [name, *("-" if figures[key] is None else form.format(figures[key]) for key, form in COLUMNS.items())]
+        )
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train what is missing, and compare; 2 for what the user has to put right, 130 when interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    options = parse(arguments)
+    results, rows = {}, {}
+    try:
+        for name, config in cells(options).items():
+            folder = options.out / f"{options.preset}-{options.seed}" / name.replace(" ", "-").replace(",", "")
+            figures = trained(config, folder, options)
+            if figures is None:
+                print("Interrupted; the same command goes on.")
+                return 130
+            results[name], rows[name] = figures, RunFolder.open(folder).rows()
+        png = io.BytesIO()
+        compare_curves(rows, CURVES).savefig(png, format="png", dpi=120)
+        write_atomically(options.out / "curves.png", png.getvalue())
+        write_atomically(options.out / "table.json", json.dumps(results, indent=1).encode())
+        write_atomically(options.out / "table.md", markdown(results).encode())
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(markdown(results), end="")
+    print(f"Table, curves and one folder for each training are in {options.out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
