@@ -21,6 +21,7 @@ from scalor_pyro.checkpoint import load_config
 from scalor_pyro.config import ConfigError, RunConfig, Stage
 from scalor_pyro.curves import compare_curves
 from scalor_pyro.experiment import run_experiment, with_known_digits
+from scalor_pyro.metrics import markdown
 from scalor_pyro.presets import PRESETS
 from scalor_pyro.run_folder import CONFIG, RunFolder, write_atomically
 
@@ -28,18 +29,8 @@ Change = Callable[[RunConfig], RunConfig]
 
 # Lines of the metrics in each training: enough for a curve.
 LOGGED = 20
-# Figures of a row, and how they are written.
-COLUMNS = {
-    "propagation_rate": "{:.3f}",
-    "discoveries": "{:.1f}",
-    "mota": "{:.3f}",
-    "mota_strict": "{:.3f}",
-    "idf1": "{:.3f}",
-    "precision": "{:.3f}",
-    "recall": "{:.3f}",
-    "switches": "{}",
-    "training_minutes": "{:.1f}",
-}
+# Counts that no one compares here.
+LEFT_OUT = ("misses", "false_alarms", "count_mae", "mse", "steps")
 CURVES = {"propagation_rate": "propagated share of what is drawn", "discoveries": "discoveries per video"}
 
 
@@ -138,16 +129,6 @@ def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Map
     )
 
 
-def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """A table with a row for each cell; `-` where there was nothing to count."""
-    lines = [["", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
-    for name, figures in results.items():
-        lines.append(
-            [name, *("-" if figures[key] is None else form.format(figures[key]) for key, form in COLUMNS.items())]
-        )
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Train what is missing, and compare; 2 for what the user has to put right, 130 when interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -165,11 +146,12 @@ def main(arguments: list[str] | None = None) -> int:
         compare_curves(rows, CURVES).savefig(png, format="png", dpi=120)
         write_atomically(options.out / "curves.png", png.getvalue())
         write_atomically(options.out / "table.json", json.dumps(results, indent=1).encode())
-        write_atomically(options.out / "table.md", markdown(results).encode())
+        table = markdown(results, LEFT_OUT)
+        write_atomically(options.out / "table.md", table.encode())
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(markdown(results), end="")
+    print(table, end="")
     print(f"Table, curves and one folder for each training are in {options.out}.")
     return 0
 

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import motmetrics
 import numpy as np
@@ -56,6 +57,24 @@ _TABLE = (
     ("propagation_rate", "propagated share of objects after frame 0"),
     ("discoveries", "discoveries per video"),
 )
+
+# Columns of a table of several results: key of the results, its heading, and how it is written.
+_COLUMNS = {
+    "mota": ("MOTA 2×", "{:.3f}"),
+    "mota_strict": ("MOTA 0.5×", "{:.3f}"),
+    "idf1": ("IDF1", "{:.3f}"),
+    "precision": ("precision", "{:.3f}"),
+    "recall": ("recall", "{:.3f}"),
+    "misses": ("misses", "{}"),
+    "false_alarms": ("false alarms", "{}"),
+    "switches": ("switches", "{}"),
+    "count_mae": ("CountMAE", "{:.3f}"),
+    "mse": ("MSE", "{:.4f}"),
+    "propagation_rate": ("propagated", "{:.3f}"),
+    "discoveries": ("discoveries", "{:.1f}"),
+    "steps": ("steps", "{}"),
+    "training_minutes": ("minutes", "{:.1f}"),
+}
 
 
 @dataclass(frozen=True)
@@ -219,6 +238,27 @@ def table(results: Mapping[str, float | None]) -> str:
     rows = [(label, _shown(results[key])) for key, label in _TABLE if key in results]
     wide, narrow = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     return "\n".join(f"{label:<{wide}}  {value:>{narrow}}" for label, value in rows)
+
+
+def markdown(results: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] = ()) -> str:
+    """Several results as a Markdown table, a row for each; `-` where there was nothing to count.
+
+    :param results: by the name of their row.
+    :param left_out: keys without a column, as are those that no result has.
+    """
+    keys = [key for key in _COLUMNS if key not in left_out and any(key in figures for figures in results.values())]
+    lines = [["", *(_COLUMNS[key][0] for key in keys)], ["---"] * (len(keys) + 1)]
+    for name, figures in results.items():
+        values = [figures.get(key) for key in keys]
+        shown = (
+            "-" if value is None else _COLUMNS[key][1].format(value) for key, value in zip(keys, values, strict=True)
+        )
+        lines.append([name, *shown])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _in_column(key: str, value: float | None) -> str:
+    return "-" if value is None else _COLUMNS[key][1].format(value)
 
 
 def without_nan(results: Mapping[str, float]) -> dict[str, float | None]:

@@ -28,8 +28,10 @@ TINY = ["--frames", "2", "--batch-size", "1", "--eval-videos", "1"]
 TINY_DIGITS = [*TINY, "--digits", "uci", "--steps", "6"]
 # How each example is run; it gets --out, too.
 TINY_ABLATION = ["--preset", "sprites-vld", "--steps", "2", "--eval-videos", "1", "--only", "no rejection"]
+RUN = "a finished run"
 RUNS = {
     "ablate.py": TINY_ABLATION,
+    "evaluate.py": [RUN, "--on", "trained", "unseen-digits", "--frames", "3", "--slots", "4", "--eval-videos", "1"],
     "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
 }
 
@@ -109,8 +111,9 @@ def test_every_example_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_example(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert load_example(name).main([*RUNS[name], "--out", str(tmp_path / "run")]) == 0
+def test_example(name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(run) if argument == RUN else argument for argument in RUNS[name]]
+    assert load_example(name).main([*arguments, "--out", str(tmp_path / "run")]) == 0
     assert str(tmp_path / "run") in capsys.readouterr().out, "it says where its output is"
 
 
@@ -129,6 +132,30 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Cap
     assert "other settings" in capsys.readouterr().err
     assert main(["--only", "nothing", *out]) == 2
     assert re.fullmatch(r"error: --only names nothing, but [^\n]* expected\.\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ("--eval-videos 0", "at least 1"),
+        ("--frames 0", "frames is 0"),
+        ("--count 3 2", "count_min is 3"),
+        ("--slots 0", "slots is 0"),
+        ("--mnist nowhere.npz", "nowhere.npz"),
+    ],
+)
+def test_evaluation_refuses(
+    arguments: str, match: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert load_example("evaluate.py").main([str(run), *arguments.split(), "--out", str(out)]) == 2
+    assert re.fullmatch(rf"error: [^\n]*{match}[^\n]*\.\n", capsys.readouterr().err)
+    assert not out.exists()
+
+
+def test_evaluation_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_example("evaluate.py").main([str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+    assert re.fullmatch(r"error: [^\n]*none[^\n]*\.\n", capsys.readouterr().err)
 
 
 def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:

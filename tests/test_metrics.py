@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.metrics import Evaluation, Scores, score, table, without_nan
+from scalor_pyro.metrics import Evaluation, Scores, markdown, score, table, without_nan
 from scalor_pyro.tracks import Tracks
 
 SIZE = 10.0
@@ -186,3 +186,14 @@ def test_the_table_has_a_line_for_each_score() -> None:
     lines = table({"mota": 0.95678, "switches": 12, "mse": 0.00123, "precision": math.nan}).splitlines()
     assert [line.split()[-1] for line in lines] == ["0.957", "-", "12", "0.00123"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_markdown_has_a_row_for_each_result_and_a_column_for_what_there_is() -> None:
+    text = markdown({"one": {"mota": 0.91234, "misses": 3, "other": 1}, "two": {"mota": None, "misses": 12}}, ["steps"])
+    assert text.splitlines() == [
+        "|  | MOTA 2× | misses |",
+        "| --- | --- | --- |",
+        "| one | 0.912 | 3 |",
+        "| two | - | 12 |",
+    ]
+    assert "misses" not in markdown({"one": {"mota": 1.0, "misses": 3}}, ["misses"])

@@ -1,0 +1,103 @@
+"""Score trained runs on any setting: longer videos, more objects, unseen digits, occlusion (paper App. C).
+
+python examples/evaluate.py runs/sprites-md --on trained lg
+python examples/evaluate.py runs/unseen-digits --on trained test
+python examples/evaluate.py runs/demo --on trained --frames 20
+"""
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scalor_pyro import Scalor
+from scalor_pyro.checkpoint import load_run
+from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.experiment import TEST_SEED, evaluate, with_known_digits
+from scalor_pyro.metrics import markdown, without_nan
+from scalor_pyro.presets import PRESETS
+from scalor_pyro.run_folder import write_atomically
+
+# What can be asked for beside the presets.
+OWN = ("trained", "test")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of trained runs")
+    parser.add_argument("--on", nargs="+", default=["test"], choices=[*OWN, *PRESETS], metavar="SETTING",
+                        help="'trained': videos as in training, 'test': as in the run's own evaluation (default), or "
+                        f"those that a preset is evaluated on: {', '.join(PRESETS)}")  # fmt: skip
+    parser.add_argument("--frames", type=int, help="another length of the videos")
+    parser.add_argument("--count", type=int, nargs=2, metavar=("MIN", "MAX"), help="another number of objects")
+    parser.add_argument("--slots", type=int, metavar="K", help="give the model other capacity: slots, and proposals in "
+                        "the first frame")  # fmt: skip
+    parser.add_argument("--eval-videos", type=int, default=200, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/evaluation"), metavar="DIR", help="(default: %(default)s)"
+    )
+    return parser.parse_args(arguments)
+
+
+def setting(config: RunConfig, name: str, options: argparse.Namespace) -> DataConfig:
+    """The videos to score a run on."""
+    data = {"trained": config.data, "test": config.evaluated}.get(name) or PRESETS[name]().evaluated
+    if data.objects == "digits" and data.digits == "auto":
+        data = replace(data, digits=config.data.digits)
+    if options.frames is not None:
+        data = replace(data, frames=options.frames)
+    if options.count is not None:
+        data = replace(data, count_min=options.count[0], count_max=options.count[1])
+    return data
+
+
+def with_capacity(model: ModelConfig, slots: int | None) -> ModelConfig:
+    """The model with other slots; no weight depends on how many there are."""
+    return model if slots is None else replace(model, slots=slots, first_shortlist=min(slots, model.n_cells))
+
+
+def scored(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The figures of a run in each setting, by the name of their row."""
+    config, weights = load_run(folder)
+    config = with_known_digits(config, options.mnist if config.data.objects == "digits" else None)
+    scalor = Scalor(with_capacity(config.model, options.slots))
+    scalor.load_state_dict(weights)
+    figures = {}
+    for name in options.on:
+        data = setting(config, name, options)
+        if data.image_size != config.model.image_size:
+            expected = f"{config.model.image_size}, as {folder} was trained on,"
+            raise ConfigError(f"{name} has frames of {data.image_size} px, but {expected} was expected.")
+        mnist = options.mnist if data.objects == "digits" else None
+        videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
+        figures[f"{folder.name} on {name}"] = without_nan(evaluate(scalor, videos, options.eval_videos))
+    return figures
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Score and print; 2 for what the user has to put right."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    options = parse(arguments)
+    results: dict[str, dict[str, Any]] = {}
+    try:
+        for folder in options.runs:
+            results |= scored(folder, options)
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.out / "evaluation.json", json.dumps(results, indent=1).encode())
+        write_atomically(options.out / "evaluation.md", markdown(results).encode())
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(markdown(results), end="")
+    print(f"The table is in {options.out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
