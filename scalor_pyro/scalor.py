@@ -8,6 +8,7 @@ import pyro
 import torch
 from pyro import distributions as dist
 from pyro import poutine
+from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from scalor_pyro import sites
@@ -325,6 +326,14 @@ class Scalor(nn.Module):
 def _of_the_guide(site: Any) -> Any:
     """So that handlers can tell the guide's sites from the model's, which have the same names."""
     return {"posterior": True}
+
+
+def guide_runs() -> bool:
+    """Whether a site that a handler is given is the guide's.
+
+    Its label alone does not tell: the model's sites have it, too, when they are replayed from the guide's trace.
+    """
+    return any(getattr(handler, "config_fn", None) is _of_the_guide for handler in _PYRO_STACK)
 
 
 def _going_on(logit: Tensor, alive: Tensor) -> Tensor:
