@@ -26,8 +26,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # Seconds instead of minutes; the bundled digits need no network.
 TINY = ["--frames", "2", "--batch-size", "1", "--eval-videos", "1"]
 TINY_DIGITS = [*TINY, "--digits", "uci", "--steps", "6"]
+# Stands for the folder of a finished run.
+RUN = "RUN"
 # How each example is run; it gets --out, too.
-RUNS = {"train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"]}
+RUNS = {
+    "generate.py": [RUN, "--observed", "2", "--frames", "4", "--samples", "2", "--videos", "1"],
+    "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
+}
 
 OPTIONS = (
     "--objects --density --background --frames --steps --minutes --batch-size --seed --device --out --resume "
@@ -105,8 +110,9 @@ def test_every_example_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_example(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert load_example(name).main([*RUNS[name], "--out", str(tmp_path / "run")]) == 0
+def test_example(name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(run) if argument == RUN else argument for argument in RUNS[name]]
+    assert load_example(name).main([*arguments, "--out", str(tmp_path / "run")]) == 0
     assert str(tmp_path / "run") in capsys.readouterr().out, "it says where its output is"
 
 
