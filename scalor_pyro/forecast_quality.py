@@ -201,6 +201,7 @@ class ForecastEvaluation:
 def table(result: dict[str, Any]) -> str:
     """The result as plain text: a line for each prediction, a column for each horizon; `-` for nothing to count."""
     rows = [("frames ahead", [str(horizon) for horizon in result["horizon"]])]
+    rows += [("position error in the last frame seen, px", _shown([result["located"]], 2))]
     for kind, title in (("position_error", "position error"), ("displacement_error", "displacement error")):
         errors = result[kind]
         rows += [(f"{title}, px: {label}", _shown(errors[name], 2)) for name, label in PLACES.items()]

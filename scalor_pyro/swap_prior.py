@@ -36,7 +36,7 @@ class SwapPriorMessenger(Messenger):
 
     def __init__(self, laws: Mapping[str, Law]) -> None:
         super().__init__()
-        if not laws:
+        if not isinstance(laws, Mapping) or not laws:
             raise ValueError(
                 "No law was given to swap_prior, but at least one {site name or pattern: law} was expected."
             )

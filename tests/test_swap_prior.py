@@ -180,6 +180,19 @@ def test_conditioned_and_replayed_values_stay(busy: Scalor) -> None:
         assert trace.nodes["z_where_prop_2"]["value"].mean() > 2.5
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_works_with_do(busy: Scalor, inside: bool) -> None:
+    laws, held = {"z_where_prop_*": FAR}, {"z_where_prop_1": torch.ones(B, K, 4)}
+    if inside:
+        trace = prior_trace(poutine.do(swap_prior(busy.model, laws), data=held))
+    else:
+        with swap_prior(laws):
+            trace = prior_trace(poutine.do(busy.model, data=held))
+    plain = prior_trace(poutine.do(busy.model, data=held))
+    assert trace.nodes.keys() == plain.nodes.keys()
+    assert trace.nodes["z_where_prop_2"]["value"].mean() > 2.5
+
+
 def test_modes_are_of_the_new_prior_or_refused(busy: Scalor) -> None:
     with ModeMessenger(), swap_prior({"z_where_prop_*": FAR}):
         trace = prior_trace(busy.model)
@@ -211,6 +224,7 @@ def test_modes_are_of_the_new_prior_or_refused(busy: Scalor) -> None:
         ({"z_where_prop_*": lambda t, prior: 0.3}, "law of z_where_prop_1 is 0.3, but a Pyro distribution"),
         ({"z_where_prop_*": 0.3}, "law of 'z_where_prop_.*' is 0.3, but a Pyro distribution, or a function"),
         ({}, "No law was given"),
+        (FAR, "No law was given"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("wrapped", [True, False])
