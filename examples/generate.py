@@ -103,13 +103,17 @@ def laws(options: argparse.Namespace, scalor: Scalor) -> dict[str, Law]:
 def unseen(config: RunConfig, options: argparse.Namespace) -> SyntheticVideos:
     """Videos like those that the run is evaluated on; longer ones where more frames are asked for.
 
-    :raises ValueError: for more observed frames than there are, or for no horizon.
+    :raises ValueError: for more observed frames than there are, for no horizon, or for digits that cannot be had.
     """
     data = config.evaluated
     data = replace(data, frames=max(options.frames, data.frames))
     if options.what == "forecast":
         check_extent(options.observed, options.frames, data.frames)
-    return SyntheticVideos(data, TEST_SEED, "test", options.mnist)
+    try:
+        return SyntheticVideos(data, TEST_SEED, "test", options.mnist)
+    except ConnectionError as error:
+        reason = str(error).removesuffix(".")
+        raise ConfigError(f"{reason}: a file named by --mnist was expected.") from error
 
 
 class Kept:
@@ -187,10 +191,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         run(checked(options))
-    except ConnectionError as error:
-        reason = str(error).removesuffix(".")
-        print(f"error: {reason}: a file named by --mnist was expected.", file=sys.stderr)
-        return 2
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
