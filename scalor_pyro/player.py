@@ -6,6 +6,7 @@ mailed or put on a page.
 
 import os
 import re
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -74,13 +75,29 @@ def write_player(
     :raises ValueError: where frames, inference and video do not fit each other.
     """
     check_video(frames, inference, video)
-    player = _STYLESHEET.sub("", _animate(frames, inference, video))
+    figure, draw = _animate(frames, inference, video)
+    write_animation(path, figure, draw, frames.shape[1], title)
+
+
+def write_animation(
+    path: str | os.PathLike[str], figure: Figure, draw: Callable[[int], list[Any]], length: int, title: str
+) -> None:
+    """Write one HTML file that plays a figure, with a slider.
+
+    :param path: of the file; it appears whole or not at all.
+    :param draw: draws frame t into the figure.
+    :param length: how many frames.
+    :param title: of the page.
+    """
+    animation = FuncAnimation(figure, draw, frames=length, interval=1000 / FRAMES_PER_SECOND, repeat=True)
+    html: str = animation.to_jshtml(fps=FRAMES_PER_SECOND, default_mode="loop")
+    player = _STYLESHEET.sub("", html)
     signs = "\n".join(f'.fa-{name}::before {{ content: "{sign}"; }}' for name, sign in _SIGNS.items())
     write_atomically(Path(path), _PAGE.format(title=escape(title), signs=signs, player=player).encode())
 
 
-def _animate(frames: Tensor, inference: Inference, video: int) -> str:
-    length, height, width = frames.shape[1], *frames.shape[-2:]
+def _animate(frames: Tensor, inference: Inference, video: int) -> tuple[Figure, Callable[[int], list[Any]]]:
+    height, width = frames.shape[-2:]
     high = PANEL * height / width + TITLES + BELOW
     figure = Figure(figsize=(4.15 * PANEL, high), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
@@ -98,6 +115,4 @@ def _animate(frames: Tensor, inference: Inference, video: int) -> str:
         figure.suptitle(f"t = {t}", fontsize=12, color="#222222", y=1 - 0.05 / high, va="top")
         return []
 
-    animation = FuncAnimation(figure, draw, frames=length, interval=1000 / FRAMES_PER_SECOND, repeat=True)
-    html: str = animation.to_jshtml(fps=FRAMES_PER_SECOND, default_mode="loop")
-    return html
+    return figure, draw

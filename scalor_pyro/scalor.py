@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyro
 import torch
 from pyro import distributions as dist
-from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from scalor_pyro import sites
@@ -190,7 +191,7 @@ class Scalor(nn.Module):
         scene: Scene | None = None
         memory = None
         features = self.frame_encoder(x)
-        with plates.sequences, poutine.infer_config(config_fn=_of_the_guide):
+        with plates.sequences, _GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
                 if scene is not None:
@@ -328,9 +329,13 @@ class Scalor(nn.Module):
         return 0, frames, sequences
 
 
-def _of_the_guide(site: Any) -> Any:
-    """So that handlers can tell the guide's sites from the model's, which have the same names."""
-    return {"posterior": True}
+class _GuideMessenger(Messenger):
+    """Does nothing but stand on Pyro's stack while the guide runs, whose sites have the names of the model's."""
+
+
+def guide_runs() -> bool:
+    """Whether a site that a handler is given is the guide's."""
+    return any(isinstance(handler, _GuideMessenger) for handler in _PYRO_STACK)
 
 
 def _going_on(logit: Tensor, alive: Tensor) -> Tensor:

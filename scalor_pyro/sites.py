@@ -53,3 +53,13 @@ def slot_where(t: int) -> str:
 def slot_identity(t: int) -> str:
     """Deterministic: identity of what is in each slot after a frame, -1 where it is empty."""
     return f"slot_identity_{t}"
+
+
+def is_latent(name: str) -> bool:
+    """Whether a site is one of the latents; the names of no others begin so."""
+    return name.startswith("z_")
+
+
+def frame_of(name: str) -> int:
+    """The frame t of a site."""
+    return int(name.rpartition("_")[2])

@@ -26,12 +26,14 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # Seconds instead of minutes; the bundled digits need no network.
 TINY = ["--frames", "2", "--batch-size", "1", "--eval-videos", "1"]
 TINY_DIGITS = [*TINY, "--digits", "uci", "--steps", "6"]
-# How each example is run; it gets --out, too.
+# Stands for the folder of a finished run.
+RUN = "RUN"
 TINY_ABLATION = ["--preset", "sprites-vld", "--steps", "2", "--eval-videos", "1", "--only", "no rejection"]
-RUN = "a finished run"
+# How each example is run; it gets --out, too.
 RUNS = {
     "ablate.py": TINY_ABLATION,
     "evaluate.py": [RUN, "--on", "trained", "unseen-digits", "--frames", "3", "--slots", "4", "--eval-videos", "1"],
+    "generate.py": [RUN, "--observed", "2", "--frames", "4", "--samples", "2", "--videos", "1"],
     "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
 }
 
