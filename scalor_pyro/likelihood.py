@@ -1,4 +1,4 @@
-r"""How likely a model says its data are: importance-weighted bounds of log p(x) (paper §5.1, NLL in Table 2).
+r"""How likely a model says its data are: importance-weighted bounds of log p(x) (the NLL of paper §5.1).
 
 .. math::
 
@@ -206,8 +206,8 @@ def nll(scalor: Scalor, x: Tensor, samples: int = 100) -> Tensor:
     """Importance-weighted negative log-likelihood of videos, in nats per pixel: the mean falls as samples grow.
 
     Total nats / (T · H · W): the channels of a pixel are summed. A density of numbers in [0, 1] may be above 1, so this
-    may be negative. Differs: the paper gives its NLL without scale or number of samples, so figures compare only among
-    models that are measured here.
+    may be negative. The paper does not state the scale of its NLL, so figures compare only among models that are
+    measured here.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :param samples: N.
