@@ -11,7 +11,7 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.distributions import RelaxedPresence, normal, weighted_by
-from scalor_pyro.likelihood import ABSENT, LogMean, log_evidence, log_weight, nll
+from scalor_pyro.likelihood import ABSENT, ImportanceMessenger, LogMean, log_evidence, log_weight, nll
 from scalor_pyro.scalor import Scalor
 
 Program = Callable[..., None]
@@ -184,6 +184,12 @@ def test_an_absent_latent_is_drawn_from_the_model_and_does_not_count() -> None:
     assert values["z"][~there].abs().max() < 6
     log_ratio = dist.Normal(0.0, 1.0).log_prob(values["proposed"]) - dist.Normal(50.0, 2.0).log_prob(values["proposed"])
     torch.testing.assert_close(weight, (log_ratio * there).sum(1).double())
+    # A trace of the model sees what counted, and that it counted in full.
+    proposal = poutine.trace(guide).get_trace(X)
+    with poutine.trace() as trace, ImportanceMessenger(proposal):
+        model(X)
+    expected = dist.Normal(0.0, 1.0).log_prob(proposal.nodes["z"]["value"]) * there
+    torch.testing.assert_close(trace.trace.log_prob_sum(), expected.sum())
 
 
 def test_masked_observations_are_missing() -> None:

@@ -136,15 +136,15 @@ def test_sampled_kl_is_the_analytic_one_in_the_mean(scalor: Scalor, x: Tensor) -
 
 
 def assert_moments(values: Tensor, mean: float, deviation: float) -> None:
-    """Of independent samples, within four standard errors (of a tail no heavier than a logistic one)."""
+    """Of independent samples, within four standard errors or more (tails are no heavier than logistic ones)."""
     error = deviation / values.numel() ** 0.5
     assert float(values.mean()) == pytest.approx(mean, abs=4 * error)
-    assert float(values.std()) == pytest.approx(deviation, abs=5 * error)
+    assert float(values.std()) == pytest.approx(deviation, abs=4 * error)
 
 
 def test_samples_of_the_prior_have_its_moments(scalor: Scalor) -> None:
     scalor.schedule({"temperature": 0.4})
-    trace = poutine.trace(scalor.model).get_trace(None, frames=2, sequences=60)
+    trace = poutine.trace(scalor.model).get_trace(None, frames=2, sequences=300)
     value = {name: site["value"] for name, site in trace.nodes.items() if site["type"] == "sample"}
     for t in range(2):
         for name in (sites.z_where, sites.z_depth, sites.z_what):
