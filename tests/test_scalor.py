@@ -288,11 +288,20 @@ def test_double_precision(scalor: Scalor, videos: Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("part", "frames"),
-    [("decoder", 1), ("discovery_posterior", 1), ("propagation_prior", 2), ("propagation_posterior", 2)],
+    [
+        ("decoder", 1),
+        ("frame_encoder", 1),
+        ("discovery_posterior", 1),
+        ("propagation_prior", 2),
+        ("propagation_posterior", 2),
+        ("background_decoder", 1),
+        ("background_prior", 2),
+        ("background_posterior", 1),
+    ],
 )
 def test_gradients_are_finite_differences(make_scalor: Make, videos: Tensor, part: str, frames: int) -> None:
     """Where no gradient is cut on purpose: a scene that is carried on is detached."""
-    scalor = busy(make_scalor(background="none")).double()
+    scalor = busy(make_scalor(background="moving" if part.startswith("background") else "none")).double()
     with torch.no_grad():
         scalor.discovery_posterior.explained_encoder[0].weight.zero_()  # sees propagated objects, detached
     x = videos[:, :frames].double()
@@ -305,6 +314,7 @@ def test_gradients_are_finite_differences(make_scalor: Make, videos: Tensor, par
         zip(parameters, torch.autograd.grad(loss, list(parameters.values()), allow_unused=True), strict=True)
     )
     chosen = [name for name in parameters if gradients[name] is not None and gradients[name].any()]
+    assert chosen
     step = 1e-6
     for name in chosen[:: max(1, len(chosen) // 6)]:
         gradient, parameter = gradients[name].flatten(), parameters[name].detach().view(-1)

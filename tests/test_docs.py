@@ -1,0 +1,90 @@
+"""The pages for users: every snippet of Python is run, in the order of its page, beside a run of the name it uses."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from scalor_pyro.config import RunConfig, Stage
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.elbo import ReparamELBO
+from scalor_pyro.presets import preset
+from scalor_pyro.scalor import Scalor
+from scalor_pyro.training import train
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+WITH_PYTHON = {"README.md", "docs/pyro.md"}
+# What a fence may say; nothing else can hide Python that is not run.
+LANGUAGES = {"python", "sh", "text"}
+FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")
+
+
+class Snippet(NamedTuple):
+    page: Path
+    line: int  # of its fence, from 1
+    language: str
+    code: str
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def snippets(page: Path) -> Iterator[Snippet]:
+    """All fenced blocks of a page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    opened: tuple[int, str, str] | None = None
+    for number, line in enumerate(lines, start=1):
+        fence = FENCE.fullmatch(line)
+        if fence is None:
+            continue
+        marks, language = fence.groups()
+        if opened is None:
+            opened = number, marks, language
+        elif marks == opened[1] and not language:
+            yield Snippet(page, opened[0], opened[2], "\n".join(lines[opened[0] : number - 1]))
+            opened = None
+    assert opened is None, f"{name_of(page)}, line {opened and opened[0]}: a block is not closed"
+
+
+def tiny_run() -> RunConfig:
+    """Videos as large and as long as those of `make demo`, and little else."""
+    config = preset("digits", "VLD")
+    return replace(
+        config,
+        data=replace(config.data, digits="uci"),
+        model=replace(config.model, feature_dim=16, tracker_dim=16, prior_dim=8, z_what_dim=8, glimpse_size=8),
+        train=replace(config.train, steps=3, curriculum=(Stage(1.0, 2, 2),)),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where runs/demo is a trained run."""
+    folder, config = tmp_path_factory.mktemp("docs"), tiny_run()
+    videos = SyntheticVideos(config.data, config.seed, "train")
+    run = folder / "runs" / "demo"
+    train(Scalor(config.model), ReparamELBO(), videos, config, run, progress=False, tensorboard=False)
+    return folder
+
+
+@pytest.mark.parametrize("page", sorted(WITH_PYTHON))
+def test_snippets_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    namespace: dict[str, Any] = {"__name__": page}
+    for snippet in snippets(ROOT / page):
+        if snippet.language == "python":
+            code = "\n" * snippet.line + snippet.code  # so that an error names the page's own line
+            exec(compile(code, str(snippet.page), "exec"), namespace)
+
+
+def test_no_snippet_is_left_out() -> None:
+    found = [snippet for page in PAGES for snippet in snippets(page)]
+    for snippet in found:
+        where = f"{name_of(snippet.page)}, line {snippet.line}"
+        assert snippet.language in LANGUAGES, f"{where}: {snippet.language!r}, but one of {LANGUAGES} was expected"
+    assert {name_of(snippet.page) for snippet in found if snippet.language == "python"} == WITH_PYTHON
