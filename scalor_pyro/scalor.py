@@ -152,7 +152,7 @@ class Scalor(nn.Module):
                     propagated = self._propagate(t, going_on, scene, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, drawn, canvas = self.shared(self._settle, scene, propagated, proposals)
+                scene, drawn, canvas = self.shared(self.settle, scene, propagated, proposals)
                 frame_loc = canvas.colour
                 if self.config.background == "moving":
                     behind = self.background_prior(z_bg, background_memory, sequences)
@@ -194,7 +194,7 @@ class Scalor(nn.Module):
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, drawn, canvas = self.shared(self._settle, scene, propagated, proposals)
+                scene, drawn, canvas = self.shared(self.settle, scene, propagated, proposals)
                 if self.config.background == "moving":
                     self._behind(t, self.background_posterior(frame, canvas.alpha.detach()))
                 latents.append(FrameLatents(scene, drawn, canvas, None))
@@ -247,7 +247,7 @@ class Scalor(nn.Module):
             pyro.deterministic(sites.slot_where(t), scene.objects.where, event_dim=1)
             pyro.deterministic(sites.slot_identity(t), scene.identity, event_dim=0)
 
-    def _settle(
+    def settle(
         self, previous: Scene | None, propagated: Objects | None, proposals: Objects
     ) -> tuple[Scene, Objects, Canvas]:
         """Reject what is explained, fill the slots, draw the frame's objects."""
