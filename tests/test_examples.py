@@ -26,8 +26,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # Seconds instead of minutes; the bundled digits need no network.
 TINY = ["--frames", "2", "--batch-size", "1", "--eval-videos", "1"]
 TINY_DIGITS = [*TINY, "--digits", "uci", "--steps", "6"]
+# Stands for the folder of a finished run.
+RUN = "RUN"
 # How each example is run; it gets --out, too.
-RUNS = {"train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"]}
+RUNS = {
+    "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
+    "inspect_latents.py": [RUN, "--video", "1"],
+}
 
 OPTIONS = (
     "--objects --density --background --frames --steps --minutes --batch-size --seed --device --out --resume "
@@ -105,9 +110,57 @@ def test_every_example_is_run() -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_example(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert load_example(name).main([*RUNS[name], "--out", str(tmp_path / "run")]) == 0
+def test_example(name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(run) if argument == RUN else argument for argument in RUNS[name]]
+    assert load_example(name).main([*arguments, "--out", str(tmp_path / "run")]) == 0
     assert str(tmp_path / "run") in capsys.readouterr().out, "it says where its output is"
+
+
+def test_inspecting_a_model_that_finds_nothing(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_example("inspect_latents.py").main([str(run), "--out", str(tmp_path)]) == 0
+    assert "No object was found in this video." in capsys.readouterr().out
+    assert contents(tmp_path).keys() == {"objects.png"}
+
+
+def test_inspecting_shows_what_is_there(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = load_example("inspect_latents.py")
+    load = example.load
+
+    def load_eager(options: object) -> tuple[Scalor, torch.Tensor]:
+        scalor, video = load(options)
+        torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 3.0)
+        return scalor, video
+
+    monkeypatch.setattr(example, "load", load_eager)
+    assert example.main([str(run), "--out", str(tmp_path / "new" / "folder")]) == 0
+    out = capsys.readouterr().out
+    assert "z_where_prop_1 dist     1    6    |  4" in out and "slot_identity_1 dist" in out
+    objects = re.findall(r"^ +(\d+) +(\d) +([\d.]+)(?: +-?[\d.]+ ± [\d.]+){4} +-?[\d.]+$", out, re.MULTILINE)
+    assert objects and all(int(frame) < 2 and 0 <= float(presence) <= 1 for _, frame, presence in objects)
+    pictures = contents(tmp_path / "new" / "folder")
+    assert "objects.png" in pictures and any("removed" in name for name in pictures)
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--video", "-1"], "--video is -1, but a number from 0"),
+        (["--frames", "3"], "--frames is 3, but 1 to 2"),
+        (["--mnist", "mnist.npz"], "'uci', but a MNIST file was given"),
+    ],
+)
+def test_inspecting_refuses(
+    arguments: list[str], match: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = load_example("inspect_latents.py").main
+    for folder, expected in ((run, match), (tmp_path, r"config\.json could not be read")):
+        assert main([str(folder), *arguments, "--out", str(tmp_path / "out")]) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and re.fullmatch(r"error: [^\n]*\.\n", error) and re.search(expected, error), error
+        assert not (tmp_path / "out").exists()
 
 
 def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
