@@ -27,7 +27,7 @@ from scalor_pyro.posterior import Inference, ModeMessenger, collect
 from scalor_pyro.run_folder import write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.tracks import boxes, reported
-from scalor_pyro.uncertainty import Spread, box_spread
+from scalor_pyro.box_spread import Spread, box_spread
 
 # An object is moved towards the middle of the view by this share, each way, of what one frame allows.
 SHIFT = 0.7

@@ -14,7 +14,7 @@ from scalor_pyro.appearance import AppearancePrior
 from scalor_pyro.latents import Stacked, frames_of, latents, site_of
 from scalor_pyro.posterior import ModeMessenger
 from scalor_pyro.scalor import Scalor
-from scalor_pyro.uncertainty import box_spread
+from scalor_pyro.box_spread import box_spread
 
 Make = Callable[..., Scalor]
 
