@@ -74,3 +74,25 @@ class Boxes(nn.Module):
         centre = self.expected(objects)[..., 2:] + self.config.move_range * torch.tanh(raw[..., 2:])
         centre = centre.clamp(-FARTHEST, FARTHEST)
         return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
+
+    # ------------------------------------------------------------------ the other way, for the centre
+
+    def share_of_reach(self, centre: Tensor, cells: Tensor) -> Tensor:
+        """How far centres are from their cells' centres, as a share of what :meth:`discovered` allows.
+
+        Within (-1, 1), its artanh is what the last two numbers of z_where_disc have to be; beyond, there are none.
+
+        :param Tensor centre: (B, M, 2)
+        :param Tensor cells: (B, M)
+        """
+        return (centre - self.cell_centres[cells]) / self.cell_reach
+
+    def share_of_move(self, objects: Objects, centre: Tensor) -> Tensor:
+        """How far centres are from where objects are expected, as a share of what :meth:`propagated` allows.
+
+        Within (-1, 1), its artanh is what the last two numbers of z_where_prop have to be; beyond, there are none.
+
+        :param objects: K objects, of the frame before.
+        :param Tensor centre: (B, K, 2)
+        """
+        return (centre - self.expected(objects)[..., 2:]) / self.config.move_range

@@ -9,6 +9,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence
 from scalor_pyro.rendering import paste
 from scalor_pyro.scalor import FrameLatents, Scalor
@@ -67,7 +68,7 @@ def follow(scalor: Scalor, x: Tensor) -> list[FrameLatents]:
     return latents
 
 
-def collect(latents: list[FrameLatents], threshold: float) -> Inference:
+def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence_threshold) -> Inference:
     """The latents of all frames as stacked tensors.
 
     :param threshold: z_pres above which an object is counted.

@@ -159,21 +159,21 @@ class Scalor(nn.Module):
                     propagated = self._propagate(t, going_on, scene, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, propagated, discovered, canvas = self.shared(self._settle, scene, propagated, proposals)
-                frame_loc = canvas.colour
+                frame = self.shared(self.settle, scene, propagated, proposals)
+                scene, frame_loc = frame.scene, frame.canvas.colour
                 if self.config.background == "moving":
                     behind = self.background_prior(z_bg, background_memory, sequences)
                     background_memory = behind.memory
                     z_bg = self._behind(t, behind)
                     background = self.background_decoder(z_bg[:, 0])
-                    frame_loc = canvas.over(background)
+                    frame_loc = frame.canvas.over(background)
                 self._record(t, frame_loc, scene, plates)
                 pyro.sample(
                     sites.x(t),
                     dist.Normal(frame_loc[:, None], self.config.sigma).to_event(3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
-                latents.append(FrameLatents(scene, propagated, discovered, canvas, background))
+                latents.append(frame._replace(background=background))
         self.shared.forget()
         return latents
 
@@ -201,10 +201,11 @@ class Scalor(nn.Module):
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates)
-                scene, propagated, discovered, canvas = self.shared(self._settle, scene, propagated, proposals)
+                settled = self.shared(self.settle, scene, propagated, proposals)
+                scene = settled.scene
                 if self.config.background == "moving":
-                    self._behind(t, self.background_posterior(frame, canvas.alpha.detach()))
-                latents.append(FrameLatents(scene, propagated, discovered, canvas, None))
+                    self._behind(t, self.background_posterior(frame, settled.canvas.alpha.detach()))
+                latents.append(settled)
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
@@ -254,9 +255,7 @@ class Scalor(nn.Module):
             pyro.deterministic(sites.slot_where(t), scene.objects.where, event_dim=1)
             pyro.deterministic(sites.slot_identity(t), scene.identity, event_dim=0)
 
-    def _settle(
-        self, previous: Scene | None, propagated: Objects | None, proposals: Objects
-    ) -> tuple[Scene, Objects | None, Objects, Canvas]:
+    def settle(self, previous: Scene | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
         """Reject what is explained, fill the slots, draw the frame's objects."""
         if previous is not None and propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * self._carried_on(previous, propagated))
@@ -264,7 +263,7 @@ class Scalor(nn.Module):
         drawn = proposals if propagated is None else propagated.joined(proposals)
         before = None if propagated is None else propagated.detach()
         scene = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
-        return scene, propagated, proposals, self._draw(drawn)
+        return FrameLatents(scene, propagated, proposals, self._draw(drawn), None)
 
     @torch.no_grad()
     def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:

@@ -1,8 +1,41 @@
 """Names of the sample sites, spelled in this place alone: latent first, time last."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Part = Literal["prop", "disc"]
+
+# What the axes of one value are called, for each family of sites: a name without its time. One number has no axis.
+EVENT_AXES: dict[str, tuple[str, ...]] = {
+    "z_pres_prop": (),
+    "z_where_prop": ("coordinate",),
+    "z_depth_prop": (),
+    "z_what_prop": ("feature",),
+    "z_pres_disc": (),
+    "z_where_disc": ("coordinate",),
+    "z_depth_disc": (),
+    "z_what_disc": ("feature",),
+    "z_bg": ("feature",),
+    "x": ("channel", "row", "column"),
+    "y": ("channel", "row", "column"),
+    "slot_pres": (),
+    "slot_where": ("coordinate",),
+    "slot_identity": (),
+}
+# Families that follow from the others.
+DETERMINISTIC = ("y", "slot_pres", "slot_where", "slot_identity")
+
+
+class SiteName(NamedTuple):
+    """The two parts of a site's name."""
+
+    family: str
+    t: int
+
+
+def parse(name: str) -> SiteName | None:
+    """Family and time of a site; None for what is no site of SCALOR (plates, parameters, …)."""
+    family, _, t = name.rpartition("_")
+    return SiteName(family, int(t)) if family in EVENT_AXES and t.isascii() and t.isdigit() else None
 
 
 def z_pres(part: Part, t: int) -> str:

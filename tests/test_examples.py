@@ -34,6 +34,7 @@ RUNS = {
     "ablate.py": TINY_ABLATION,
     "evaluate.py": [RUN, "--on", "trained", "unseen-digits", "--frames", "3", "--slots", "4", "--eval-videos", "1"],
     "generate.py": [RUN, "--observed", "2", "--frames", "4", "--samples", "2", "--videos", "1"],
+    "inspect_latents.py": [RUN, "--video", "1"],
     "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
 }
 
@@ -136,6 +137,34 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Cap
     assert re.fullmatch(r"error: --only names nothing, but [^\n]* expected\.\n", capsys.readouterr().err)
 
 
+def test_inspecting_a_model_that_finds_nothing(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_example("inspect_latents.py").main([str(run), "--out", str(tmp_path)]) == 0
+    assert "No object was found in this video." in capsys.readouterr().out
+    assert contents(tmp_path).keys() == {"objects.png"}
+
+
+def test_inspecting_shows_what_is_there(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = load_example("inspect_latents.py")
+    load = example.load
+
+    def load_eager(options: object) -> tuple[Scalor, torch.Tensor]:
+        scalor, video = load(options)
+        torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 3.0)
+        return scalor, video
+
+    monkeypatch.setattr(example, "load", load_eager)
+    assert example.main([str(run), "--out", str(tmp_path / "new" / "folder")]) == 0
+    out = capsys.readouterr().out
+    assert "z_where_prop_1 dist     1    6    |  4" in out and "slot_identity_1 dist" in out
+    objects = re.findall(r"^ +(\d+) +(\d) +([\d.]+)(?: +-?[\d.]+ ± [\d.]+){4} +-?[\d.]+$", out, re.MULTILINE)
+    assert objects and all(int(frame) < 2 and 0 <= float(presence) <= 1 for _, frame, presence in objects)
+    pictures = contents(tmp_path / "new" / "folder")
+    assert "objects.png" in pictures and any("removed" in name for name in pictures)
+    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
@@ -158,6 +187,25 @@ def test_evaluation_refuses(
 def test_evaluation_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_example("evaluate.py").main([str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
     assert re.fullmatch(r"error: [^\n]*none[^\n]*\.\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--video", "-1"], "--video is -1, but a number from 0"),
+        (["--frames", "3"], "--frames is 3, but 1 to 2"),
+        (["--mnist", "mnist.npz"], "'uci', but a MNIST file was given"),
+    ],
+)
+def test_inspecting_refuses(
+    arguments: list[str], match: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = load_example("inspect_latents.py").main
+    for folder, expected in ((run, match), (tmp_path, r"config\.json could not be read")):
+        assert main([str(folder), *arguments, "--out", str(tmp_path / "out")]) == 2
+        out, error = capsys.readouterr()
+        assert out == "" and re.fullmatch(r"error: [^\n]*\.\n", error) and re.search(expected, error), error
+        assert not (tmp_path / "out").exists()
 
 
 def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def test_is_deterministic_and_leaves_no_trace(busy: Scalor, videos: Tensor) -> N
 def test_is_not_a_sample(busy: Scalor, videos: Tensor) -> None:
     guide = poutine.trace(busy.guide).get_trace(videos)
     with torch.no_grad():
-        sampled = collect(poutine.replay(busy.model, trace=guide)(videos), 0.5)
+        sampled = collect(poutine.replay(busy.model, trace=guide)(videos))
     assert not torch.equal(sampled.where, infer(busy, videos).where)
 
 

@@ -1,0 +1,182 @@
+"""Look into a trained SCALOR: its sites, its objects, how sure it is of them, and what if one were different.
+
+python examples/inspect_latents.py runs/demo
+python examples/inspect_latents.py runs/demo --video 3 --frames 6 --out inspection
+"""
+
+import argparse
+import io
+import math
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from pyro import poutine
+from torch import Tensor
+
+from scalor_pyro.box_spread import Spread, box_spread
+from scalor_pyro.checkpoint import load_run
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.experiment import TEST_SEED
+from scalor_pyro.interventions import Track, Values, hold_velocity, move, remove, swap_appearance, track
+from scalor_pyro.latents import frames_of
+from scalor_pyro.pictures import draw_boxes, objects_picture, show, to_image
+from scalor_pyro.posterior import Inference, ModeMessenger, collect
+from scalor_pyro.run_folder import write_atomically
+from scalor_pyro.scalor import Scalor
+from scalor_pyro.tracks import boxes, reported
+
+# An object is moved towards the middle of the view by this share, each way, of what one frame allows.
+SHIFT = 0.7
+# The sites of the first frame and of a second one are all that there are.
+SHOWN_FRAMES = 2
+# Inches of a frame in a filmstrip.
+PANEL = 1.15
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("--video", type=int, default=0, metavar="I", help="which of its test videos (default: 0)")
+    parser.add_argument("--frames", type=int, metavar="T", help="how many frames of it (default: all)")
+    parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST: an .npz, or one of the four IDX files")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the pictures (default: RUN/inspection)")
+    return parser.parse_args(arguments)
+
+
+def load(options: argparse.Namespace) -> tuple[Scalor, Tensor]:
+    """The trained model, and a video (1, T, C, H, W) that it has not seen."""
+    config, weights = load_run(options.run)
+    scalor = Scalor(config.model)
+    scalor.load_state_dict(weights)
+    if options.video < 0:
+        raise ValueError(f"--video is {options.video}, but a number from 0 was expected.")
+    if options.frames is not None and not 1 <= options.frames <= config.evaluated.frames:
+        raise ValueError(f"--frames is {options.frames}, but 1 to {config.evaluated.frames} was expected.")
+    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", options.mnist)
+    return scalor, videos.batch(options.video, 1, options.frames).tensor()
+
+
+def traced(scalor: Scalor, video: Tensor) -> tuple[poutine.Trace, poutine.Trace]:
+    """Traces of the guide, at its mode, and of the model replayed with what it found."""
+    with torch.no_grad(), ModeMessenger():
+        guide = poutine.trace(scalor.guide).get_trace(video)
+        model = poutine.trace(poutine.replay(scalor.model, trace=guide)).get_trace(video)
+    return guide, model
+
+
+def format_sites(trace: poutine.Trace) -> str:
+    """The shapes of a trace's sites, without those of parameters."""
+    lines = trace.format_shapes().partition("Sample Sites:")[2].splitlines()[1:]
+    return textwrap.dedent("\n".join(line.rstrip() for line in lines))
+
+
+def format_objects(found: Inference, spread: Spread, image_size: tuple[int, int]) -> str:
+    """A row for each object in each frame, in pixels, with standard deviations."""
+    if not (found.identity[0] >= 0).any():
+        return "No object was found in this video."
+    header = "identity frame presence      x ± sd         y ± sd       width ± sd     height ± sd    depth"
+    rows = []
+    where = boxes(found.where[0], image_size)  # (T, K, 4)
+    for t, slot in (found.identity[0] >= 0).nonzero().tolist():
+        pairs = zip(where[t, slot], spread.box[0, t, slot].tolist(), strict=True)
+        box = "  ".join(f"{value:6.2f} ± {deviation:4.2f}" for value, deviation in pairs)
+        identity, presence = int(found.identity[0, t, slot]), float(spread.presence[0, t, slot])
+        rows.append((identity, t, f"{identity:8} {t:5} {presence:8.4f} {box}  {float(found.depth[0, t, slot]):6.2f}"))
+    return "\n".join([header, *(row for _, _, row in sorted(rows))])
+
+
+def what_if(scalor: Scalor, trace: poutine.Trace, found: Inference) -> dict[str, Callable[[], Values]]:
+    """Edits of the object that is in view longest, by name; all but the swap from the middle of its path on."""
+    known, seen = found.identity[0][reported(found)[0]].unique(return_counts=True)
+    longest = known[seen.argsort(descending=True, stable=True)].tolist()
+    if not longest:
+        return {}
+    subject = track(trace, longest[0])
+    one, middle = subject.identity, (subject.first + subject.last + 1) // 2
+    edits = {
+        "removed": lambda: remove(scalor, trace, one, frame=middle),
+        "moved": lambda: move(scalor, trace, one, inwards(scalor, subject, found), frame=middle),
+        "holding velocity": lambda: hold_velocity(scalor, trace, one, max(middle, subject.first + 2)),
+    }
+    if len(longest) > 1:
+        edits[f"with the looks of {longest[1]}"] = lambda: swap_appearance(scalor, trace, one, longest[1])
+    return {f"object {one} {name}": edit for name, edit in edits.items()}
+
+
+def inwards(scalor: Scalor, subject: Track, found: Inference) -> tuple[float, float]:
+    """A shift in pixels towards the middle of the view that one frame allows."""
+    height, width = scalor.config.image_size
+    x, y = found.where[0, subject.first, subject.slot, 2:].tolist()
+    step = SHIFT * scalor.config.move_range / 2
+    return -math.copysign(step * width, x), -math.copysign(step * height, y)
+
+
+def comparison(original: Inference, edited: Inference, name: str) -> Figure:
+    """A filmstrip of two reconstructions with their boxes, the edited one below."""
+    length, _, height, width = original.reconstruction.shape[1:]
+    figure = Figure((PANEL * length + 0.3, 2 * PANEL * height / width + 0.4), layout="constrained")
+    panels = figure.subplots(2, length, squeeze=False)
+    for row, inference in zip(panels, (original, edited), strict=True):
+        for t, axes in enumerate(row):
+            show(axes, to_image(inference.reconstruction[0, t]))
+            draw_boxes(axes, inference, 0, t)
+    for t, axes in enumerate(panels[0]):
+        axes.set_title(f"t = {t}", fontsize=8)
+    figure.suptitle(f"above: as seen; below: {name}", fontsize=9)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=130)
+    write_atomically(path, png.getvalue())
+
+
+def inspect(scalor: Scalor, video: Tensor, out: Path) -> None:
+    """Print the sites and the objects of a video; draw each object, and what if one were different."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, trace in zip(("guide", "model"), traced(scalor, video[:, :SHOWN_FRAMES]), strict=True):
+        print(f"Sites of the {name} in its first frames:\n{format_sites(trace)}\n")
+    guide, model = traced(scalor, video)
+    found = collect(frames_of(model))
+    print(format_objects(found, box_spread(scalor, guide), scalor.config.image_size))
+    save(objects_picture(video, found), out / "objects.png")
+    for name, edits_of in what_if(scalor, guide, found).items():
+        try:
+            edits = edits_of()
+        except ValueError as error:  # a path that is too short, or a shift that is out of reach
+            print(f"\n{name}: no picture. {error}")
+            continue
+        with torch.no_grad():
+            edited = poutine.replay(poutine.do(scalor.model, data=dict(edits)), trace=guide)(video)
+        save(comparison(found, collect(edited), name), out / f"{name.replace(' ', '_')}.png")
+        print(f"\n{name}: {', '.join(edits)}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Inspect; 2 for what the user has to put right."""
+    options = parse(arguments)
+    out = options.run / "inspection" if options.out is None else options.out
+    try:
+        inspect(*load(options), out)
+    except ConnectionError as error:
+        print(f"error: {str(error).removesuffix('.')}: a file named by --mnist was expected.", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {out} cannot be written ({error.strerror}); a folder was expected.", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\nPictures are in {out}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
