@@ -1,0 +1,150 @@
+"""Blobs: what differs from a static background, by classical means. Nothing here is learned."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+# σ of a normal distribution / its median absolute deviation.
+MAD_TO_SIGMA = 1.4826
+# px, σ of the smoothing of the difference: noise of neighbouring pixels cancels, objects of 3 px and more stay.
+SMOOTHING = 1.0
+# A blob differs by more than this many σ of the noise, and by this part of what objects differ at their peaks: lower,
+# and shadows join objects; higher, and dark legs on dark ground are cut off.
+LEAST_SIGNAL, EDGE = 6.0, 0.25
+# px, side of the neighbourhood in which a peak is the highest.
+PEAK_SIZE = 7
+# Noise is at least this part of the range, about one level of 8 bits: without noise everything would be a blob.
+LEAST_NOISE = 1 / 255
+# Fewer pixels than this are a speck.
+LEAST_AREA = 9
+# …, and so is what is smaller than this part of the blob that halves all area.
+SPECK = 0.33
+# Of the other blobs' areas, the quantile that is a single object's.
+SINGLE_QUANTILE = 0.25
+# Rows of the image whose median is taken at a time: bounds the copy that this makes.
+MEDIAN_ROWS = 64
+
+
+class Blobs(NamedTuple):
+    """The blobs of one frame, in px; all arrays have the length n."""
+
+    x: NDArray[np.float64]  # centre of mass
+    y: NDArray[np.float64]
+    width: NDArray[np.float64]  # of the box around it
+    height: NDArray[np.float64]
+    area: NDArray[np.float64]
+    contrast: NDArray[np.float64]  # mean difference to the background, in [0, 1]
+    whole: NDArray[np.bool_]  # does not touch the border of the frame
+
+    def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Blobs":
+        """Some of the blobs."""
+        return Blobs(**{name: values[which] for name, values in self._asdict().items()})
+
+
+def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The background of a static camera, where nothing rests for half of the time. (n, C, H, W) → (C, H, W), 0 to 255
+
+    Each frame counts by its difference from its own median, so that light that changes does not blur it.
+    """
+    light = np.median(frames, axis=(2, 3), keepdims=True).astype(np.float32)
+    rows = range(0, frames.shape[2], MEDIAN_ROWS)
+    strips = [np.median(frames[:, :, row : row + MEDIAN_ROWS] - light, axis=0) for row in rows]
+    background: NDArray[np.float32] = np.concatenate(strips, axis=1) + np.median(light, axis=0)
+    return background
+
+
+def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much a frame differs from the background, in [0, 1], of all channels the most. (C, H, W) → (H, W)
+
+    What all pixels have in common is a change of light, and is left out.
+    """
+    signed = (frame - background) / 255
+    signed -= np.median(signed, axis=(1, 2), keepdims=True)
+    smooth: NDArray[np.float32] = ndimage.gaussian_filter(signed, (0, SMOOTHING, SMOOTHING))
+    return np.abs(smooth).max(0)
+
+
+def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.float32]:
+    """σ of each pixel of the background: that of all pixels, or its own where it flickers.
+
+    What changes from one frame to the next tells noise from slow objects, however many there are.
+
+    :param changes: (n, H, W) differences of consecutive frames, as :func:`difference` has them.
+    :param flicker: False where all may change because the camera moves: then the least noise there is.
+    :return: (H, W)
+    """
+    if not flicker:
+        return np.full(changes.shape[1:], LEAST_NOISE, np.float32)
+    to_sigma = MAD_TO_SIGMA / np.sqrt(2)  # a difference of two frames has the noise of both
+    rows = range(0, changes.shape[1], MEDIAN_ROWS)
+    own = np.concatenate([np.median(changes[:, row : row + MEDIAN_ROWS], axis=0) for row in rows])
+    everywhere = max(float(np.median(changes)) * to_sigma, LEAST_NOISE)
+    return np.maximum(own * to_sigma, everywhere).astype(np.float32)
+
+
+def contrast_of(differences: NDArray[np.float32], noise: NDArray[np.float32]) -> float | None:
+    """How much objects differ from the background at their peaks, typically; None where nothing does.
+
+    :param differences: (n, H, W).
+    :param noise: (H, W) σ.
+    """
+    peak = ndimage.maximum_filter(differences, (0, PEAK_SIZE, PEAK_SIZE)) == differences
+    values = differences[peak & (differences > LEAST_SIGNAL * noise)]
+    return float(np.median(values)) if len(values) else None
+
+
+def find_blobs(differing: NDArray[np.float32], threshold: NDArray[np.float32], gap: int = 0) -> Blobs:
+    """The connected regions in which a frame differs from the background.
+
+    :param differing: (H, W), see :func:`difference`.
+    :param threshold: (H, W), above which a pixel belongs to a blob.
+    :param gap: px; parts that are no farther from each other belong together.
+    """
+    reach = differing > threshold
+    if gap > 0:
+        square = np.ones(gap + 1, bool)
+        padded = np.pad(reach, gap + 1)  # closing eats at the border otherwise
+        for side in (square[None], square[:, None]):
+            padded = ndimage.binary_closing(padded, side)
+        reach = padded[gap + 1 : -gap - 1, gap + 1 : -gap - 1]
+    labels, count = ndimage.label(reach, np.ones((3, 3)))
+    y, x = np.nonzero(labels)
+    label = labels[y, x] - 1
+    area = np.bincount(label, minlength=count).astype(np.float64)
+    per_pixel = 1 / np.maximum(area, 1)
+    corners = [(box[0].start, box[0].stop, box[1].start, box[1].stop) for box in ndimage.find_objects(labels)]
+    top, bottom, left, right = np.array(corners, np.float64).reshape(-1, 4).T
+    height, width = differing.shape
+    blobs = Blobs(
+        x=np.bincount(label, x + 0.5, count) * per_pixel,
+        y=np.bincount(label, y + 0.5, count) * per_pixel,
+        width=right - left,
+        height=bottom - top,
+        area=area,
+        contrast=np.bincount(label, differing[y, x], count) * per_pixel,
+        whole=(top > 0) & (left > 0) & (bottom < height) & (right < width),
+    )
+    return blobs.chosen(area >= LEAST_AREA)
+
+
+def halving_area(blobs: Blobs) -> float:
+    """The area such that half of all that differs is in larger blobs, whatever the number of specks. px²"""
+    area = np.sort(blobs.area)
+    total = np.cumsum(area)
+    return float(area[np.searchsorted(total, total[-1] / 2)])
+
+
+def typical_area(blobs: Blobs) -> float:
+    """The area of one object, among specks (many, small) and objects that touch (fewer, large). px²
+
+    Far smaller than :func:`halving_area` is a speck. Of the others a low quantile is taken, because what touches is too
+    large, and nothing is too small.
+    """
+    return float(np.quantile(blobs.area[blobs.area >= SPECK * halving_area(blobs)], SINGLE_QUANTILE))
+
+
+def joined(blobs: list[Blobs]) -> Blobs:
+    """The blobs of several frames as one table."""
+    return Blobs(*(np.concatenate(values) for values in zip(*blobs, strict=True)))

@@ -1,0 +1,176 @@
+"""Clips for training: an endless stream of T-frame clips of videos, a pure function of (seed, index).
+
+The videos are read once, from beginning to end, and kept in memory as they are read: cropped, resized, strided, in 8
+bits. A minute at 12 frames a second of 96 × 96 px, grey, takes 6.6 MB. Seeking in compressed videos instead would
+decode up to a whole group of pictures for each clip, which costs more than the training step.
+
+Memory is bounded: where the videos are longer than that, evenly spaced segments of them are kept.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalor_pyro.video.options import Crop, VideoError
+from scalor_pyro.video.reading import Video
+
+logger = logging.getLogger(__name__)
+
+# Bytes that the kept frames of all videos may take.
+MEMORY = 1 << 30
+# Length, in clips, of the segments that are kept of videos that are too long: many instants, and few seams.
+SEGMENT = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """Some clips of a stream."""
+
+    frames: NDArray[np.uint8]  # (B, T, C, H, W)
+    scene: NDArray[np.int64]  # (B,) which window of which video: clips of one scene have the same static background
+
+    def tensor(self, device: torch.device | str = "cpu") -> Tensor:
+        """The frames as float32 (B, T, C, H, W) in [0, 1]."""
+        return torch.from_numpy(self.frames).to(device).float() / 255
+
+
+class Clips:
+    """An endless stream of clips, each equally likely to begin at any frame, in any window, of any video.
+
+    :param videos: to read; all must give frames of one size and number of channels.
+    :param frames: T.
+    :param seed: from 0; other seeds, other clips.
+    :param windows: parts of the frames that are read (in their px) that a clip may show; None: the whole frame.
+    :param memory: bytes that the kept frames may take.
+    :raises VideoError: for a video that cannot be read, is shorter than T, or gives other frames than the first does.
+    :raises ValueError: for a seed below 0, no video, windows of different sizes or outside the frame, or T below 1.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[Video],
+        frames: int,
+        seed: int = 0,
+        windows: Sequence[Crop] | None = None,
+        memory: int = MEMORY,
+    ) -> None:
+        if not videos:
+            raise ValueError("There are no videos to take clips of, but at least 1 was expected.")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed is {seed}, but a whole number from 0 to 2**64 - 1 was expected.")
+        if frames < 1:
+            raise ValueError(f"frames is {frames}, but at least 1 was expected.")
+        self.frames, self.seed = frames, seed
+        self.channels, self.image_size = _shape(videos)
+        height, width = self.image_size
+        self.windows = [Crop(0, 0, width, height)] if windows is None else list(windows)
+        self.window_size = _window_size(self.windows, self.image_size)
+        bytes_each = self.channels * height * width
+        expected = sum(video.expected_frames for video in videos)
+        share = min(1.0, memory / max(1, expected * bytes_each))
+        if share < 1:
+            logger.warning(
+                "The videos have %d frames: %.0f %% of them, in evenly spaced segments, are kept to train on.",
+                expected,
+                100 * share,
+            )
+        self._runs: list[NDArray[np.uint8]] = []  # (n, C, H, W), n at least T
+        self._video_of: list[int] = []  # of each run
+        for index, video in enumerate(videos):
+            runs = _read(video, frames, share)
+            self._runs += runs
+            self._video_of += [index] * len(runs)
+        starts = [len(run) - frames + 1 for run in self._runs]
+        self._before = np.concatenate(([0], np.cumsum(starts)))  # clips in all runs before each
+
+    def __len__(self) -> int:
+        """How many different clips there are."""
+        return int(self._before[-1]) * len(self.windows)
+
+    def batch(self, start: int, count: int, frames: int | None = None) -> ClipBatch:
+        """The clips start … start + count − 1 of the stream.
+
+        :param start: index of the first clip, from 0.
+        :param count: B, at least 1.
+        :param frames: to have only the beginning of the clips; None = T.
+        :raises ValueError: for numbers out of their range.
+        """
+        frames = self.frames if frames is None else frames
+        if start < 0:
+            raise ValueError(f"start is {start}, but an index from 0 was expected.")
+        if count < 1:
+            raise ValueError(f"count is {count}, but a batch of at least 1 clip was expected.")
+        if not 1 <= frames <= self.frames:
+            raise ValueError(f"frames is {frames}, but 1 to {self.frames} was expected.")
+        height, width = self.window_size
+        clips = np.empty((count, frames, self.channels, height, width), np.uint8)
+        scene = np.empty(count, np.int64)
+        for row, index in enumerate(range(start, start + count)):
+            which = self._choose(index)
+            place, window = which % self._before[-1], which // self._before[-1]
+            run = int(np.searchsorted(self._before, place, side="right")) - 1
+            first = place - self._before[run]
+            x, y = self.windows[window].x, self.windows[window].y
+            clips[row] = self._runs[run][first : first + frames, :, y : y + height, x : x + width]
+            scene[row] = self._video_of[run] * len(self.windows) + window
+        return ClipBatch(clips, scene)
+
+    def _choose(self, index: int) -> int:
+        """Which of the different clips stands at an index of the stream."""
+        generator = np.random.Philox(counter=np.array([0, 0, 0, index], np.uint64), key=self.seed)
+        return int(np.random.Generator(generator).integers(len(self)))
+
+
+def _shape(videos: Sequence[Video]) -> tuple[int, tuple[int, int]]:
+    """C and (H, W) of the frames of all videos."""
+    first = videos[0]
+    for video in videos:
+        if (video.channels, video.geometry.size) != (first.channels, first.geometry.size):
+            raise VideoError(
+                f"{video.path} gives frames of {_words(video)}, but {_words(first)}, as {first.path} does, was"
+                " expected; a size (H, W), or grey, makes them alike."
+            )
+    return first.channels, first.geometry.size
+
+
+def _words(video: Video) -> str:
+    height, width = video.geometry.size
+    return f"{width} × {height} px in {'grey' if video.channels == 1 else 'colour'}"
+
+
+def _window_size(windows: Sequence[Crop], image_size: tuple[int, int]) -> tuple[int, int]:
+    height, width = image_size
+    sizes = {(window.height, window.width) for window in windows}
+    if len(sizes) != 1 or any(each.x + each.width > width or each.y + each.height > height for each in windows):
+        raise ValueError(
+            f"windows are {list(windows)}, but some of one size inside {width} × {height} px were expected."
+        )
+    return sizes.pop()
+
+
+def _read(video: Video, frames: int, share: float) -> list[NDArray[np.uint8]]:
+    """Runs of consecutive frames of a video, together about `share` of it, each at least `frames` long."""
+    segment = max(frames, video.expected_frames) if share == 1 else SEGMENT * frames
+    runs: list[NDArray[np.uint8]] = []
+    read, keep = 0, False
+    for read, frame in enumerate(video, start=1):
+        index, place = divmod(read - 1, segment)
+        if place == 0:
+            keep = math.ceil((index + 1) * share) > math.ceil(index * share)
+            if keep:
+                runs.append(np.empty((segment, video.channels, *video.geometry.size), np.uint8))
+        if keep:
+            runs[-1][place] = frame.image
+    if read < frames:
+        raise VideoError(
+            f"{video.path} gives {read} frames, but at least {frames}, the length of a clip, was expected."
+        )
+    if keep:
+        runs[-1] = runs[-1][: (read - 1) % segment + 1]
+    return [run for run in runs if len(run) >= frames]

@@ -1,0 +1,191 @@
+"""Reading a video: frames for the model, one after the other, with memory for few of them."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalor_pyro.video.arrays import ArraySource
+from scalor_pyro.video.containers import ContainerSource
+from scalor_pyro.video.developing import Developing
+from scalor_pyro.video.geometry import Geometry
+from scalor_pyro.video.images import STACK_SUFFIXES, FolderSource, StackSource
+from scalor_pyro.video.options import ReadOptions, VideoError
+from scalor_pyro.video.source import FileInfo, Shot, Source
+
+logger = logging.getLogger(__name__)
+
+ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
+# The range of values of a file of more than 8 bits is that of this many frames, evenly spaced among its first ones.
+LEVEL_FRAMES, LEVEL_RANGE = 16, 1000
+
+
+class Frame(NamedTuple):
+    """A frame that was read."""
+
+    number: int  # in the file, from 0
+    time: float | None  # s in the file; None where it has no time stamps
+    image: NDArray[np.uint8]  # (C, H, W)
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Consecutive frames that were read."""
+
+    numbers: NDArray[np.int64]  # (n,) in the file, from 0
+    frames: NDArray[np.uint8]  # (n, C, H, W)
+
+    def tensor(self, device: torch.device | str = "cpu") -> Tensor:
+        """The frames as float32 (n, C, H, W) in [0, 1]."""
+        return torch.from_numpy(self.frames).to(device).float() / 255
+
+
+class Video:
+    """A video on disk: mp4, avi, mkv, mov, gif, …; a TIFF stack; a folder of images; npy or npz.
+
+    Iterating reads it from the beginning, each time anew, and holds few frames in memory however long it is. Frames are
+    uint8: an eighth of the memory of float64, and the model sees no difference. Of more than 8 bits, the range of
+    values found in some frames, or that of `options.levels`, becomes 0 to 255; floating-point numbers within [0, 1] are
+    taken as they are.
+
+    :param path: a file or folder.
+    :param options: what to read of it.
+    :raises VideoError: if there is nothing that can be read as asked.
+    """
+
+    def __init__(self, path: str | Path, options: ReadOptions | None = None) -> None:
+        self.path = Path(path)
+        self.options = options or ReadOptions()
+        self._source = open_source(self.path)
+        self.info: FileInfo = self._source.info
+        self.geometry = Geometry.of(self.info.size, self.options)
+        if self.options.rate is not None and self.info.rate is None:
+            raise VideoError(
+                f"{self.path} ({self.info.kind}) has no time stamps, which a frame rate needs: a stride was expected."
+            )
+
+    @property
+    def channels(self) -> int:
+        """C: 1 grey, 3 colour."""
+        return 1 if self.options.grey else self.info.channels
+
+    @cached_property
+    def source_frames(self) -> int:
+        """How many frames the file should hold."""
+        return self._source.count()
+
+    @property
+    def expected_frames(self) -> int:
+        """How many frames reading should give, as the file announces; at a frame rate, about so many."""
+        options = self.options
+        last = self.source_frames if options.stop is None else min(options.stop, self.source_frames)
+        frames = max(0, last - options.start)
+        if options.rate is not None and self.info.rate is not None:
+            frames = round(frames * options.rate / self.info.rate)
+        return -(-frames // options.stride)
+
+    @cached_property
+    def levels(self) -> tuple[float, float] | None:
+        """Values of the file that become 0 and 255; None where its 8 bits stay as they are."""
+        return self.options.levels or _levels_of(self._source)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read the frames.
+
+        :raises VideoError: if there is none in the range, one changes its size, or one cannot be read.
+        """
+        develop = Developing(self.path, self.geometry, self.channels, self.levels)
+        shot = None
+        for shot in self._selected():
+            yield Frame(shot.number, shot.time, develop(shot.pixels(), shot.number))
+        if shot is None:
+            raise VideoError(
+                f"{self.path} has no frame from {self.options.start} on, but at least 1 was expected in the range."
+            )
+
+    def chunks(self, length: int) -> Iterator[Chunk]:
+        """Read the frames in chunks of `length`; the last one may be shorter."""
+        frames = iter(self)
+        while taken := list(islice(frames, length)):
+            yield Chunk(np.array([frame.number for frame in taken]), np.stack([frame.image for frame in taken]))
+
+    def _selected(self) -> Iterator[Shot]:
+        options = self.options
+        shots: Iterable[Shot] = islice(self._source.shots(), options.start, options.stop)
+        if options.rate is not None:
+            shots = at_rate(shots, options.rate, self.path)
+        return islice(shots, 0, None, options.stride)
+
+
+def open_source(path: Path) -> Source:
+    """A file or folder as a source of frames.
+
+    :raises VideoError: if it is none.
+    """
+    if not path.exists():
+        raise VideoError(f"There is no file or folder {path}.")
+    if path.is_dir():
+        return FolderSource(path)
+    if path.suffix.lower() in ARRAY_SUFFIXES:
+        return ArraySource(path)
+    if path.suffix.lower() in STACK_SUFFIXES:
+        return StackSource(path)
+    return ContainerSource(path)
+
+
+def at_rate(shots: Iterable[Shot], rate: float, path: Path) -> Iterator[Shot]:
+    """At each k / rate seconds after the first shot, the shot nearest in time; one may come several times, or never.
+
+    Nearest, not last shown: time stamps that are rounded to milliseconds then repeat or skip nothing.
+
+    :raises VideoError: if a shot has no time stamp.
+    """
+    due = 0  # k
+    last: tuple[Shot, float] | None = None  # with its time after the first shot's
+    origin = 0.0
+    for shot in shots:
+        if shot.time is None:
+            raise VideoError(f"Frame {shot.number} of {path} has no time stamp, but a frame rate needs them.")
+        if last is None:
+            origin = shot.time
+        else:
+            middle = (last[1] + shot.time - origin) / 2
+            while due / rate < middle:
+                yield last[0]
+                due += 1
+        last = shot, shot.time - origin
+    while last is not None and due / rate < last[1] + 0.5 / rate:
+        yield last[0]
+        due += 1
+
+
+def _levels_of(source: Source) -> tuple[float, float] | None:
+    """The range of values of a file; None for 8 bits."""
+    step = max(1, min(source.count(), LEVEL_RANGE) // LEVEL_FRAMES)
+    low, high = np.inf, -np.inf
+    for shot in islice(source.shots(), 0, LEVEL_RANGE, step):
+        pixels = shot.pixels()
+        if pixels.dtype in (np.uint8, np.bool_):
+            return None
+        low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
+        kind = pixels.dtype.kind
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise VideoError(f"{source.info.path} has values that are not finite, but numbers were expected.")
+    if kind == "f" and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    logger.warning(
+        "%s is not in 8 bits: the range found, %g to %g, becomes black to white; read videos that belong together with"
+        " the same --levels.",
+        source.info.path,
+        low,
+        high,
+    )
+    return low, high if high > low else low + 1.0

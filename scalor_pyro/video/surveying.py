@@ -1,0 +1,192 @@
+"""A look at a video: what moves in it, how large and how fast it is, and how much of it there is.
+
+The camera is taken to stand still: the background is the temporal median, objects are blobs that differ from it. This
+only has to find typical sizes; finding the objects themselves is the model's part.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scalor_pyro.video import blobs as blobs_of
+from scalor_pyro.video.blobs import Blobs
+from scalor_pyro.video.camera import camera_moves
+from scalor_pyro.video.options import VideoError
+from scalor_pyro.video.reading import Frame, Video
+
+# Frames are looked at in runs of consecutive ones (which tell noise and speed), spread over the beginning of the video.
+RUNS, RUN_LENGTH = 16, 4
+LOOKED_AT = 1500
+# Bytes of frames held at a time: fewer runs of larger frames.
+MEMORY = 200 << 20
+# Larger frames (px) are looked at reduced.
+LARGEST = 2_000_000
+# Parts of an object are joined over gaps of this part of its size (in whole px, cut off).
+GAP = 0.17
+# …, which the blobs found with the gap before have told: so many times.
+PASSES = 3
+# Blobs within these multiples of the typical area are single objects; smaller ones are specks, larger ones several.
+SINGLE = (1 / 3, 2.0)
+# A blob is followed into the next frame if the nearest there is nearer than this many sizes.
+NEAREST = 1.0
+# Slow objects are timed over a whole run: displacements of less than this many sizes a frame, which are mostly noise.
+SLOW = 0.25
+# Colour that differs less than this (of 255) from grey, in nearly all pixels, is none.
+COLOURLESS, COLOURED_SHARE = 12, 0.01
+# Frame intervals that differ by more than this factor are a variable frame rate.
+UNEVEN = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What was seen in a video, in px of the (cropped) file."""
+
+    frames: int  # looked at
+    size: tuple[int, int]  # H, W of the frames looked at
+    height: float  # px, of a typical object
+    width: float
+    speed: float  # px per frame, median
+    count: float  # objects per frame, mean
+    most: float  # … of the fullest frame that was looked at
+    contrast: float  # typical difference of an object from the background, in [0, 1]
+    noise: float  # σ of a pixel, in [0, 1]
+    colour: bool  # whether there is any
+    camera_moves: bool
+    uneven: bool  # the time between frames varies
+    objects: tuple[Blobs, ...] = field(repr=False)  # of each frame looked at
+    copies: tuple[NDArray[np.float64], ...] = field(repr=False)  # how many objects each blob holds
+    shown: tuple[Frame, ...] = field(repr=False)  # each frame looked at
+    background: NDArray[np.uint8] = field(repr=False)  # (C, H, W)
+
+
+def survey(video: Video) -> Survey:
+    """Look at a video; at its beginning, where it is long.
+
+    Crop, range, frame rate, grey and levels of the video's options hold; its stride and size do not.
+
+    :raises VideoError: if it cannot be read, has fewer than two frames, or nothing moves in it.
+    """
+    reduced = _to_look_at(video)
+    scale = video.geometry.crop.height / reduced.geometry.size[0]
+    frames, runs = _sample(reduced)
+    images = np.stack([frame.image for frame in frames])
+    background = blobs_of.temporal_median(images)
+    differences = np.stack([blobs_of.difference(image, background) for image in images])
+    moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
+    noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
+    contrast = blobs_of.contrast_of(differences, noise)
+    nothing = f"Nothing was seen to move in the {len(frames)} frames of {video.path} that were looked at"
+    if contrast is None:
+        raise VideoError(f"{nothing}, but objects that move over a background that rests were expected.")
+    threshold = np.maximum(blobs_of.LEAST_SIGNAL * noise, blobs_of.EDGE * contrast).astype(np.float32)
+    gap = 0
+    for _ in range(PASSES):
+        found = [blobs_of.find_blobs(each, threshold, gap) for each in differences]
+        whole = blobs_of.joined(found)
+        whole = whole.chosen(whole.whole)
+        if len(whole.x) == 0:
+            camera = ", because the camera seems to move" if moves else ""
+            raise VideoError(f"{nothing} as a whole{camera}: objects over a background that rests were expected.")
+        gap = int(GAP * blobs_of.halving_area(whole) ** 0.5)
+    area = blobs_of.typical_area(whole)
+    found = [each.chosen(each.area >= SINGLE[0] * area) for each in found]
+    copies = [np.where(each.area > SINGLE[1] * area, np.rint(each.area / area), 1.0) for each in found]
+    single = whole.chosen((whole.area >= SINGLE[0] * area) & (whole.area <= SINGLE[1] * area))
+    height, width = float(np.median(single.height)), float(np.median(single.width))
+    counts = [float(each.sum()) for each in copies]
+    return Survey(
+        frames=len(frames),
+        size=(video.geometry.crop.height, video.geometry.crop.width),
+        height=height * scale,
+        width=width * scale,
+        speed=_speed([[found[i] for i in run] for run in runs], (height * width) ** 0.5) * scale,
+        count=float(np.mean(counts)),
+        most=max(counts),
+        contrast=float(np.median(single.contrast)),
+        noise=float(np.median(noise)),
+        colour=_has_colour(images),
+        camera_moves=moves,
+        uneven=_uneven(frames, runs),
+        objects=tuple(_scaled(each, scale) for each in found),
+        copies=tuple(copies),
+        shown=tuple(frames),
+        background=np.rint(background).astype(np.uint8),
+    )
+
+
+def _to_look_at(video: Video) -> Video:
+    """The video with every frame in its own size, or reduced if that is very large."""
+    crop = video.geometry.crop
+    share = (LARGEST / (crop.height * crop.width)) ** 0.5
+    size = None if share >= 1 else (max(1, round(crop.height * share)), max(1, round(crop.width * share)))
+    return Video(video.path, replace(video.options, stride=1, size=size))
+
+
+def _sample(video: Video) -> tuple[list[Frame], list[list[int]]]:
+    """Some frames in their order, and the runs of consecutive ones among them, as indices into these."""
+    height, width = video.geometry.size
+    available = min(video.expected_frames, LOOKED_AT)
+    runs = max(1, min(RUNS, MEMORY // (RUN_LENGTH * video.channels * height * width), available // RUN_LENGTH))
+    starts = np.linspace(0, max(0, available - RUN_LENGTH), runs).round().astype(int)
+    wanted = {int(start) + i: run for run, start in enumerate(starts) for i in range(RUN_LENGTH)}
+    frames: list[Frame] = []
+    members: list[list[int]] = [[] for _ in starts]
+    for index, frame in enumerate(video):
+        if index in wanted:
+            members[wanted[index]].append(len(frames))
+            frames.append(frame)
+        if index >= max(wanted):
+            break
+    if len(frames) < 2:
+        raise VideoError(f"{video.path} gives {len(frames)} frame, but at least 2 were expected, to see what moves.")
+    return frames, [run for run in members if run]
+
+
+def _changes(images: NDArray[np.uint8], runs: list[list[int]]) -> NDArray[np.float32]:
+    """Differences between consecutive frames. (pairs, H, W)"""
+    pairs = [pair for run in runs for pair in zip(run, run[1:], strict=False)]
+    return np.stack([blobs_of.difference(images[after], images[before].astype(np.float32)) for before, after in pairs])
+
+
+def _speed(runs: list[list[Blobs]], size: float) -> float:
+    """Median displacement of blobs from one frame to the next, in px per frame; 0 where none could be followed."""
+    step = _displacement([(run[i], run[i + 1]) for run in runs for i in range(len(run) - 1)], size)
+    whole = [run for run in runs if len(run) == RUN_LENGTH]
+    if step < SLOW * size and whole:
+        return _displacement([(run[0], run[-1]) for run in whole], size) / (RUN_LENGTH - 1)
+    return step
+
+
+def _displacement(pairs: list[tuple[Blobs, Blobs]], size: float) -> float:
+    distances = []
+    for before, after in pairs:
+        if len(before.x) and len(after.x):
+            apart = np.hypot(before.x[:, None] - after.x, before.y[:, None] - after.y)
+            mutual = apart.argmin(0)[apart.argmin(1)] == np.arange(len(before.x))
+            distances.append(apart.min(1)[mutual & (apart.min(1) < NEAREST * size)])
+    return float(np.median(np.concatenate(distances))) if any(len(each) for each in distances) else 0.0
+
+
+def _has_colour(images: NDArray[np.uint8]) -> bool:
+    """Whether colours differ within the pictures; one tint over all of them is none."""
+    tinted = images - np.median(images[0], axis=(1, 2), keepdims=True)
+    return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
+
+
+def _uneven(frames: list[Frame], runs: list[list[int]]) -> bool:
+    times = [[frames[i].time for i in run] for run in runs]
+    steps = np.array(
+        [b - a for run in times for a, b in zip(run, run[1:], strict=False) if a is not None and b is not None]
+    )
+    return len(steps) > 0 and bool(steps.max() > UNEVEN * np.median(steps) or steps.min() * UNEVEN < np.median(steps))
+
+
+def _scaled(blobs: Blobs, scale: float) -> Blobs:
+    return blobs._replace(
+        x=blobs.x * scale,
+        y=blobs.y * scale,
+        width=blobs.width * scale,
+        height=blobs.height * scale,
+        area=blobs.area * scale**2,
+    )
