@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from scalor_pyro.pictures import identity_colour, show, to_image
+from scalor_pyro.figures import identity_colour
+from scalor_pyro.pictures import show, to_image
 from scalor_pyro.run_folder import write_atomically
 from scalor_pyro.video.options import Crop, ReadOptions
 from scalor_pyro.video.proposal import Proposal
