@@ -70,6 +70,7 @@ _COLUMNS = {
     "switches": ("switches", "{}"),
     "count_mae": ("CountMAE", "{:.3f}"),
     "mse": ("MSE", "{:.4f}"),
+    "nll": ("NLL", "{:.4f}"),
     "propagation_rate": ("propagated", "{:.3f}"),
     "discoveries": ("discoveries", "{:.1f}"),
     "steps": ("steps", "{}"),
