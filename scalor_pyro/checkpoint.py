@@ -190,8 +190,7 @@ def load_weights(path: str | Path, scalor: Weighted, same_config: bool = True) -
     path = path / WEIGHTS if path.is_dir() else path
     config, weights = _read_weights(path)
     if same_config:
-        wanted = json.loads(json.dumps(config_to_dict(scalor.config)))
-        require_same_config(path, config.get("model"), wanted)
+        require_same_config(path, config.get("model"), scalor.config)
     put_weights(path, weights, scalor)
 
 
@@ -204,7 +203,7 @@ def load_run(folder: str | Path) -> tuple[RunConfig, dict[str, Tensor]]:
     path = Path(folder)
     config = load_config(path)
     saved, weights = _read_weights(path / WEIGHTS)
-    require_same_config(path / WEIGHTS, saved, json.loads(config_to_json(config)))
+    require_same_config(path / WEIGHTS, saved, config)
     return config, weights
 
 
@@ -224,10 +223,23 @@ def load_config(folder: str | Path) -> RunConfig:
 
 
 def require_same_config(path: Path, saved: Any, wanted: Any) -> None:
-    """Refuse a checkpoint of another config (both as plain values), naming the first field that differs."""
-    difference = first_difference(saved, wanted)
+    """Refuse a checkpoint of another config, naming the first field that differs.
+
+    :param saved: plain values; fields that are newer than the checkpoint have their defaults.
+    :param wanted: the config.
+    """
+    try:
+        saved = _plain(config_from_dict(type(wanted), saved))
+    except ConfigError:
+        pass  # what is no config differs from each that is one, and the difference is named below
+    difference = first_difference(saved, _plain(wanted))
     if difference:
         raise CheckpointError(f"{path} belongs to another config: {difference}.")
+
+
+def _plain(config: Any) -> Any:
+    """The config as JSON gives it back."""
+    return json.loads(json.dumps(config_to_dict(config)))
 
 
 def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> None:

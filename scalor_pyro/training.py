@@ -280,7 +280,7 @@ class _Trainer:
     def restore(self) -> None:
         """Go back to the checkpoint of the folder, metrics included."""
         state = load_training_state(self.folder.state)
-        require_same_config(self.folder.state, json.loads(state.config), json.loads(config_to_json(self.config)))
+        require_same_config(self.folder.state, json.loads(state.config), self.config)
         put_weights(self.folder.state, state.weights, self.scalor)
         self.optimiser.load_state_dict(state.optimiser)
         set_random_state(state.random)
