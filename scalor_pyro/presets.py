@@ -139,6 +139,7 @@ def paper(config: RunConfig) -> RunConfig:
         inertia=False,
         colour_start=False,
         contrast_input=False,
+        difference_input=False,
     )
     train = replace(
         config.train,
