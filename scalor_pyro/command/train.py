@@ -16,9 +16,10 @@ from scalor_pyro.video_run import VideoFigures, VideoRunConfig, proposed_run, ru
 
 DESCRIPTION = """Learn to find and follow what moves in a video, without labels.
 
-The camera must stand still. Several VIDEOs must show the same scene, seen from the same place; the sizes to
-train with are found in the first one, as `scalor info` shows them. The folder of the run then holds the
-weights, pictures/ (filmstrip.png: are the boxes on the objects?), player.html and results.json."""
+The camera must stand still. Several VIDEOs must show the same scene, seen from the same place; the window,
+stride and sizes to train with are found in the first one, as `scalor info` shows them, where they are not
+given. The folder of the run then holds the weights, pictures/ (filmstrip.png: are the boxes on the objects?),
+player.html and results.json."""
 EXAMPLES = """examples:
   scalor train street.mp4 --out runs/street
   scalor train monday.mp4 tuesday.mp4 --out runs/street --minutes 30
