@@ -99,7 +99,7 @@ def cells(options: argparse.Namespace) -> dict[str, RunConfig]:
     unknown = set(options.only or ()) - set(changes)
     if unknown:
         raise ConfigError(
-            f"--only names {', '.join(sorted(unknown))}, but cells among {', '.join(changes)} were expected."
+            f"--only names {', '.join(sorted(unknown))}, but cells among {', '.join(map(repr, changes))} were expected."
         )
     base = PRESETS[options.preset]()
     train = replace(

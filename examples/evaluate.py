@@ -13,11 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyro
+import torch
+
 from scalor_pyro import Scalor
 from scalor_pyro.checkpoint import load_run
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiment import TEST_SEED, evaluate, with_known_digits
+from scalor_pyro.experiment import EVALUATION_BATCH, TEST_SEED, evaluate, with_known_digits
+from scalor_pyro.likelihood import nll
 from scalor_pyro.metrics import markdown, without_nan
 from scalor_pyro.presets import PRESETS
 from scalor_pyro.run_folder import write_atomically
@@ -38,6 +42,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--slots", type=int, metavar="K", help="give the model other capacity: slots, and proposals in "
                         "the first frame")  # fmt: skip
     parser.add_argument("--eval-videos", type=int, default=200, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--nll", type=int, metavar="N", help="also the negative log-likelihood, nats per pixel, by "
+                        "N importance samples of each video (default: left out)")  # fmt: skip
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/evaluation"), metavar="DIR", help="(default: %(default)s)"
@@ -76,8 +82,20 @@ def scored(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, Any
             raise ConfigError(f"{name} has frames of {data.image_size} px, but {expected} was expected.")
         mnist = options.mnist if data.objects == "digits" else None
         videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
-        figures[f"{folder.name} on {name}"] = without_nan(evaluate(scalor, videos, options.eval_videos))
+        row = without_nan(evaluate(scalor, videos, options.eval_videos))
+        if options.nll is not None:
+            row["nll"] = mean_nll(scalor, videos, options.eval_videos, options.nll)
+        figures[f"{folder.name} on {name}"] = row
     return figures
+
+
+def mean_nll(scalor: Scalor, videos: SyntheticVideos, count: int, samples: int) -> float:
+    """Nats per pixel, mean over videos; a bound from above that falls with the number of samples."""
+    values = []
+    for first in range(0, count, EVALUATION_BATCH):
+        batch = videos.batch(first, min(EVALUATION_BATCH, count - first))
+        values.append(nll(scalor, batch.tensor(), samples))
+    return float(torch.cat(values).mean())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,6 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = parse(arguments)
     results: dict[str, dict[str, Any]] = {}
+    pyro.set_rng_seed(0)  # of the importance samples
     try:
         for folder in options.runs:
             results |= scored(folder, options)

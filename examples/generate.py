@@ -27,9 +27,10 @@ from scalor_pyro.checkpoint import load_config, load_weights
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import EVALUATION_BATCH, TEST_SEED
-from scalor_pyro.forecast_quality import ForecastEvaluation, table, without_nan
+from scalor_pyro.forecast_quality import ForecastEvaluation, table
 from scalor_pyro.generation import Generated, check_extent, forecast, imagine, reconstruct
 from scalor_pyro.generation_pictures import Row, save_strip, write_generation_player
+from scalor_pyro.metrics import without_nan
 from scalor_pyro.priors import constant_velocity, first_frame_presence, no_discovery_from
 from scalor_pyro.run_folder import RunFolderError, write_atomically
 from scalor_pyro.scalor import Scalor

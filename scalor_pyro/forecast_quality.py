@@ -215,15 +215,6 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join("  ".join([f"{label:<{wide}}", *(f"{cell:>{narrow}}" for cell in cells)]) for label, cells in rows)
 
 
-def without_nan(result: Any) -> Any:
-    """The result with None in place of NaN, which JSON does not know."""
-    if isinstance(result, dict):
-        return {key: without_nan(value) for key, value in result.items()}
-    if isinstance(result, list):
-        return [without_nan(value) for value in result]
-    return None if isinstance(result, float) and np.isnan(result) else result
-
-
 def _shown(values: Sequence[float], digits: int) -> list[str]:
     return ["-" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
 

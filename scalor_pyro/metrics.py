@@ -70,6 +70,7 @@ _COLUMNS = {
     "switches": ("switches", "{}"),
     "count_mae": ("CountMAE", "{:.3f}"),
     "mse": ("MSE", "{:.4f}"),
+    "nll": ("NLL", "{:.4f}"),
     "propagation_rate": ("propagated", "{:.3f}"),
     "discoveries": ("discoveries", "{:.1f}"),
     "steps": ("steps", "{}"),
@@ -261,9 +262,13 @@ def _in_column(key: str, value: float | None) -> str:
     return "-" if value is None else _COLUMNS[key][1].format(value)
 
 
-def without_nan(results: Mapping[str, float]) -> dict[str, float | None]:
-    """The results with None in place of NaN, which JSON does not know."""
-    return {key: None if math.isnan(value) else value for key, value in results.items()}
+def without_nan(results: Any) -> Any:
+    """The results, nested or not, with None in place of NaN, which JSON does not know."""
+    if isinstance(results, Mapping):
+        return {key: without_nan(value) for key, value in results.items()}
+    if isinstance(results, list):
+        return [without_nan(value) for value in results]
+    return None if isinstance(results, float) and math.isnan(results) else results
 
 
 def _shown(value: float | None) -> str:

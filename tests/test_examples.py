@@ -32,7 +32,20 @@ TINY_ABLATION = ["--preset", "sprites-vld", "--steps", "2", "--eval-videos", "1"
 # How each example is run; it gets --out, too.
 RUNS = {
     "ablate.py": TINY_ABLATION,
-    "evaluate.py": [RUN, "--on", "trained", "unseen-digits", "--frames", "3", "--slots", "4", "--eval-videos", "1"],
+    "evaluate.py": [
+        RUN,
+        "--on",
+        "trained",
+        "unseen-digits",
+        "--frames",
+        "3",
+        "--slots",
+        "4",
+        "--eval-videos",
+        "1",
+        "--nll",
+        "2",
+    ],
     "generate.py": [RUN, "--observed", "2", "--frames", "4", "--samples", "2", "--videos", "1"],
     "inspect_latents.py": [RUN, "--video", "1"],
     "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
@@ -172,6 +185,7 @@ def test_inspecting_shows_what_is_there(
         ("--frames 0", "frames is 0"),
         ("--count 3 2", "count_min is 3"),
         ("--slots 0", "slots is 0"),
+        ("--eval-videos 1 --nll 0", "samples is"),
         ("--mnist nowhere.npz", "nowhere.npz"),
     ],
 )

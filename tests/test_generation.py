@@ -16,9 +16,10 @@ from torch import Tensor
 
 from scalor_pyro import generation
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.forecast_quality import ForecastEvaluation, table, without_nan
+from scalor_pyro.forecast_quality import ForecastEvaluation, table
 from scalor_pyro.generation import Generated, forecast, imagine, reconstruct
 from scalor_pyro.generation_pictures import Row, generation_strip, write_generation_player
+from scalor_pyro.metrics import without_nan
 from scalor_pyro.posterior import ModeMessenger, infer
 from scalor_pyro.priors import first_frame_presence, no_discovery_from
 from scalor_pyro.scalor import Scalor
