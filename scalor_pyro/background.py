@@ -1,7 +1,9 @@
 """Background: a latent of its own with its own transition, prior and posterior side by side (paper §3.1, §3.2).
 
-Differs: part of z_bg is the frame itself on a coarse grid, averaged where no object is. With a background that has to
-be learned from nothing, either it learns the objects as well, or the objects learn it.
+Differs: with a background that has to be learned from nothing, either it learns the objects as well, or the objects
+learn it. So part of a moving background's z_bg is the frame itself on a coarse grid, averaged where no object is; and
+a static background is the scene as the camera sees it without objects, given before training, plus what a few numbers
+can say of the light.
 """
 
 from typing import NamedTuple
@@ -21,6 +23,11 @@ GREY, CONTRAST = 0.5, 0.25
 PRIOR_SCALE, POSTERIOR_SCALE = 0.3, 0.1
 # Channels of the residual decoder and encoder.
 WIDTH = 16
+# Static: the light is worked out at so many points each way, too few to draw an object …
+LIGHT_POINTS = 4
+# … and changes the scene by at most this, of the range from black to white.
+LIGHT_RANGE = 0.2
+LIGHT_HIDDEN = 32
 # Keeps the average of a wholly covered part of the grid finite.
 COVERED = 1e-2
 
@@ -34,6 +41,8 @@ class BackgroundLaw(NamedTuple):
 
 def z_bg_dim(config: ModelConfig) -> int:
     """D_bg."""
+    if config.background == "static":
+        return config.z_bg_light
     return config.channels * config.z_bg_grid**2 + config.z_bg_extra
 
 
@@ -56,7 +65,7 @@ class BackgroundPrior(nn.Module):
         return BackgroundLaw(normal(last + shift, positive(raw, PRIOR_SCALE)), memory)
 
 
-class BackgroundPosterior(nn.Module):
+class MovingPosterior(nn.Module):
     """q(z_t^bg | x_t, z_t^fg): sees the frame where no object is (paper §3.2)."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -84,7 +93,7 @@ class BackgroundPosterior(nn.Module):
         return BackgroundLaw(normal(loc[:, None], positive(raw, POSTERIOR_SCALE)[:, None]), None)
 
 
-class BackgroundDecoder(nn.Module):
+class MovingDecoder(nn.Module):
     """z_bg to an image: the coarse grid, smoothly enlarged, and a small learned residual. (B, D_bg) → (B, C, H, W)"""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -113,3 +122,51 @@ class BackgroundDecoder(nn.Module):
         size = self.config.image_size
         smooth = F.interpolate(coarse, size, mode="bilinear")
         return smooth + F.interpolate(self.residual(z_bg), size, mode="bilinear")
+
+
+class StaticPosterior(nn.Module):
+    """q(z_t^bg | x_t, z_t^fg): sees how the frame differs from the scene, where no object is."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head = mlp(config.channels * LIGHT_POINTS**2, LIGHT_HIDDEN, 2 * z_bg_dim(config))
+
+    def forward(self, difference: Tensor, foreground: Tensor) -> BackgroundLaw:
+        """Law of z_bg.
+
+        :param Tensor difference: (B, C, H, W) the frame's from the scene, in [-1, 1].
+        :param Tensor foreground: (B, 1, H, W) total alpha of the objects.
+        """
+        visible = 1 - foreground
+        share = F.adaptive_avg_pool2d(visible, LIGHT_POINTS)
+        light = F.adaptive_avg_pool2d(difference * visible, LIGHT_POINTS) / (share + COVERED)
+        loc, raw = self.head(light.flatten(1) / LIGHT_RANGE)[:, None].chunk(2, -1)
+        return BackgroundLaw(normal(loc, positive(raw, POSTERIOR_SCALE)), None)
+
+
+class StaticDecoder(nn.Module):
+    """z_bg to an image: the scene, and a smooth change of light. (B, D_bg) → (B, C, H, W)
+
+    The scene is a parameter: it starts as what :meth:`set_scene` is given, and goes on learning.
+    """
+
+    points: Tensor  # (P, 2)
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.scene = nn.Parameter(torch.full((config.channels, *config.image_size), GREY))
+        self.light = mlp(z_bg_dim(config) + 2, LIGHT_HIDDEN, config.channels)
+        side = torch.linspace(-1, 1, LIGHT_POINTS)
+        self.register_buffer("points", torch.cartesian_prod(side, side), persistent=False)
+
+    def forward(self, z_bg: Tensor) -> Tensor:
+        batch, points = len(z_bg), len(self.points)
+        places = self.points.expand(batch, points, 2)
+        light = LIGHT_RANGE * torch.tanh(self.light(torch.cat((z_bg[:, None].expand(-1, points, -1), places), -1)))
+        coarse = light.mT.unflatten(-1, (LIGHT_POINTS, LIGHT_POINTS))  # (B, C, 4, 4)
+        return self.scene + F.interpolate(coarse, self.scene.shape[-2:], mode="bilinear")
+
+    @torch.no_grad()
+    def set_scene(self, images: Tensor) -> None:
+        """Start from the median of images (n, C, H, W)."""
+        self.scene.copy_(images.median(0).values)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from scalor_pyro.config import ConfigError, RunConfig, config_from_dict, config_to_dict
+from scalor_pyro.config import ConfigError, ConfigT, RunConfig, config_from_dict, config_to_dict
 from scalor_pyro.run_folder import CONFIG, WEIGHTS, RunFolder, write_atomically
 
 FORMAT = "scalor_pyro"
@@ -90,7 +90,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def config_to_json(config: RunConfig) -> str:
+def config_to_json(config: Any) -> str:
     """The config as one line of JSON, the same for equal configs."""
     return json.dumps(config_to_dict(config))
 
@@ -190,8 +190,7 @@ def load_weights(path: str | Path, scalor: Weighted, same_config: bool = True) -
     path = path / WEIGHTS if path.is_dir() else path
     config, weights = _read_weights(path)
     if same_config:
-        wanted = json.loads(json.dumps(config_to_dict(scalor.config)))
-        require_same_config(path, config.get("model"), wanted)
+        require_same_config(path, config.get("model"), scalor.config)
     put_weights(path, weights, scalor)
 
 
@@ -201,10 +200,15 @@ def load_run(folder: str | Path) -> tuple[RunConfig, dict[str, Tensor]]:
     :param folder: the run folder.
     :raises CheckpointError: if either is missing or damaged, or they belong to different runs.
     """
+    return load_run_as(folder, RunConfig)
+
+
+def load_run_as(folder: str | Path, kind: type[ConfigT]) -> tuple[ConfigT, dict[str, Tensor]]:
+    """Like :func:`load_run`, for a run with another kind of config."""
     path = Path(folder)
-    config = load_config(path)
+    config = load_config_as(path, kind)
     saved, weights = _read_weights(path / WEIGHTS)
-    require_same_config(path / WEIGHTS, saved, json.loads(config_to_json(config)))
+    require_same_config(path / WEIGHTS, saved, config)
     return config, weights
 
 
@@ -213,10 +217,15 @@ def load_config(folder: str | Path) -> RunConfig:
 
     :raises CheckpointError: if there is none, or it is not one.
     """
+    return load_config_as(folder, RunConfig)
+
+
+def load_config_as(folder: str | Path, kind: type[ConfigT]) -> ConfigT:
+    """Like :func:`load_config`, for a run with another kind of config."""
     path = Path(folder) / CONFIG
     _start(path)
     try:
-        return config_from_dict(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+        return config_from_dict(kind, json.loads(path.read_text(encoding="utf-8")))
     except ConfigError as error:
         raise CheckpointError(f"{path} does not describe a run: {error}") from error
     except (ValueError, OSError) as error:
@@ -224,10 +233,23 @@ def load_config(folder: str | Path) -> RunConfig:
 
 
 def require_same_config(path: Path, saved: Any, wanted: Any) -> None:
-    """Refuse a checkpoint of another config (both as plain values), naming the first field that differs."""
-    difference = first_difference(saved, wanted)
+    """Refuse a checkpoint of another config, naming the first field that differs.
+
+    :param saved: plain values; fields that are newer than the checkpoint have their defaults.
+    :param wanted: the config.
+    """
+    try:
+        saved = _plain(config_from_dict(type(wanted), saved))
+    except ConfigError:
+        pass  # what is no config differs from each that is one, and the difference is named below
+    difference = first_difference(saved, _plain(wanted))
     if difference:
         raise CheckpointError(f"{path} belongs to another config: {difference}.")
+
+
+def _plain(config: Any) -> Any:
+    """The config as JSON gives it back."""
+    return json.loads(json.dumps(config_to_dict(config)))
 
 
 def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> None:

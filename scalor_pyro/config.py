@@ -137,9 +137,10 @@ class ModelConfig:
     tracker_dim: int = 128  # posterior RNN of an object
     prior_dim: int = 64  # prior RNN of an object
     sigma: float = 0.2  # standard deviation of a pixel
-    background: Literal["none", "moving"] = "none"
-    z_bg_grid: int = 4  # the background latent starts as the frame on this coarse grid
-    z_bg_extra: int = 16  # further numbers of the background latent, for what the grid leaves out
+    background: Literal["none", "moving", "static"] = "none"  # static: one scene, set by Scalor.set_scene
+    z_bg_grid: int = 4  # the latent of a moving background starts as the frame on this coarse grid
+    z_bg_extra: int = 16  # further numbers of it, for what the grid leaves out
+    z_bg_light: int = 4  # numbers of a static background's latent, for slow changes of light
     presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
     mask_threshold: float = 0.3  # a pixel belongs to an object's mask above it (for rejection)
     logit_bound: float = 8.8  # presence logits lie within ± this
@@ -157,12 +158,15 @@ class ModelConfig:
     inertia: bool = True  # size, depth and appearance deviate from the last frame's
     colour_start: bool = False  # the glimpse's own colour starts z_what
     contrast_input: bool = False  # local contrast as a further input of the frame encoder
+    difference_input: bool = True  # the difference from the scene as one, where the background is static
 
     def __post_init__(self) -> None:
         _positive(self, "slots", "object_size", "box_margin", "glimpse_size", "sigma", "z_what_dim", "feature_dim")
-        _positive(self, "tracker_dim", "prior_dim", "move_range", "cell_reach", "z_bg_grid", "logit_bound")
+        _positive(self, "tracker_dim", "prior_dim", "move_range", "cell_reach", "z_bg_grid", "z_bg_light")
+        _positive(self, "logit_bound")
         _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
-        _require(self.background in ("none", "moving"), "background", self.background, "'none' or 'moving'")
+        backgrounds = ("none", "moving", "static")
+        _require(self.background in backgrounds, "background", self.background, "'none', 'moving' or 'static'")
         _require(self.glimpse_size % 8 == 0, "glimpse_size", self.glimpse_size, "a multiple of 8")
         _require(self.z_what_dim >= self.channels, "z_what_dim", self.z_what_dim, f"at least {self.channels}")
         _require(0 <= self.size_range < 1, "size_range", self.size_range, "a number from 0 to below 1")

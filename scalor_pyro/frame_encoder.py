@@ -15,6 +15,8 @@ from scalor_pyro.config import ModelConfig
 # Side of the neighbourhood, in pixels, against which local contrast is measured.
 CONTRAST_SIZE = 21
 CONTRAST_GAIN = 2.0
+# What a frame's difference from the scene is multiplied by: small differences are all there is to see of some objects.
+DIFFERENCE_GAIN = 2.0
 # A feature map has a quarter of the image's resolution.
 STRIDE = 4
 
@@ -33,12 +35,13 @@ class Features(NamedTuple):
 
 
 class FrameEncoder(nn.Module):
-    """(B, T, C, H, W) → :class:`Features`."""
+    """(B, T, C, H, W) → :class:`Features`; over a static background it also sees what differs from the scene."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.contrast = config.contrast_input
-        inputs = config.channels * (2 if self.contrast else 1)
+        self.difference = config.difference_input and config.background == "static"
+        inputs = config.channels * (1 + self.contrast + self.difference)
         features, half = config.feature_dim, config.feature_dim // 2
         self.convolutions = nn.Sequential(
             nn.Conv2d(inputs, half, 4, stride=2, padding=1),
@@ -62,12 +65,16 @@ class FrameEncoder(nn.Module):
             nn.CELU(inplace=True),
         )
 
-    def forward(self, frames: Tensor) -> Features:
+    def forward(self, frames: Tensor, difference: Tensor | None = None) -> Features:
+        """:param difference: (B, T, C, H, W) the frames' from the scene, in [-1, 1], where the background is static."""
         batch = frames.shape[:2]
         images = (frames * 2 - 1).flatten(0, 1)
+        inputs = [images]
         if self.contrast:
-            images = torch.cat((images, CONTRAST_GAIN * (images - _local_mean(images))), 1)
-        still = self.convolutions(images)  # (B·T, F, H/4, W/4)
+            inputs.append(CONTRAST_GAIN * (images - _local_mean(images)))
+        if self.difference and difference is not None:
+            inputs.append(DIFFERENCE_GAIN * difference.flatten(0, 1))
+        still = self.convolutions(torch.cat(inputs, 1))  # (B·T, F, H/4, W/4)
         gate, candidate = self.recurrent(still).unflatten(0, batch).chunk(2, 2)
         gate = gate.sigmoid()
         memory = torch.zeros_like(candidate[:, 0])

@@ -5,6 +5,7 @@ The figures that they reach are in docs/results.md.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig, Schedule, Stage, TrainConfig, constant
 
@@ -104,18 +105,17 @@ def strokes(config: RunConfig) -> RunConfig:
     return replace(config, model=model, train=train)
 
 
-def moving_background(config: RunConfig) -> RunConfig:
-    """Both sides start right: objects with their colour, the background with the frame's coarse grid.
+# Nothing may vanish in the first steps, before objects or background have learned anything.
+HELD_AT_FIRST: dict[str, Any] = {
+    "discovery_bound": Schedule(((60, 1.5), (120, 8.8))),
+    "propagation_release": Schedule(((100, 0.0), (200, 1.0))),
+}
 
-    Nothing may vanish in the first steps, before either has learned anything.
-    """
+
+def moving_background(config: RunConfig) -> RunConfig:
+    """Both sides start right: objects with their colour, the background with the frame's coarse grid."""
     model = replace(config.model, background="moving", colour_start=True, contrast_input=True)
-    train = replace(
-        config.train,
-        discovery_bound=Schedule(((60, 1.5), (120, 8.8))),
-        propagation_release=Schedule(((100, 0.0), (200, 1.0))),
-    )
-    return replace(config, model=model, train=train)
+    return replace(config, model=model, train=replace(config.train, **HELD_AT_FIRST))
 
 
 def paper(config: RunConfig) -> RunConfig:
@@ -139,6 +139,7 @@ def paper(config: RunConfig) -> RunConfig:
         inertia=False,
         colour_start=False,
         contrast_input=False,
+        difference_input=False,
     )
     train = replace(
         config.train,

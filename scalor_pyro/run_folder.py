@@ -3,7 +3,7 @@
 ==========================  =====================================================================
 ``training_state.pt``       the checkpoint: weights, optimiser, counters and random states, in one file
 ``weights.safetensors``     the weights of the same checkpoint, for everyone who only wants the model
-``config.json``             the :class:`~scalor_pyro.config.RunConfig`
+``config.json``             the :class:`~scalor_pyro.config.RunConfig`, or that of a run on videos
 ``metrics.jsonl``           one JSON object per logged step and per evaluation
 ``pictures/``               pictures of what the model sees
 ==========================  =====================================================================

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from scalor_pyro import sites
 from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import COLOUR_GAIN, AppearanceEncoder, AppearancePrior
-from scalor_pyro.background import BackgroundDecoder, BackgroundLaw, BackgroundPosterior, BackgroundPrior
+from scalor_pyro.background import (
+    BackgroundLaw,
+    BackgroundPrior,
+    MovingDecoder,
+    MovingPosterior,
+    StaticDecoder,
+    StaticPosterior,
+)
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.discovery import DiscoveryLaw, DiscoveryPosterior, DiscoveryPrior, shortlist
@@ -123,10 +130,11 @@ class Scalor(nn.Module):
         appearance = AppearanceEncoder(config)
         self.propagation_posterior = PropagationPosterior(config, self.boxes, appearance)
         self.discovery_posterior = DiscoveryPosterior(config, appearance)
-        if config.background == "moving":
-            self.background_decoder = BackgroundDecoder(config)
+        if config.background != "none":
+            static = config.background == "static"
+            self.background_decoder = StaticDecoder(config) if static else MovingDecoder(config)
             self.background_prior = background_prior or BackgroundPrior(config)
-            self.background_posterior = BackgroundPosterior(config)
+            self.background_posterior = StaticPosterior(config) if static else MovingPosterior(config)
         elif background_prior is not None:
             raise ValueError("A background_prior was given, but the config's background is 'none'.")
         self.last_statistics: dict[str, Tensor] = {}
@@ -161,7 +169,7 @@ class Scalor(nn.Module):
                 proposals = self._discover(t, discovering, plates)
                 frame = self.shared(self.settle, scene, propagated, proposals)
                 scene, frame_loc = frame.scene, frame.canvas.colour
-                if self.config.background == "moving":
+                if self.config.background != "none":
                     behind = self.background_prior(z_bg, background_memory, sequences)
                     background_memory = behind.memory
                     z_bg = self._behind(t, behind)
@@ -190,7 +198,8 @@ class Scalor(nn.Module):
         latents: list[FrameLatents] = []
         scene: Scene | None = None
         memory = None
-        features = self.frame_encoder(x)
+        difference = None if self.scene is None else x - self.scene  # what moves, and the light
+        features = self.frame_encoder(x, difference)
         with plates.sequences, _GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
@@ -203,8 +212,9 @@ class Scalor(nn.Module):
                 proposals = self._discover(t, discovering, plates)
                 settled = self.shared(self.settle, scene, propagated, proposals)
                 scene = settled.scene
-                if self.config.background == "moving":
-                    self._behind(t, self.background_posterior(frame, settled.canvas.alpha.detach()))
+                if self.config.background != "none":
+                    seen_behind = frame if difference is None else difference[:, t]
+                    self._behind(t, self.background_posterior(seen_behind, settled.canvas.alpha.detach()))
                 latents.append(settled)
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
@@ -295,6 +305,32 @@ class Scalor(nn.Module):
         )
 
     # ------------------------------------------------------------------ housekeeping
+
+    @property
+    def scene(self) -> Tensor | None:
+        """(C, H, W) a static background without its changes of light, detached; None for other backgrounds."""
+        decoder = self.background_decoder if self.config.background == "static" else None
+        return decoder.scene.detach() if isinstance(decoder, StaticDecoder) else None
+
+    def set_scene(self, images: Tensor) -> None:
+        """Show the one scene of a static background: the median of these images is where it starts.
+
+        Before training; without it the background starts grey, and objects learn the scene. All videos must then be of
+        this scene, seen by the same camera from the same place.
+
+        :param images: (n, C, H, W) in [0, 1]: one of the empty scene, or many in which each place is mostly empty.
+        :raises ValueError: if the background is not static, or these are not such images.
+        """
+        if not isinstance(decoder := getattr(self, "background_decoder", None), StaticDecoder):
+            raise ValueError(
+                f"The model's background is {self.config.background!r}, but for a scene 'static' was expected."
+            )
+        shape = tuple(images.shape)
+        if len(shape) != 4 or shape[1:] != decoder.scene.shape:
+            expected = ", ".join(map(str, decoder.scene.shape))
+            raise ValueError(f"Images of the scene had shape {shape}, but (n, {expected}) was expected.")
+        check_videos(images[None], self.config)
+        decoder.set_scene(images)
 
     def schedule(self, values: Mapping[str, float]) -> None:
         """Set scheduled quantities by name, see :class:`scalor_pyro.annealed.Annealed`."""

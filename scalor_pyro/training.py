@@ -25,7 +25,7 @@ from scalor_pyro.checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from scalor_pyro.config import RunConfig, TrainConfig
+from scalor_pyro.config import ModelConfig, TrainConfig
 from scalor_pyro.interruption import StopRequest
 from scalor_pyro.prefetch import Prefetcher, Request, VideoStream
 from scalor_pyro.reporting import Report, Window
@@ -62,6 +62,19 @@ class Trainable(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
 
 
+class Run(Protocol):
+    """What the loop needs of a config like :class:`~scalor_pyro.config.RunConfig`; all of it is saved."""
+
+    @property
+    def model(self) -> ModelConfig: ...
+
+    @property
+    def train(self) -> TrainConfig: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
 class Elbo(Protocol):
     """An objective like :class:`~scalor_pyro.elbo.ReparamELBO`."""
 
@@ -81,7 +94,7 @@ def train(
     scalor: Trainable,
     elbo: Elbo,
     videos: VideoStream,
-    config: RunConfig,
+    config: Run,
     folder: str | Path,
     *,
     evaluate: Evaluate | None = None,
@@ -134,7 +147,7 @@ class _Trainer:
         scalor: Trainable,
         elbo: Elbo,
         videos: VideoStream,
-        config: RunConfig,
+        config: Run,
         evaluate: Evaluate | None,
         draw: Draw | None,
     ) -> None:
@@ -280,7 +293,7 @@ class _Trainer:
     def restore(self) -> None:
         """Go back to the checkpoint of the folder, metrics included."""
         state = load_training_state(self.folder.state)
-        require_same_config(self.folder.state, json.loads(state.config), json.loads(config_to_json(self.config)))
+        require_same_config(self.folder.state, json.loads(state.config), self.config)
         put_weights(self.folder.state, state.weights, self.scalor)
         self.optimiser.load_state_dict(state.optimiser)
         set_random_state(state.random)

@@ -48,7 +48,8 @@ ALL_REDISCOVERED = Collapse(
 ALL_BACKGROUND = Collapse(
     "background explains all",
     "The background explains everything and objects draw nothing: switch colour_start and contrast_input on, keep "
-    "discovery_bound small for the first steps, or give the background fewer numbers (z_bg_grid, z_bg_extra).",
+    "discovery_bound small for the first steps, or give the background fewer numbers (z_bg_grid, z_bg_extra); where "
+    "the camera stands still, take a static background and set its scene.",
 )
 
 

@@ -29,9 +29,10 @@ from scalor_pyro.checkpoint import (
     load_training_state,
     load_weights,
     random_state,
+    require_same_config,
     set_random_state,
 )
-from scalor_pyro.config import RunConfig
+from scalor_pyro.config import ModelConfig, RunConfig, config_to_dict
 from scalor_pyro.run_folder import RunFolder, RunFolderError, write_atomically
 
 
@@ -90,6 +91,16 @@ def test_random_states_come_back() -> None:
 def test_equal_configs_have_equal_hashes() -> None:
     one, other = (config_to_json(fake_config(clip=clip)) for clip in (1.0, 2.0))
     assert config_hash(one) == config_hash(config_to_json(fake_config())) != config_hash(other)
+
+
+def test_fields_newer_than_a_checkpoint_have_their_defaults(tmp_path: Path) -> None:
+    saved = json.loads(json.dumps(config_to_dict(ModelConfig())))
+    del saved["mask_threshold"]
+    require_same_config(tmp_path, saved, ModelConfig())
+    with pytest.raises(CheckpointError, match="mask_threshold is 0.3 in the checkpoint, but 0.5"):
+        require_same_config(tmp_path, saved, ModelConfig(mask_threshold=0.5))
+    with pytest.raises(CheckpointError, match="old is 3 in the checkpoint"):
+        require_same_config(tmp_path, {**saved, "old": 3, "mask_threshold": 0.3}, ModelConfig())
 
 
 def test_first_difference_names_the_field() -> None:

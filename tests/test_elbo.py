@@ -58,7 +58,9 @@ Factory = Callable[[], ELBO]
 
 
 @pairs
-@pytest.mark.parametrize("changes", [{}, {"background": "none"}], ids=["background", "black"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"background": "none"}, {"background": "static"}], ids=["background", "black", "static"]
+)
 def test_scalor_learns_the_same(
     make_scalor: Callable[..., Scalor], videos: Tensor, changes: dict[str, str], ours: Factory, pyros: Factory
 ) -> None:

@@ -205,7 +205,7 @@ def test_masked_observations_are_missing() -> None:
 # ---------------------------------------------------------------------- SCALOR
 
 
-@pytest.mark.parametrize("background", ["moving", "none"])
+@pytest.mark.parametrize("background", ["moving", "static", "none"])
 def test_nll_of_videos(make_scalor: Callable[..., Scalor], videos: Tensor, background: str) -> None:
     scalor = make_scalor(background=background)
     pyro.set_rng_seed(6)

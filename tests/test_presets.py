@@ -28,6 +28,7 @@ AS_THE_PAPER = {
     "inertia": False,
     "colour_start": False,
     "contrast_input": False,
+    "difference_input": False,
 }
 # Numbers among the switches that mean something only while another switch is on, by that switch.
 NUMBERS_OF = {"colour_threshold": "reject_by_colour", "propagated_overlap": "reject_among_propagated"}

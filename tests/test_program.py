@@ -175,7 +175,7 @@ def test_the_prior_carries_on_what_it_discovered(scalor: Scalor) -> None:
 # ---------------------------------------------------------------------- what a program means
 
 
-@pytest.mark.parametrize("background", ["moving", "none"])
+@pytest.mark.parametrize("background", ["moving", "static", "none"])
 def test_conditioned_on_all_latents_it_renders_the_same(make_scalor: Make, videos: Tensor, background: str) -> None:
     scalor = make_scalor(background=background)
     scalor.schedule({"discovery_prior": 0.2})

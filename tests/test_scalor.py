@@ -128,11 +128,11 @@ def test_golden_table_of_sites(scalor: Scalor, videos: Tensor) -> None:
     assert table(model) == MODEL_SITES
 
 
-@pytest.mark.parametrize("background", ["moving", "none"])
+@pytest.mark.parametrize("background", ["moving", "static", "none"])
 def test_model_and_guide_agree_on_every_latent(make_scalor: Make, videos: Tensor, background: str) -> None:
     guide, model = (latents(trace) for trace in traces(make_scalor(background=background), videos))
     assert list(guide) == list(model)
-    assert any(name.startswith("z_bg") for name in guide) == (background == "moving")
+    assert any(name.startswith("z_bg") for name in guide) == (background != "none")
     for name, site in guide.items():
         prior, posterior = model[name]["fn"], site["fn"]
         assert prior.batch_shape == posterior.batch_shape, name
@@ -174,8 +174,10 @@ def test_an_empty_slot_counts_nothing(scalor: Scalor, videos: Tensor) -> None:
 # ---------------------------------------------------------------------- inference
 
 
+@pytest.mark.parametrize("background", ["moving", "static"])
 @pytest.mark.parametrize("elbo", [Trace_ELBO, ReparamELBO])
-def test_svi_changes_every_part(scalor: Scalor, videos: Tensor, elbo: Callable[[], Any]) -> None:
+def test_svi_changes_every_part(make_scalor: Make, videos: Tensor, elbo: Callable[[], Any], background: str) -> None:
+    scalor = make_scalor(background=background)
     before = {name: parameter.clone() for name, parameter in scalor.named_parameters()}
     svi = SVI(scalor.model, scalor.guide, pyro.optim.Adam({"lr": 1e-3}), elbo())
     for _ in range(2):
@@ -198,8 +200,9 @@ def without_gradient(scalor: Scalor, videos: Tensor) -> list[str]:
     return [name for name, p in scalor.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-9]
 
 
-def test_every_parameter_gets_a_gradient(make_scalor: Make, videos: Tensor) -> None:
-    scalor = make_scalor()
+@pytest.mark.parametrize("background", ["moving", "static"])
+def test_every_parameter_gets_a_gradient(make_scalor: Make, videos: Tensor, background: str) -> None:
+    scalor = make_scalor(background=background)
     assert without_gradient(scalor, videos) == []
 
 
@@ -208,11 +211,17 @@ def test_without_attention_only_its_encoders_get_no_gradient(make_scalor: Make, 
     assert without == {"pixel_encoder", "feature_encoder"}  # what attention reads, and nothing else does
 
 
-SWITCHES = [
-    {field.name: not field.default} for field in dataclasses.fields(ModelConfig) if isinstance(field.default, bool)
+# Switches that mean something only over another background than the tiny model's.
+NEEDED: dict[str, dict[str, Any]] = {"difference_input": {"background": "static"}}
+SWITCHES: list[dict[str, Any]] = [
+    {field.name: not field.default, **NEEDED.get(field.name, {})}
+    for field in dataclasses.fields(ModelConfig)
+    if isinstance(field.default, bool)
 ]
 SIZES: list[dict[str, Any]] = [
     {"background": "none"},
+    {"background": "static"},
+    {"background": "static", "channels": 1, "contrast_input": True, "z_bg_light": 1},
     {"first_shortlist": 0, "shortlist": 0},
     {"size_range": 0.0, "aspect_range": 0.0},
     {"z_bg_extra": 0},
@@ -243,8 +252,8 @@ def test_every_switch_runs_forward_and_backward(make_scalor: Make, videos: Tenso
 
 
 @pytest.mark.parametrize("changes", [c for c in SWITCHES if not next(iter(c)).startswith("reject")], ids=as_name)
-def test_every_switch_does_something(make_scalor: Make, videos: Tensor, changes: dict[str, bool]) -> None:
-    plain, switched = busy(make_scalor()), busy(make_scalor(**changes))
+def test_every_switch_does_something(make_scalor: Make, videos: Tensor, changes: dict[str, Any]) -> None:
+    plain, switched = busy(make_scalor(**NEEDED.get(next(iter(changes)), {}))), busy(make_scalor(**changes))
     assert loss_of(plain, videos).item() != loss_of(switched, videos).item()
 
 
@@ -412,7 +421,7 @@ def test_the_guide_stops_where_frames_end(scalor: Scalor, videos: Tensor) -> Non
     assert len(scalor.guide(videos, frames=1)) == len(scalor.model(videos, frames=1)) == 1
 
 
-@pytest.mark.parametrize("background", ["moving", "none"])
+@pytest.mark.parametrize("background", ["moving", "static", "none"])
 def test_generates_from_nothing(make_scalor: Make, background: str) -> None:
     scalor = make_scalor(background=background)
     trace = poutine.trace(scalor.model).get_trace(None, frames=3, sequences=2)
@@ -512,12 +521,17 @@ def test_schedule_refuses_unknown_names(scalor: Scalor, values: dict[str, float]
         scalor.schedule(values)
 
 
-def test_weights_round_trip(make_scalor: Make, tiny: Callable[..., ModelConfig], videos: Tensor) -> None:
-    scalor = make_scalor()
+@pytest.mark.parametrize("background", ["moving", "static"])
+def test_weights_round_trip(
+    make_scalor: Make, tiny: Callable[..., ModelConfig], videos: Tensor, background: str
+) -> None:
+    scalor = make_scalor(background=background)
+    if background == "static":
+        scalor.set_scene(videos.flatten(0, 1))
     scalor.schedule({"temperature": 0.8, "reject_proposals": 0.7})
     expected = loss_of(scalor, videos)
     torch.manual_seed(77)
-    other = Scalor(tiny())
+    other = Scalor(tiny(background=background))
     assert loss_of(other, videos) != expected
     other.load_state_dict(scalor.state_dict())
     assert torch.equal(loss_of(other, videos), expected)

@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from scalor_pyro.command import info
+from scalor_pyro.command import info, train
 
-SUBCOMMANDS = (info,)
+SUBCOMMANDS = (info, train)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,142 @@
+"""A camera that stands still: the scene, what differs from it, and the light."""
+
+from collections.abc import Callable
+
+import pyro
+import pytest
+import torch
+from pyro import poutine
+from pyro.infer import Predictive
+from torch import Tensor
+
+from scalor_pyro import sites
+from scalor_pyro.background import LIGHT_RANGE
+from scalor_pyro.elbo import ReparamELBO
+from scalor_pyro.posterior import infer
+from scalor_pyro.scalor import Scalor
+
+Make = Callable[..., Scalor]
+
+
+@pytest.fixture
+def scene() -> Tensor:
+    """(3, 32, 48), all places different."""
+    return torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(5)) * 0.8 + 0.1
+
+
+@pytest.fixture
+def scalor(make_scalor: Make, scene: Tensor) -> Scalor:
+    scalor = make_scalor(background="static")
+    scalor.set_scene(scene[None])
+    return scalor
+
+
+def without_objects(scalor: Scalor) -> Scalor:
+    with torch.no_grad():
+        scalor.discovery_posterior.presence_head.bias.fill_(-30)
+    return scalor
+
+
+def still(scene: Tensor, light: float = 0.0) -> Tensor:
+    """(2, 3, 3, 32, 48): nothing moves."""
+    return (scene + light).clamp(0, 1).expand(2, 3, 3, 32, 48)
+
+
+def test_an_empty_scene_is_rendered_as_it_was_given(scalor: Scalor, scene: Tensor) -> None:
+    seen = infer(without_objects(scalor), still(scene))
+    assert (seen.foreground < 1e-6).all()
+    assert (seen.background - scene).abs().max() < 0.02  # the light has not been learned yet
+    torch.testing.assert_close(seen.reconstruction, seen.background)
+
+
+def test_the_scene_is_the_median_of_what_was_shown(scalor: Scalor, scene: Tensor) -> None:
+    images = scene.repeat(5, 1, 1, 1)
+    for t in range(5):
+        images[t, :, 4:12, 6 * t : 6 * t + 6] = 1.0  # an object that is nowhere for long
+    scalor.set_scene(images)
+    assert scalor.scene is not None and torch.equal(scalor.scene, scene)
+
+
+def test_the_frame_encoder_sees_the_difference(scalor: Scalor, make_scalor: Make, scene: Tensor) -> None:
+    seen: list[Tensor] = []
+    scalor.frame_encoder.convolutions.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    x = still(scene).clone()
+    x[1, 2, 0, 3, 7] = 1.0
+    scalor.guide(x)
+    difference = seen[0][:, 3:].view(2, 3, 3, 32, 48)
+    torch.testing.assert_close(difference, 2 * (x - scene))
+    assert difference.count_nonzero() == 1
+    assert make_scalor(background="static", difference_input=False).frame_encoder.convolutions[0].in_channels == 3
+    assert make_scalor(background="moving").frame_encoder.convolutions[0].in_channels == 3
+
+
+def test_the_encoder_does_not_teach_the_scene(scalor: Scalor, scene: Tensor) -> None:
+    features = []
+    scalor.frame_encoder.register_forward_hook(lambda module, inputs, output: features.append(output))
+    scalor.guide(still(scene, 0.1))
+    features[0].cells.sum().backward()
+    assert scalor.background_decoder.scene.grad is None
+
+
+def test_light_is_smooth_and_bounded(scalor: Scalor, scene: Tensor) -> None:
+    with torch.no_grad():
+        scalor.background_decoder.light[-1].weight.normal_(std=5)
+    z_bg = 3 * torch.randn(16, 4)
+    light = scalor.background_decoder(z_bg) - scene
+    assert light.abs().max() <= LIGHT_RANGE + 1e-6
+    assert light.abs().max() > LIGHT_RANGE / 2
+    # At most the whole range, up and down, from one of the four points to the next, 12 px further.
+    assert (light[..., 1:] - light[..., :-1]).abs().max() <= 2 * LIGHT_RANGE / 12 + 1e-6
+
+
+def test_light_that_changes_is_learned(scalor: Scalor, scene: Tensor) -> None:
+    x = torch.stack([still(scene, light)[0, :2] for light in (-0.08, 0.08)])
+    scalor = without_objects(scalor)
+    parts = (scalor.background_decoder.light, scalor.background_posterior, scalor.background_prior)
+    optimiser = torch.optim.Adam([p for part in parts for p in part.parameters()], lr=2e-2)
+
+    def error() -> float:
+        return float((infer(scalor, x).background - x).abs().mean())
+
+    before = error()
+    for _ in range(25):
+        optimiser.zero_grad()
+        ReparamELBO().differentiable_loss(scalor.model, scalor.guide, x).backward()
+        optimiser.step()
+    assert before > 0.07 and error() < before / 2
+
+
+def test_forecasts_and_imagines_over_the_scene(scalor: Scalor, scene: Tensor) -> None:
+    samples = Predictive(scalor.model, guide=scalor.guide, num_samples=2)(still(scene), frames=5)
+    assert samples[sites.z_bg(4)].shape == (2, 2, 1, 4)
+    nothing = {sites.z_pres("disc", 0): torch.full((1, 12), -1e4)}
+    trace = poutine.trace(poutine.condition(scalor.model, data=nothing)).get_trace(None, frames=1)
+    pyro.clear_param_store()
+    torch.testing.assert_close(trace.nodes[sites.y(0)]["value"][0, 0], scene, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("background", ["none", "moving"])
+def test_refuses_a_scene_for_another_background(make_scalor: Make, scene: Tensor, background: str) -> None:
+    scalor = make_scalor(background=background)
+    assert scalor.scene is None
+    with pytest.raises(ValueError, match=f"background is '{background}'.*'static' was expected"):
+        scalor.set_scene(scene[None])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda scene: scene, r"shape \(3, 32, 48\), but \(n, 3, 32, 48\)"),
+        (lambda scene: scene[None, :1], r"shape \(1, 1, 32, 48\), but \(n, 3, 32, 48\)"),
+        (lambda scene: scene[:0, None].expand(0, 3, 32, 48), "at least one"),
+        (lambda scene: scene[None] * 255, r"\[0, 1\]"),
+    ],
+    ids=["rank", "channels", "none", "bytes"],
+)
+def test_refuses_what_is_no_scene(
+    scalor: Scalor, scene: Tensor, spoil: Callable[[Tensor], Tensor], message: str
+) -> None:
+    before = scalor.scene
+    with pytest.raises(ValueError, match=message):
+        scalor.set_scene(spoil(scene))
+    assert before is not None and scalor.scene is not None and torch.equal(before, scalor.scene)
