@@ -14,10 +14,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from scalor_pyro.checkpoint import load_training_state
 from scalor_pyro.config import ConfigError, RunConfig, config_from_dict
+from scalor_pyro.device import device_of
 from scalor_pyro.experiment import run_experiment
 from scalor_pyro.metrics import table
 from scalor_pyro.presets import COUNTS, PRESETS, paper, preset
@@ -121,15 +120,6 @@ def at_least_1(option: str, value: int) -> None:
     """Refuse a count of none."""
     if value < 1:
         raise ConfigError(f"{option} is {value}, but at least 1 was expected.")
-
-
-def device_of(name: str) -> torch.device:
-    """The device to compute on."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device is cuda, but this machine has no CUDA device: expected auto or cpu.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,12 +4,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from scalor_pyro.checkpoint import load_config_as
 from scalor_pyro.command.info import notes, proposal_rows, survey_rows, table
 from scalor_pyro.command.reading import add_reading_options, reading_options
 from scalor_pyro.config import ConfigError, TrainConfig
+from scalor_pyro.device import device_of
 from scalor_pyro.run_folder import RunFolder
 from scalor_pyro.video import ReadOptions, Video, propose, survey
 from scalor_pyro.video_run import VideoFigures, VideoRunConfig, proposed_run, run_on_videos
@@ -110,18 +109,6 @@ def budget_of(options: argparse.Namespace) -> TrainConfig:
     if options.steps is not None:
         return TrainConfig(steps=options.steps)
     return TrainConfig(minutes=MINUTES if options.minutes is None else options.minutes)
-
-
-def device_of(name: str) -> torch.device:
-    """The device by its name on the command line.
-
-    :raises ConfigError: for a GPU that there is not.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device is cuda, but no GPU is available: cpu or auto was expected.")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def figure_rows(figures: VideoFigures) -> list[tuple[str, str]]:
