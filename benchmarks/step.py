@@ -86,7 +86,7 @@ def step(model: ModelConfig, videos: DataConfig, repeats: int) -> Measured:
 
 def step_without_savings(repeats: int) -> Measured:
     """A step that draws every cell, each over the whole image."""
-    scalor.draw = propagation.draw = draw_everywhere  # type: ignore[attr-defined]
+    scalor.draw = propagation.draw = draw_everywhere  # type: ignore[attr-defined]  # imported there
     return step(ALL_CELLS, MD_VIDEOS, repeats)
 
 

@@ -72,6 +72,15 @@ def scalor(make_scalor: Callable[..., Scalor]) -> Scalor:
 
 
 @pytest.fixture
+def busy(scalor: Scalor) -> Scalor:
+    """A model that sees opaque objects everywhere."""
+    with torch.no_grad():
+        scalor.discovery_posterior.presence_head.bias.fill_(2.0)
+        scalor.decoder.bias[-1] = 2.0
+    return scalor
+
+
+@pytest.fixture
 def videos() -> Tensor:
     """(2, 3, 3, 32, 48): a bright square that moves over a dark ramp."""
     ramp = torch.linspace(0.1, 0.4, 48).expand(2, 3, 3, 32, 48).clone()

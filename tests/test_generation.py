@@ -4,7 +4,6 @@ known; film strip and player."""
 import gc
 import math
 import weakref
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +25,6 @@ from scalor_pyro.scalor import Scalor
 from scalor_pyro.swap_prior import swap_prior
 
 B, T, K = 2, 3, 5
-
-
-@pytest.fixture
-def busy(make_scalor: Callable[..., Scalor]) -> Scalor:
-    """A model that sees objects everywhere."""
-    scalor = make_scalor()
-    with torch.no_grad():
-        scalor.discovery_posterior.presence_head.bias.fill_(2.0)
-        scalor.decoder.bias[-1] = 2.0
-    return scalor
 
 
 def shapes(sample: Generated) -> dict[str, tuple[int, ...]]:

@@ -29,14 +29,10 @@ FAR = dist.Normal(3.0, 0.01).expand([4]).to_event(1)
 
 
 @pytest.fixture
-def busy(make_scalor: Callable[..., Scalor]) -> Scalor:
-    """A model that sees and imagines objects everywhere."""
-    scalor = make_scalor()
-    with torch.no_grad():
-        scalor.discovery_posterior.presence_head.bias.fill_(2.0)
-        scalor.decoder.bias[-1] = 2.0
-    scalor.schedule({"discovery_prior": 0.7})
-    return scalor
+def busy(busy: Scalor) -> Scalor:
+    """A model that not only sees, but also imagines objects everywhere."""
+    busy.schedule({"discovery_prior": 0.7})
+    return busy
 
 
 def law_of(trace: poutine.Trace, name: str) -> Any:

@@ -62,7 +62,7 @@ class ArraySource:
         """
         with self._opened() as (file, _):
             for number in range(self.count()):
-                yield Shot(number, None, lambda number=number: self._read(file, number))  # type: ignore[misc]  # lambda
+                yield Shot(number, None, lambda number=number: self._read(file, number))  # type: ignore[misc]  # of this number
 
     def _read(self, file: IO[bytes], number: int) -> Pixels:
         _, dtype, first = self._header
