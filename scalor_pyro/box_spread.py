@@ -22,7 +22,9 @@ class Spread(NamedTuple):
 
 
 @torch.no_grad()
-def box_spread(scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int = 0) -> Spread:
+def box_spread(
+    scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int = 0, before: Scene | None = None
+) -> Spread:
     """How much each object could be elsewhere, given the frame before as it is in the trace.
 
     Draws of z_where from the guide's Normal go through :class:`~scalor_pyro.boxes.Boxes`; the guide does not run again,
@@ -33,6 +35,7 @@ def box_spread(scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int
     :param trace: of :meth:`Scalor.guide`.
     :param draws: how many, at least 2.
     :param seed: of the draws; pyro's random state is left alone.
+    :param before: the scene that the guide went on from, if its first frame was not the first of the video.
     :raises ValueError: for fewer draws, or a trace of something else.
     """
     if draws < 2:
@@ -45,12 +48,13 @@ def box_spread(scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int
     presence, box = [], []
     for t, frame in enumerate(frames):
         chance, spread = _discovered(scalor, trace, t, frame.scene, noise)
-        if t > 0:
+        if before is not None:
             law = site_of(trace, sites.z_where("prop", t))["fn"]
-            where, _, _ = scalor.boxes.propagated(frames[t - 1].scene.objects, law.mean + law.stddev * noise)
+            where, _, _ = scalor.boxes.propagated(before.objects, law.mean + law.stddev * noise)
             gone_on = frame.scene.alive & ~frame.scene.new
             chance = torch.where(gone_on, site_of(trace, sites.z_pres("prop", t))["fn"].logits.sigmoid(), chance)
             spread = torch.where(gone_on[..., None], _in_pixels(scalor, where), spread)
+        before = frame.scene
         presence.append(chance)
         box.append(spread)
     return Spread(torch.stack(presence, 1), torch.stack(box, 1))
@@ -59,7 +63,7 @@ def box_spread(scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int
 def _discovered(scalor: Scalor, trace: poutine.Trace, t: int, scene: Scene, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Presence (B, K) and spread (B, K, 4) of what was discovered in a frame; NaN in all other slots."""
     presence, law = site_of(trace, sites.z_pres("disc", t)), site_of(trace, sites.z_where("disc", t))["fn"]
-    cells = shortlist(presence["value"], scalor.config.proposals(first=t == 0))
+    cells = shortlist(presence["value"], law.mean.shape[-2])
     where, _, _ = scalor.boxes.discovered(law.mean + law.stddev * noise, cells)
     origin = scene.origin.clamp(min=0)
     chance = gather(gather(presence["fn"].logits.sigmoid(), cells), origin)

@@ -13,8 +13,8 @@ from scalor_pyro.rendering import window_size
 
 # How much of a deviation of one standard deviation goes into the unbounded size and aspect of a propagated object.
 SHAPE_STEP = 0.3
-# Centres stop this far outside the view (in half-images): an object there is lost anyway.
-FARTHEST = 1.5
+# Centres stop this far outside the image (in half-images of training): an object there is lost anyway.
+OUTSIDE = 0.5
 
 
 class Boxes(nn.Module):
@@ -23,6 +23,8 @@ class Boxes(nn.Module):
     base: Tensor
     cell_centres: Tensor
     cell_reach: Tensor
+    move_range: Tensor
+    farthest: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -36,6 +38,9 @@ class Boxes(nn.Module):
         self.register_buffer("cell_centres", centres, persistent=False)  # (N, 2)
         reach = torch.tensor([2 / columns, 2 / rows]) * config.cell_reach
         self.register_buffer("cell_reach", reach, persistent=False)
+        view = torch.tensor([1 / views for views in reversed(config.views)])  # a half-image trained on, (x, y)
+        self.register_buffer("move_range", config.move_range * view, persistent=False)
+        self.register_buffer("farthest", 1 + OUTSIDE * view, persistent=False)
         largest = side * (1 + config.size_range) * float(torch.tensor(config.aspect_range / 2).exp())
         height, width = (window_size(largest, config.glimpse_size, limit) for limit in config.image_size)
         self.window = height, width  # P_y, P_x
@@ -62,7 +67,7 @@ class Boxes(nn.Module):
         """
         centre = objects.where[..., 2:]
         if self.config.constant_velocity:
-            centre = (centre + objects.velocity).clamp(-FARTHEST, FARTHEST)
+            centre = self.within(centre + objects.velocity)
         return torch.cat((objects.where[..., :2], centre), -1)
 
     def propagated(self, objects: Objects, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,9 +76,12 @@ class Boxes(nn.Module):
         :param Tensor raw: (B, K, 4) the site z_where_prop: deviation of size, aspect and centre.
         """
         shape = objects.shape + SHAPE_STEP * raw[..., :2] if self.config.inertia else raw[..., :2]
-        centre = self.expected(objects)[..., 2:] + self.config.move_range * torch.tanh(raw[..., 2:])
-        centre = centre.clamp(-FARTHEST, FARTHEST)
+        centre = self.within(self.expected(objects)[..., 2:] + self.move_range * torch.tanh(raw[..., 2:]))
         return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
+
+    def within(self, centre: Tensor) -> Tensor:
+        """Centres, none farther outside the image than an object goes. (…, 2) → (…, 2)"""
+        return centre.clamp(-self.farthest, self.farthest)
 
     # ------------------------------------------------------------------ the other way, for the centre
 
@@ -95,4 +103,4 @@ class Boxes(nn.Module):
         :param objects: K objects, of the frame before.
         :param Tensor centre: (B, K, 2)
         """
-        return (centre - self.expected(objects)[..., 2:]) / self.config.move_range
+        return (centre - self.expected(objects)[..., 2:]) / self.move_range

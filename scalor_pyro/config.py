@@ -120,6 +120,7 @@ class ModelConfig:
     """The generative model and its guide. The fields after `switches` are listed in docs/deviations.md."""
 
     image_size: tuple[int, int] = (64, 64)  # H, W in px
+    view: tuple[int, int] | None = None  # H, W in px of the images trained on; None: image_size. See views.py
     channels: int = 3  # C
     cells: tuple[int, int] = (8, 8)  # G_y, G_x: the discovery grid
     slots: int = 16  # K: objects carried from frame to frame
@@ -191,6 +192,12 @@ class ModelConfig:
         for name in ("first_shortlist", "shortlist"):
             value = getattr(self, name)
             _require(0 <= value <= self.n_cells, name, value, f"0 (every cell) to {self.n_cells}")
+
+    @property
+    def views(self) -> tuple[float, float]:
+        """How many times an image is as (high, wide) as those trained on."""
+        (height, width), (trained_height, trained_width) = self.image_size, self.view or self.image_size
+        return height / trained_height, width / trained_width
 
     @property
     def n_cells(self) -> int:

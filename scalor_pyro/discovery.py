@@ -11,7 +11,7 @@ from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence, normal, standard_normal
-from scalor_pyro.frame_encoder import STRIDE, cell_kernel
+from scalor_pyro.frame_encoder import STRIDE, cell_kernel, cell_size, window_norm
 from scalor_pyro.networks import bounded, mlp, positive
 from scalor_pyro.objects import gather
 from scalor_pyro.rendering import Canvas
@@ -66,14 +66,14 @@ class DiscoveryPosterior(nn.Module):
         kernel = cell_kernel(config)
         self.explained_encoder = nn.Sequential(
             nn.Conv2d(1 + (config.channels if config.explain_away else 0), EXPLAINED_DIM, STRIDE, stride=STRIDE),
-            nn.GroupNorm(4, EXPLAINED_DIM),
+            window_norm(config, EXPLAINED_DIM, (STRIDE, STRIDE)),
             nn.CELU(inplace=True),
             nn.Conv2d(EXPLAINED_DIM, 2 * EXPLAINED_DIM, kernel, stride=kernel),
             nn.CELU(inplace=True),
         )
         self.joint = nn.Sequential(
             nn.Conv2d(features + 2 * EXPLAINED_DIM, features, 3, padding=1),
-            nn.GroupNorm(4, features),
+            window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
         )
         self.presence_head = nn.Conv2d(features, 1, 1)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.networks import WindowNorm
 
 # Side of the neighbourhood, in pixels, against which local contrast is measured.
 CONTRAST_SIZE = 21
@@ -19,12 +20,26 @@ CONTRAST_GAIN = 2.0
 DIFFERENCE_GAIN = 2.0
 # A feature map has a quarter of the image's resolution.
 STRIDE = 4
+# Channels are normalised in this many groups.
+GROUPS = 4
+
+
+def cell_size(config: ModelConfig) -> tuple[int, int]:
+    """Sides of a cell in px, (vertical, horizontal)."""
+    (height, width), (rows, columns) = config.image_size, config.cells
+    return height // rows, width // columns
 
 
 def cell_kernel(config: ModelConfig) -> tuple[int, int]:
     """How many points of a feature map make a cell, (vertical, horizontal)."""
-    (height, width), (rows, columns) = config.image_size, config.cells
-    return height // STRIDE // rows, width // STRIDE // columns
+    height, width = cell_size(config)
+    return height // STRIDE, width // STRIDE
+
+
+def window_norm(config: ModelConfig, channels: int, stride: tuple[int, int]) -> WindowNorm:
+    """Group normalisation for a feature map with a point for each `stride` (vertical, horizontal) px of the image."""
+    height, width = config.view or config.image_size
+    return WindowNorm(GROUPS, channels, (height // stride[0], width // stride[1]))
 
 
 class Features(NamedTuple):
@@ -32,6 +47,7 @@ class Features(NamedTuple):
 
     maps: Tensor  # (B, T, F, H / 4, W / 4), for attention
     cells: Tensor  # (B, T, F, G_y, G_x), for discovery
+    memories: Tensor  # (B, T, F, H / 4, W / 4) what is remembered after each frame
 
 
 class FrameEncoder(nn.Module):
@@ -45,28 +61,32 @@ class FrameEncoder(nn.Module):
         features, half = config.feature_dim, config.feature_dim // 2
         self.convolutions = nn.Sequential(
             nn.Conv2d(inputs, half, 4, stride=2, padding=1),
-            nn.GroupNorm(4, half),
+            window_norm(config, half, (2, 2)),
             nn.CELU(inplace=True),
             nn.Conv2d(half, features, 4, stride=2, padding=1),
-            nn.GroupNorm(4, features),
+            window_norm(config, features, (STRIDE, STRIDE)),
             nn.CELU(inplace=True),
             nn.Conv2d(features, features, 3, padding=1),
-            nn.GroupNorm(4, features),
+            window_norm(config, features, (STRIDE, STRIDE)),
             nn.CELU(inplace=True),
         )
         self.recurrent = nn.Conv2d(features, 2 * features, 1)
         kernel = cell_kernel(config)
         self.to_cells = nn.Sequential(
             nn.Conv2d(features, features, kernel, stride=kernel),
-            nn.GroupNorm(4, features),
+            window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
             nn.Conv2d(features, features, 3, padding=1),
-            nn.GroupNorm(4, features),
+            window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
         )
 
-    def forward(self, frames: Tensor, difference: Tensor | None = None) -> Features:
-        """:param difference: (B, T, C, H, W) the frames' from the scene, in [-1, 1], where the background is static."""
+    def forward(self, frames: Tensor, difference: Tensor | None = None, memory: Tensor | None = None) -> Features:
+        """Features of frames that follow each other.
+
+        :param difference: (B, T, C, H, W) the frames' from the scene, in [-1, 1], where the background is static.
+        :param memory: (B, F, H / 4, W / 4) of the frames before; None where there are none.
+        """
         batch = frames.shape[:2]
         images = (frames * 2 - 1).flatten(0, 1)
         inputs = [images]
@@ -77,13 +97,14 @@ class FrameEncoder(nn.Module):
         still = self.convolutions(torch.cat(inputs, 1))  # (B·T, F, H/4, W/4)
         gate, candidate = self.recurrent(still).unflatten(0, batch).chunk(2, 2)
         gate = gate.sigmoid()
-        memory = torch.zeros_like(candidate[:, 0])
-        maps = []
+        memory = torch.zeros_like(candidate[:, 0]) if memory is None else memory
+        remembered = []
         for t in range(batch[1]):
             memory = memory + gate[:, t] * (candidate[:, t] - memory)
-            maps.append(memory)
-        moving = torch.stack(maps, 1) + still.unflatten(0, batch)
-        return Features(moving, self.to_cells(moving.flatten(0, 1)).unflatten(0, batch))
+            remembered.append(memory)
+        memories = torch.stack(remembered, 1)
+        maps = memories + still.unflatten(0, batch)
+        return Features(maps, self.to_cells(maps.flatten(0, 1)).unflatten(0, batch), memories)
 
 
 def _local_mean(images: Tensor) -> Tensor:

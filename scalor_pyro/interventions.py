@@ -32,7 +32,6 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro import sites
-from scalor_pyro.boxes import FARTHEST
 from scalor_pyro.discovery import shortlist
 from scalor_pyro.latents import frames_of, site_of
 from scalor_pyro.objects import Objects, Scene, gather
@@ -153,7 +152,7 @@ def hold_velocity(scalor: Scalor, trace: poutine.Trace, identity: int, frame: in
 
     def aim(there: Objects, before: Objects | None) -> Tensor:
         assert before is not None, "an object that has a velocity was in the frame before"
-        return (before.where[..., 2:] + before.velocity).clamp(-FARTHEST, FARTHEST)
+        return scalor.boxes.within(before.where[..., 2:] + before.velocity)
 
     return _arranged(scalor, trace, _steered(scalor, trace, subject, start, aim), video, start)
 
@@ -233,13 +232,13 @@ def _require_reach(scalor: Scalor, subject: Track, t: int, share: Tensor, centre
     """Refuse a centre (2,) that no z_where gives."""
     height, width = scalor.config.image_size
     discovery = t == subject.first
-    bound = scalor.boxes.cell_reach if discovery else torch.full((2,), scalor.config.move_range)
+    bound = scalor.boxes.cell_reach if discovery else scalor.boxes.move_range
     for axis, side, name in ((0, width, "x"), (1, height, "y")):
-        place, reach = float(centre[axis]), float(bound[axis]) / 2 * side
-        if abs(place) > FARTHEST:
+        place, reach, farthest = (float(each[axis]) for each in (centre, bound * side / 2, scalor.boxes.farthest))
+        if abs(place) > farthest:
             raise ValueError(
                 f"Object {subject.identity} would be at {name} = {(place + 1) / 2 * side:.1f} px in frame {t}, but "
-                f"{(1 - FARTHEST) / 2 * side:g} to {(1 + FARTHEST) / 2 * side:g} px was expected."
+                f"{(1 - farthest) / 2 * side:g} to {(1 + farthest) / 2 * side:g} px was expected."
             )
         if not abs(float(share[axis])) < 1:
             raise ValueError(

@@ -28,6 +28,38 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.CELU(inplace=True), last)
 
 
+class WindowNorm(nn.GroupNorm):
+    """Group normalisation whose statistics are those of a window round each point, moved to lie inside the image.
+
+    For an image of the window's size it is plain group normalisation; in a larger one, each point is normalised as in
+    an image of the window's size round it, so that what was learned there holds here.
+
+    :param window: (vertical, horizontal) in points of the feature map.
+    """
+
+    def __init__(self, groups: int, channels: int, window: tuple[int, int]) -> None:
+        super().__init__(groups, channels)
+        self.window = window
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, C, h, w)"""
+        height, width = features.shape[-2:]
+        if height <= self.window[0] and width <= self.window[1]:
+            return super().forward(features)
+        grouped = features.unflatten(1, (self.num_groups, -1))
+        mean = self._round_each_point(grouped.mean(2))  # (B, groups, h, w)
+        square = self._round_each_point(grouped.square().mean(2))
+        scale = (square - mean.square()).clamp(min=0).add(self.eps).rsqrt()
+        normal = ((grouped - mean[:, :, None]) * scale[:, :, None]).flatten(1, 2)
+        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+
+    def _round_each_point(self, values: Tensor) -> Tensor:
+        height, width = (min(pair) for pair in zip(self.window, values.shape[-2:], strict=True))
+        inside = F.avg_pool2d(F.avg_pool2d(values, (height, 1), 1), (1, width), 1)
+        above, left = (height - 1) // 2, (width - 1) // 2
+        return F.pad(inside, (left, width - 1 - left, above, height - 1 - above), mode="replicate")
+
+
 class GlimpseEncoder(nn.Module):
     """A glimpse to a feature vector; patches of 4 × 4 pixels, because glimpses are small.
 

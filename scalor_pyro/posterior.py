@@ -11,8 +11,8 @@ from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence
-from scalor_pyro.rendering import paste
-from scalor_pyro.scalor import FrameLatents, Scalor
+from scalor_pyro.rendering import paste, window_size
+from scalor_pyro.scalor import Carried, FrameLatents, Scalor
 
 # A pixel belongs to an object where the objects' total alpha is above this.
 FOREGROUND = 0.5
@@ -60,12 +60,17 @@ def infer(scalor: Scalor, x: Tensor) -> Inference:
 
 
 @torch.no_grad()
-def follow(scalor: Scalor, x: Tensor) -> list[FrameLatents]:
-    """The guide alone: all that tracks need, without reconstructing the frames."""
+def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine.Trace:
+    """The guide alone: all that tracks need, without reconstructing the frames.
+
+    :param Tensor x: (B, T, C, H, W) in [0, 1]
+    :param carried: of the last of the frames before, see :meth:`Scalor.guide`; None at the beginning.
+    :return: a trace, whose return value are the latents of each frame.
+    """
     with pyro.validation_enabled(False), ModeMessenger():
-        latents = scalor.guide(x)
+        trace = poutine.trace(scalor.guide).get_trace(x, carried=carried)
     scalor.shared.forget()  # no model follows that would use it
-    return latents
+    return trace
 
 
 def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence_threshold) -> Inference:
@@ -89,7 +94,7 @@ def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence
         reconstruction=stack(_reconstruction).clamp(0, 1),
         background=stack(_background).clamp(0, 1),
         foreground=stack(lambda f: f.canvas.alpha),
-        segments=stack(_segments),
+        segments=stack(owners),
     )
 
 
@@ -107,17 +112,23 @@ def _reconstruction(frame: FrameLatents) -> Tensor:
     return frame.canvas.over(_background(frame))
 
 
-def _segments(frame: FrameLatents) -> Tensor:
-    """Which object each pixel belongs to: the one with the highest importance. (B, H, W)"""
+def owners(frame: FrameLatents) -> Tensor:
+    """Which object each pixel belongs to: the identity of the most important one there, -1 = none. (B, H, W)"""
     objects, alpha = frame.scene.objects, frame.canvas.alpha
-    batch, slots = objects.presence.shape
-    height, width = alpha.shape[-2:]
+    batch, (height, width) = len(alpha), alpha.shape[-2:]
     importance = (
         objects.glimpse[:, :, -1:] * (objects.presence * torch.sigmoid(-objects.depth[..., 0]))[:, :, None, None, None]
     )
-    patches, index = paste(importance, objects.where, (height, width), (height, width))
-    dense = importance.new_zeros(batch, slots, height * width)
-    dense.scatter_(2, index.flatten(2), patches[:, :, :, 0].flatten(2))
-    most, strongest = dense.max(1)  # (B, H·W)
-    owner = frame.scene.identity.gather(1, strongest).view(batch, height, width)
-    return torch.where((alpha[:, 0] > FOREGROUND) & (most.view_as(owner) > 0), owner, -1)
+    sides = objects.where[..., 1].max(), objects.where[..., 0].max()  # largest box, vertical and horizontal
+    rows, columns = (
+        window_size(float(share) * pixels, importance.shape[-1], pixels)
+        for share, pixels in zip(sides, (height, width), strict=True)
+    )
+    patches, index = paste(importance, objects.where, (height, width), (rows, columns))
+    patches, index = patches[:, :, :, 0].flatten(1), index.flatten(1)
+    most = patches.new_zeros(batch, height * width).scatter_reduce(1, index, patches, "amax")
+    wins = (patches > 0) & (patches == most.gather(1, index))
+    whose = frame.scene.identity[..., None].expand(-1, -1, rows * columns).flatten(1)
+    owner = torch.full_like(most, -1, dtype=torch.long)
+    owner = owner.scatter_reduce(1, index, torch.where(wins, whose, -1), "amax").view(batch, height, width)
+    return torch.where(alpha[:, 0] > FOREGROUND, owner, -1)

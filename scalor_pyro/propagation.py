@@ -41,19 +41,33 @@ class PropagationLaw(NamedTuple):
     memory: Tensor  # (B, K, R) what the RNN remembers of each object
 
 
-def describe(objects: Objects) -> Tensor:
+def describe(objects: Objects, config: ModelConfig) -> Tensor:
     """What an RNN reads of an object's last latents. (B, K, D + 10)"""
+    where, velocity = in_view(objects.where, objects.velocity, config)
     return torch.cat(
         (
             objects.what,
-            objects.where,
+            where,
             objects.shape,
-            VELOCITY_GAIN * objects.velocity,
+            VELOCITY_GAIN * velocity,
             objects.depth,
             objects.presence[..., None],
         ),
         -1,
     )
+
+
+def in_view(where: Tensor, velocity: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Boxes and velocities in units of the images trained on, where an image is larger.
+
+    A centre's place is then how near it is to a border, as it was in training; far from all of them it is 0.
+    """
+    if config.view is None:
+        return where, velocity
+    views = where.new_tensor(config.views[::-1])  # (x, y)
+    scale, centre = where[..., :2] * views, where[..., 2:]
+    place = (views * (1 + centre)).clamp(max=1) - (views * (1 - centre)).clamp(max=1)
+    return torch.cat((scale, place), -1), velocity * views
 
 
 def description_size(config: ModelConfig) -> int:
@@ -89,7 +103,7 @@ class PropagationPrior(nn.Module):
         :param memory: (B, K, R) what the last call returned; None at the start.
         :param Annealed annealed: temperature and other scheduled quantities.
         """
-        memory = remember(self.rnn, describe(scene.objects), memory, scene)
+        memory = remember(self.rnn, describe(scene.objects, self.config), memory, scene)
         pres, where, where_raw, depth, depth_raw, what, what_raw = self.head(memory).split(
             (1, 4, 4, 1, 1, self.config.z_what_dim, self.config.z_what_dim), -1
         )
@@ -135,7 +149,7 @@ class PropagationPosterior(nn.Module):
         :param Tensor feature_map: (B, F, H / 4, W / 4)
         """
         objects, config = scene.objects, self.config
-        description = describe(objects)
+        description = describe(objects, config)
         seen = self._attend(objects, frame, feature_map) if config.attention else self._see_nothing(description)
         memory = remember(self.rnn, self.inputs(torch.cat((seen, description), -1)), memory, scene)
         pres, where, where_raw, depth, depth_raw, what_recalled = self.head(memory).split(
@@ -171,7 +185,8 @@ class PropagationPosterior(nn.Module):
         if self.config.object_attention:
             region = torch.cat((ATTENTION_ZOOM * expected[..., :2], expected[..., 2:]), -1)
         else:
-            region = torch.cat((torch.full_like(expected[..., :2], ATTENTION_VIEW), expected[..., 2:]), -1)
+            half_view = expected.new_tensor([ATTENTION_VIEW / views for views in self.config.views[::-1]])
+            region = torch.cat((half_view.expand_as(expected[..., :2]), expected[..., 2:]), -1)
         features = extract(feature_map, region, ATTENTION_POINTS).flatten(2)
         pixels = self._look(objects, expected, region, frame)
         return torch.cat((self.feature_encoder(features), self.pixel_encoder(pixels)), -1)

@@ -37,6 +37,14 @@ from scalor_pyro.shared import SharedWork
 _numbers = itertools.count()
 
 
+class Carried(NamedTuple):
+    """What the guide takes from a frame to the next one, in the next call as well as in the same."""
+
+    scene: Scene
+    memory: Tensor | None  # (B, K, R) of the tracker RNNs; None after a first frame
+    features: Tensor  # (B, F, H / 4, W / 4) memory of the frame encoder
+
+
 class FrameLatents(NamedTuple):
     """What :meth:`Scalor.guide` and :meth:`Scalor.model` return for each frame."""
 
@@ -44,7 +52,8 @@ class FrameLatents(NamedTuple):
     propagated: Objects | None  # the K that were propagated; None in the first frame
     discovered: Objects  # the M proposals, presence 0 where rejected
     canvas: Canvas  # the foreground: all of these, drawn
-    background: Tensor | None  # (B, C, H, W), from the model alone
+    background: Tensor | None = None  # (B, C, H, W), from the model alone
+    carried: Carried | None = None  # from the guide alone
 
     @property
     def drawn(self) -> Objects:
@@ -166,7 +175,7 @@ class Scalor(nn.Module):
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, scene, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
-                proposals = self._discover(t, discovering, plates)
+                proposals = self._discover(t, discovering, plates, first=scene is None)
                 frame = self.shared(self.settle, scene, propagated, proposals)
                 scene, frame_loc = frame.scene, frame.canvas.colour
                 if self.config.background != "none":
@@ -185,10 +194,19 @@ class Scalor(nn.Module):
         self.shared.forget()
         return latents
 
-    def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
+    def guide(
+        self,
+        x: Tensor | None = None,
+        frames: int | None = None,
+        sequences: int = 1,
+        carried: Carried | None = None,
+    ) -> list[FrameLatents]:
         """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
 
-        Takes what :meth:`model` takes.
+        Takes what :meth:`model` takes, and
+
+        :param carried: of the last frame of an earlier call, to go on from there: x is then the frames that follow, and
+            sites count from 0 again.
         """
         observed, frames, sequences = self._extent(x, frames, sequences)
         if x is None:
@@ -196,10 +214,9 @@ class Scalor(nn.Module):
         self.shared.forget()
         plates = self._plates(sequences)
         latents: list[FrameLatents] = []
-        scene: Scene | None = None
-        memory = None
+        scene, memory, seen_before = (None, None, None) if carried is None else carried
         difference = None if self.scene is None else x - self.scene  # what moves, and the light
-        features = self.frame_encoder(x, difference)
+        features = self.frame_encoder(x, difference, seen_before)
         with plates.sequences, _GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
@@ -209,13 +226,13 @@ class Scalor(nn.Module):
                     propagated = self._propagate(t, going_on, scene, plates)
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
-                proposals = self._discover(t, discovering, plates)
+                proposals = self._discover(t, discovering, plates, first=scene is None)
                 settled = self.shared(self.settle, scene, propagated, proposals)
                 scene = settled.scene
                 if self.config.background != "none":
                     seen_behind = frame if difference is None else difference[:, t]
                     self._behind(t, self.background_posterior(seen_behind, settled.canvas.alpha.detach()))
-                latents.append(settled)
+                latents.append(settled._replace(carried=Carried(scene, memory, features.memories[:, t])))
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
@@ -236,13 +253,13 @@ class Scalor(nn.Module):
         glimpse = self.shared(self.decoder.forward, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
-    def _discover(self, t: int, law: DiscoveryLaw, plates: _Plates) -> Objects:
+    def _discover(self, t: int, law: DiscoveryLaw, plates: _Plates, first: bool) -> Objects:
         """Draw z_t^D: presence in all cells, the rest in the likeliest."""
         with plates.cells:
             logits = pyro.sample(sites.z_pres("disc", t), law.presence)
-        cells = self.shared(shortlist, logits, self.config.proposals(first=t == 0))
+        cells = self.shared(shortlist, logits, self.config.proposals(first))
         presence = self.shared(_presence_of, logits, cells)
-        with plates.first_proposals if t == 0 else plates.proposals, weighted_by(presence):
+        with plates.first_proposals if first else plates.proposals, weighted_by(presence):
             raw = pyro.sample(sites.z_where("disc", t), law.where(cells))
             where, shape, velocity = self.shared(self.boxes.discovered, raw, cells)
             depth = pyro.sample(sites.z_depth("disc", t), law.depth(cells))
@@ -273,7 +290,7 @@ class Scalor(nn.Module):
         drawn = proposals if propagated is None else propagated.joined(proposals)
         before = None if propagated is None else propagated.detach()
         scene = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
-        return FrameLatents(scene, propagated, proposals, self._draw(drawn), None)
+        return FrameLatents(scene, propagated, proposals, self._draw(drawn))
 
     @torch.no_grad()
     def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from scalor_pyro.latents import frames_of
 from scalor_pyro.posterior import Inference, collect, follow, infer
 from scalor_pyro.scalor import Scalor
 
@@ -91,7 +92,7 @@ def test_takes_the_mode_of_every_site(busy: Scalor, videos: Tensor) -> None:
     guide = poutine.trace(busy.guide).get_trace(videos[:, :1])
     law = guide.nodes["z_pres_disc_0"]["fn"]
     strongest = (law.logits / law.temperature).sigmoid().topk(7, 1).values
-    (frame,) = follow(busy, videos[:, :1])
+    (frame,) = frames_of(follow(busy, videos[:, :1]))
     assert frame.drawn.presence.count_nonzero() > 0
     kept = frame.drawn.presence > 0  # the others are rejected
     torch.testing.assert_close(frame.drawn.presence[kept], strongest[kept])
@@ -111,9 +112,23 @@ def test_the_past_does_not_depend_on_the_future(busy: Scalor, videos: Tensor) ->
 
 
 def test_following_is_inferring_without_pictures(busy: Scalor, videos: Tensor) -> None:
-    seen, frames = infer(busy, videos), follow(busy, videos)
+    seen, frames = infer(busy, videos), frames_of(follow(busy, videos))
     assert torch.equal(torch.stack([frame.scene.identity for frame in frames], 1), seen.identity)
     assert torch.equal(torch.stack([frame.scene.objects.where for frame in frames], 1), seen.where)
+
+
+@pytest.mark.parametrize("lengths", [(1, 1, 1), (2, 1), (1, 2)])
+def test_going_on_where_an_earlier_chunk_ended_is_following_all_at_once(
+    busy: Scalor, videos: Tensor, lengths: tuple[int, ...]
+) -> None:
+    whole, carried, parts = frames_of(follow(busy, videos)), None, []
+    for chunk in videos.split(lengths, 1):
+        parts += frames_of(follow(busy, chunk, carried))
+        carried = parts[-1].carried
+    for one, other in zip(whole, parts, strict=True):
+        assert torch.equal(one.scene.identity, other.scene.identity)
+        torch.testing.assert_close(one.scene.objects.where, other.scene.objects.where)
+        torch.testing.assert_close(one.drawn.presence, other.drawn.presence)
 
 
 @pytest.mark.parametrize("slots", [1, 5])

@@ -1,0 +1,68 @@
+"""Frames larger than those of training: the same networks, over the whole of them.
+
+The model is convolutional, and its objects live in one list of slots for the whole image, so an object keeps its
+identity wherever it goes: there are no tiles to be joined. What belongs to the size of the images trained on is kept:
+group normalisation looks at a window of that size (:class:`~scalor_pyro.networks.WindowNorm`), distances are measured
+in it (:class:`~scalor_pyro.boxes.Boxes`), and of its place an object knows the distance to a border
+(:func:`~scalor_pyro.propagation.in_view`). Cells are as large as before; slots and shortlists grow with the area.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.frame_encoder import cell_size
+from scalor_pyro.scalor import Scalor
+
+
+def nearest_size(config: ModelConfig, size: tuple[float, float]) -> tuple[int, int]:
+    """The size nearest to `size` (H, W in px) that whole cells make up."""
+    height, width = (
+        max(math.ceil(16 / cell), round(side / cell)) * cell for side, cell in zip(size, cell_size(config), strict=True)
+    )
+    return height, width
+
+
+def viewing(config: ModelConfig, image_size: tuple[int, int], slots: int | None = None) -> ModelConfig:
+    """The config of the same networks for images of another size.
+
+    :param image_size: H, W in px, made up of whole cells (:func:`nearest_size`).
+    :param slots: K; default: in proportion to the area.
+    :raises ConfigError: for another size.
+    """
+    trained = config.view or config.image_size
+    cells = [side // cell for side, cell in zip(image_size, cell_size(config), strict=True)]
+    larger = max(1.0, math.prod(image_size) / math.prod(config.image_size))
+
+    def grown(number: int) -> int:
+        return min(math.prod(cells), math.ceil(number * larger))
+
+    return replace(
+        config,
+        image_size=image_size,
+        view=None if image_size == trained else trained,
+        cells=(cells[0], cells[1]),
+        slots=math.ceil(config.slots * larger) if slots is None else slots,
+        first_shortlist=grown(config.first_shortlist),
+        shortlist=grown(config.shortlist),
+    )
+
+
+@torch.no_grad()
+def with_view(scalor: Scalor, image_size: tuple[int, int], scene: Tensor, slots: int | None = None) -> Scalor:
+    """A trained model over a static background, for images of another size.
+
+    :param image_size: H, W in px, made up of whole cells (:func:`nearest_size`).
+    :param scene: (C, H, W) in [0, 1], without objects.
+    :param slots: K; default: in proportion to the area.
+    :raises ValueError: for another background, another size or another scene.
+    """
+    larger = Scalor(viewing(scalor.config, image_size, slots)).to(next(scalor.parameters()).device)
+    larger.set_scene(scene[None])
+    weights = scalor.state_dict()
+    weights["background_decoder.scene"] = larger.state_dict()["background_decoder.scene"]
+    larger.load_state_dict(weights)
+    return larger
