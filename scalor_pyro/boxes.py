@@ -4,6 +4,8 @@ Sizes and aspects are bounded, a proposal stays near its cell and a propagated c
 that may grow without bound learns to hold two objects.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -31,9 +33,9 @@ class Boxes(nn.Module):
         self.config = config
         height, width = config.image_size
         rows, columns = config.cells
-        side = config.object_size * config.box_margin
+        side, stretch = config.object_size * config.box_margin, config.aspect**0.5
         y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (rows, columns))
-        self.register_buffer("base", torch.tensor([side / width, side / height]), persistent=False)
+        self.register_buffer("base", torch.tensor([side / stretch / width, side * stretch / height]), persistent=False)
         centres = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1).reshape(-1, 2)
         self.register_buffer("cell_centres", centres, persistent=False)  # (N, 2)
         reach = torch.tensor([2 / columns, 2 / rows]) * config.cell_reach
@@ -41,9 +43,10 @@ class Boxes(nn.Module):
         view = torch.tensor([1 / views for views in reversed(config.views)])  # a half-image trained on, (x, y)
         self.register_buffer("move_range", config.move_range * view, persistent=False)
         self.register_buffer("farthest", 1 + OUTSIDE * view, persistent=False)
-        largest = side * (1 + config.size_range) * float(torch.tensor(config.aspect_range / 2).exp())
-        height, width = (window_size(largest, config.glimpse_size, limit) for limit in config.image_size)
-        self.window = height, width  # P_y, P_x
+        largest = side * (1 + config.size_range) * math.exp(config.aspect_range / 2)
+        p_y = window_size(largest * stretch, config.glimpse_size, config.image_size[0])
+        p_x = window_size(largest / stretch, config.glimpse_size, config.image_size[1])
+        self.window = p_y, p_x
 
     def sides(self, shape: Tensor) -> Tensor:
         """(s_x, s_y) from an unbounded size and aspect. (…, 2) → (…, 2)"""

@@ -127,9 +127,10 @@ class ModelConfig:
     first_shortlist: int = 16  # M in the first frame: must hold all that is there; 0 = every cell
     shortlist: int = 16  # M in later frames; 0 = every cell
     object_size: float = 14.0  # px, the typical object
+    aspect: float = 1.0  # height / width of the typical object, whose area is object_size²
     box_margin: float = 1.25  # side of the typical box / object_size
     size_range: float = 0.15  # a box is within 1 ± size_range of the typical one
-    aspect_range: float = 0.2  # log aspect ratio is within ± aspect_range
+    aspect_range: float = 0.2  # log aspect is within ± aspect_range of the typical one's
     cell_reach: float = 0.75  # centre of a proposal: within this many cells of its cell's centre
     move_range: float = 0.2  # a propagated centre deviates at most this part of the half-image a frame
     z_what_dim: int = 32
@@ -162,9 +163,11 @@ class ModelConfig:
     difference_input: bool = True  # the difference from the scene as one, where the background is static
 
     def __post_init__(self) -> None:
-        _positive(self, "slots", "object_size", "box_margin", "glimpse_size", "sigma", "z_what_dim", "feature_dim")
-        _positive(self, "tracker_dim", "prior_dim", "move_range", "cell_reach", "z_bg_grid", "z_bg_light")
-        _positive(self, "logit_bound")
+        _positive(
+            self, "slots", "object_size", "aspect", "box_margin", "glimpse_size", "sigma", "z_what_dim", "feature_dim"
+        )
+        _positive(self, "tracker_dim", "prior_dim", "move_range", "cell_reach")
+        _positive(self, "z_bg_grid", "z_bg_light", "logit_bound")
         _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
         backgrounds = ("none", "moving", "static")
         _require(self.background in backgrounds, "background", self.background, "'none', 'moving' or 'static'")

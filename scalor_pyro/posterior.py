@@ -35,6 +35,15 @@ class Inference(NamedTuple):
     segments: Tensor  # (B, T, H, W) long: identity of the object that owns a pixel, -1 = background
 
 
+class Slots(NamedTuple):
+    """The part of :class:`Inference` that tracks are made of."""
+
+    presence: Tensor  # (B, T, K)
+    identity: Tensor  # (B, T, K)
+    where: Tensor  # (B, T, K, 4)
+    depth: Tensor  # (B, T, K)
+
+
 class ModeMessenger(Messenger):
     """Replace every draw by the mode of its distribution."""
 
@@ -73,6 +82,17 @@ def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine
     return trace
 
 
+def slots_of(latents: list[FrameLatents]) -> Slots:
+    """What is in the slots after each frame, on the CPU."""
+    scenes = [frame.scene for frame in latents]
+    return Slots(
+        presence=torch.stack([scene.objects.presence for scene in scenes], 1).cpu(),
+        identity=torch.stack([scene.identity for scene in scenes], 1).cpu(),
+        where=torch.stack([scene.objects.where for scene in scenes], 1).cpu(),
+        depth=torch.stack([scene.objects.depth[..., 0] for scene in scenes], 1).cpu(),
+    )
+
+
 def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence_threshold) -> Inference:
     """The latents of all frames as stacked tensors.
 
@@ -83,13 +103,10 @@ def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence
         return torch.stack([part(frame) for frame in latents], 1).cpu()
 
     return Inference(
-        presence=stack(lambda f: f.scene.objects.presence),
-        identity=stack(lambda f: f.scene.identity),
+        **slots_of(latents)._asdict(),
         new=stack(lambda f: f.scene.new),
         propagated=stack(lambda f: _propagated(f, threshold)),
         discovered=stack(lambda f: f.discovered.number(threshold)),
-        where=stack(lambda f: f.scene.objects.where),
-        depth=stack(lambda f: f.scene.objects.depth[..., 0]),
         appearance=stack(lambda f: f.scene.objects.glimpse),
         reconstruction=stack(_reconstruction).clamp(0, 1),
         background=stack(_background).clamp(0, 1),

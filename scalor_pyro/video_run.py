@@ -3,13 +3,17 @@
 The camera stands still: all videos of a run show one scene, and are read in the same way.
 """
 
+import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyro
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from scalor_pyro.checkpoint import load_run_as
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig
@@ -21,10 +25,12 @@ from scalor_pyro.presets import HELD_AT_FIRST
 from scalor_pyro.run_folder import RunFolder, write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.training import train
-from scalor_pyro.video import Clips, Proposal, ReadOptions, Video
+from scalor_pyro.video import Clips, Crop, Proposal, ReadOptions, Video
+from scalor_pyro.video.scene import SCENE_FRAMES, scene_of
+from scalor_pyro.views import nearest_size
 
-# Frames, from anywhere in the videos, whose median is the scene.
-SCENE_FRAMES = 200
+# In the run folder: the scene of the whole region, at the scale of training.
+SCENE = "scene.png"
 # Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 
@@ -34,7 +40,9 @@ class VideoData:
     """What is read; a later reader finds the same frames with it."""
 
     paths: tuple[str, ...]
-    options: ReadOptions  # of all videos
+    options: ReadOptions  # of all videos, for training
+    region: Crop | None = None  # px of the file: where objects are looked for after training; None: the whole frame
+    region_slots: int | None = None  # K there; None: in proportion to its area
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -78,21 +86,18 @@ class VideoFigures(NamedTuple):
     foreground_share: float  # of the picture, drawn by objects
 
 
-def proposed_run(
-    paths: tuple[str, ...], given: ReadOptions, proposal: Proposal, budget: TrainConfig, seed: int = 0
-) -> VideoRunConfig:
-    """The config of a run with the proposed sizes.
+def proposed_run(paths: tuple[str, ...], given: ReadOptions, proposal: Proposal) -> VideoRunConfig:
+    """The config of a run with the proposed sizes, and the start that a static background needs.
 
     :param given: how the survey read the first video.
     :param proposal: from that survey.
-    :param budget: steps or minutes, and all that the start over a static background does not say.
     """
     model = ModelConfig(background="static", colour_start=True)
+    slots = max(proposal.slots, proposal.region_slots)
     return VideoRunConfig(
-        video=VideoData(paths, proposal.options(given)),
+        video=VideoData(paths, proposal.options(given), given.crop, slots),
         model=proposal.model(model),
-        train=replace(budget, **HELD_AT_FIRST),
-        seed=seed,
+        train=TrainConfig(**HELD_AT_FIRST),
     )
 
 
@@ -121,6 +126,7 @@ def run_on_videos(
     scalor.set_scene(clips.batch(0, SCENE_FRAMES, frames=1).tensor(device).flatten(0, 1))
     elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
     ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress)
+    save_scene(config, folder)
     return None if ended.interrupted else report(scalor, clips, RunFolder.open(folder))
 
 
@@ -134,6 +140,46 @@ def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
     save_pictures(folder.pictures, frames, inference, rows=folder.rows())
     write_player(folder.path / "player.html", frames, inference)
     return figures
+
+
+def region_options(config: VideoRunConfig, source_size: tuple[int, int], region: Crop | None = None) -> ReadOptions:
+    """How to read the whole region of a video with frames of this size, at the scale and stride of training.
+
+    :param region: another one than that of the run, in px of the file.
+    """
+    trained = config.video.options
+    region = region or config.video.region or Crop(0, 0, source_size[1], source_size[0])
+    crop = trained.crop or Crop(0, 0, source_size[1], source_size[0])
+    height, width = config.model.image_size
+    size = nearest_size(config.model, (region.height * height / crop.height, region.width * width / crop.width))
+    return replace(trained, crop=region, size=size, start=0, stop=None)
+
+
+def save_scene(config: VideoRunConfig, folder: Path) -> None:
+    """Keep the scene of the region as a picture in the run folder."""
+    first = Video(config.video.paths[0])
+    options = region_options(config, first.info.size)
+    within = replace(options, start=config.video.options.start, stop=config.video.options.stop)
+    scene = np.moveaxis(scene_of([Video(path, within) for path in config.video.paths]), 0, -1)
+    picture = io.BytesIO()
+    Image.fromarray(scene.squeeze(-1) if scene.shape[-1] == 1 else scene).save(picture, "png")
+    write_atomically(folder / SCENE, picture.getvalue())
+
+
+def load_scene(folder: str | Path) -> NDArray[np.uint8] | None:
+    """What :func:`save_scene` kept, (C, H, W); None where there is none.
+
+    :raises ConfigError: if the file is not a picture.
+    """
+    path = Path(folder) / SCENE
+    if not path.exists():
+        return None
+    try:
+        with Image.open(path) as picture:
+            scene = np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ConfigError(f"{path} is not a picture ({error}), but the scene of the run was expected.") from error
+    return np.ascontiguousarray(np.moveaxis(scene.reshape(*scene.shape[:2], -1), -1, 0))
 
 
 def load_video_run(folder: str | Path) -> tuple[VideoRunConfig, Scalor]:

@@ -4,7 +4,7 @@ The model is convolutional, and its objects live in one list of slots for the wh
 identity wherever it goes: there are no tiles to be joined. What belongs to the size of the images trained on is kept:
 group normalisation looks at a window of that size (:class:`~scalor_pyro.networks.WindowNorm`), distances are measured
 in it (:class:`~scalor_pyro.boxes.Boxes`), and of its place an object knows the distance to a border
-(:func:`~scalor_pyro.propagation.in_view`). Cells are as large as before; slots and shortlists grow with the area.
+(:func:`~scalor_pyro.propagation.in_view`). Cells are as large as before; there are more slots, and longer shortlists.
 """
 
 import math
@@ -30,22 +30,23 @@ def viewing(config: ModelConfig, image_size: tuple[int, int], slots: int | None 
     """The config of the same networks for images of another size.
 
     :param image_size: H, W in px, made up of whole cells (:func:`nearest_size`).
-    :param slots: K; default: in proportion to the area.
+    :param slots: K; default: in proportion to the area. Shortlists change in the same proportion.
     :raises ConfigError: for another size.
     """
     trained = config.view or config.image_size
     cells = [side // cell for side, cell in zip(image_size, cell_size(config), strict=True)]
-    larger = max(1.0, math.prod(image_size) / math.prod(config.image_size))
+    if slots is None:
+        slots = math.ceil(config.slots * max(1.0, math.prod(image_size) / math.prod(config.image_size)))
 
     def grown(number: int) -> int:
-        return min(math.prod(cells), math.ceil(number * larger))
+        return min(math.prod(cells), math.ceil(number * slots / config.slots))
 
     return replace(
         config,
         image_size=image_size,
         view=None if image_size == trained else trained,
         cells=(cells[0], cells[1]),
-        slots=math.ceil(config.slots * larger) if slots is None else slots,
+        slots=slots,
         first_shortlist=grown(config.first_shortlist),
         shortlist=grown(config.shortlist),
     )

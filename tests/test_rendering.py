@@ -149,6 +149,7 @@ def test_coordinates_are_pixels_from_the_top_left() -> None:
     side=st.floats(3, 30),
     margin=st.floats(1, 2),
     size_range=st.floats(0, 0.9),
+    aspect=st.floats(0.3, 3),
     aspect_range=st.floats(0, 1.5),
     shape=st.tuples(st.sampled_from((-1e3, 0.0, 1e3)), st.sampled_from((-1e3, 0.0, 1e3))),
     x=st.floats(-1.5, 1.5),
@@ -158,6 +159,7 @@ def test_window_holds_the_largest_box(
     side: float,
     margin: float,
     size_range: float,
+    aspect: float,
     aspect_range: float,
     shape: tuple[float, float],
     x: float,
@@ -171,6 +173,7 @@ def test_window_holds_the_largest_box(
         object_size=side,
         box_margin=margin,
         size_range=size_range,
+        aspect=aspect,
         aspect_range=aspect_range,
         glimpse_size=8,
     )

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scalor_pyro.boxes import Boxes
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.presets import preset
@@ -84,7 +86,9 @@ def test_objects_that_are_taller_than_wide_are_told_apart_from_square_ones(tmp_p
     seen = survey(Video(saved(tmp_path, video)))
     proposal = propose(seen)
     assert proposal.aspect == pytest.approx(2, abs=0.4)
-    assert proposal.model(ModelConfig()).aspect_range > np.log(proposal.aspect)
+    width, height = Boxes(proposal.model(ModelConfig())).sides(torch.zeros(2)) * torch.tensor(proposal.size[::-1])
+    assert height / width == pytest.approx(proposal.aspect, rel=1e-4)
+    assert width * height == pytest.approx((1.25 * proposal.object_size) ** 2, rel=1e-4)
 
 
 def test_a_moving_camera_is_noticed_and_moving_objects_are_not_taken_for_one(tmp_path: Path) -> None:
@@ -231,3 +235,26 @@ def test_hundreds_of_particles_are_found() -> None:
     assert 4 <= seen.height <= 9 and 4 <= seen.width <= 9
     assert 60 <= seen.count <= 200
     assert propose(seen, options).crop.x >= 200
+
+
+def test_several_videos_are_looked_at_as_one(tmp_path: Path) -> None:
+    """Two halves of a video tell what the whole tells."""
+    video = squares(32)
+    halves = [tmp_path / "first.npy", tmp_path / "second.npy"]
+    for path, part in zip(halves, (video[:16], video[16:]), strict=True):
+        np.save(path, part)
+    np.save(tmp_path / "whole.npy", video)
+    one, two = survey(Video(tmp_path / "whole.npy")), survey(*map(Video, halves))
+    assert (two.height, two.width, two.count) == pytest.approx((one.height, one.width, one.count), abs=1)
+    assert two.frames == one.frames
+    for start in range(20):
+        np.save(tmp_path / f"{start}.npy", video[start : start + 8])
+    many = survey(*(Video(tmp_path / f"{start}.npy") for start in range(20)))
+    assert many.frames == 64 and many.count == pytest.approx(one.count, abs=1)
+
+
+def test_videos_of_other_sizes_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", squares(8))
+    np.save(tmp_path / "other.npy", squares(8, size=(64, 128)))
+    with pytest.raises(VideoError, match="other.npy gives frames of 128 × 64 px"):
+        survey(Video(tmp_path / "one.npy"), Video(tmp_path / "other.npy"))

@@ -27,7 +27,7 @@ def small() -> Iterator[None]:
     """Small networks and short steps."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(video_run, "ModelConfig", partial(ModelConfig, **SMALL))
-        patch.setattr(command, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
+        patch.setattr(video_run, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
         patch.setattr(video_run, "LOOKED_AT", 2)
         yield
 
@@ -100,10 +100,39 @@ def test_the_proposal_is_printed_and_kept(
     assert (config.model.sigma, config.train.minutes) == (0.11, 3.0)
 
 
+def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[VideoRunConfig] = []
+    monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
+    file = tmp_path / "some.json"
+    said = {"model": {"sigma": 0.12, "slots": 8}, "train": {"steps": 7}, "seed": 5, "video": {"options": {"start": 3}}}
+    file.write_text(json.dumps(said))
+    arguments = ["train", str(folder / "street.mkv"), "--out", str(tmp_path / "run"), "--config", str(file)]
+    assert main(arguments) == main([*arguments, "--slots", "9", "--start", "4", "--minutes", "2"]) == 130
+    by_file, by_hand = taken
+    assert (by_file.model.sigma, by_file.model.slots, by_file.seed, by_file.video.options.start) == (0.12, 8, 5, 3)
+    assert (by_file.train.steps, by_file.train.minutes) == (7, None)
+    assert (by_hand.model.sigma, by_hand.model.slots, by_hand.seed, by_hand.video.options.start) == (0.12, 9, 5, 4)
+    assert by_hand.train.minutes == 2
+
+
+def test_the_config_of_a_run_describes_the_same_run_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[VideoRunConfig] = []
+    monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
+    run = folder / "runs" / "street"
+    assert main(["train", "--out", str(tmp_path / "run"), "--config", str(run / "config.json")]) == 130
+    assert taken == [load_video_run(run)[0]]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--out", "new"], "No VIDEO"),
+        (["street.mkv", "--out", "new", "--config", "none.json"], "--config is none.json, but a file of settings"),
+        (["street.mkv", "--out", "new", "--config", "street.mkv"], "--config is street.mkv, but a file of settings"),
         (["none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "--out", "runs/street"], "holds a run.*--resume"),

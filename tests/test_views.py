@@ -91,11 +91,12 @@ def test_what_is_seen_does_not_depend_on_where_in_a_large_frame_it_is(static: Sc
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
-def test_slots_and_shortlists_grow_with_the_area() -> None:
-    config = viewing(CONFIG, (64, 64))
-    larger = 64 * 64 / (32 * 48)
+def test_slots_grow_with_the_area_and_shortlists_with_the_slots() -> None:
+    config = viewing(CONFIG, (64, 64))  # 2⅔ times the area
     assert (config.cells, config.view) == ((8, 4), (32, 48))
-    assert (config.slots, config.shortlist) == (-(-5 * larger // 1), -(-6 * larger // 1))
+    assert (config.slots, config.first_shortlist, config.shortlist) == (14, 20, 17)  # of 5, 7 and 6
+    few = viewing(CONFIG, (64, 64), slots=10)
+    assert (few.slots, few.first_shortlist, few.shortlist) == (10, 14, 12)
     assert viewing(config, (32, 48)).view is None
     smaller = viewing(CONFIG, (16, 16))
     assert (smaller.slots, smaller.shortlist) == (5, 2)  # no more proposals than cells

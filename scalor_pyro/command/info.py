@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from scalor_pyro.command.reading import add_reading_options, reading_options
-from scalor_pyro.config import ConfigError
-from scalor_pyro.video import Proposal, Survey, Video, propose, survey
+from scalor_pyro.config import ConfigError, ModelConfig
+from scalor_pyro.video import ReadOptions, Survey, Video, propose, survey
 from scalor_pyro.video.survey_picture import save_survey_picture
 
 DESCRIPTION = """Look at a video: its size and length, what moves in it, and the sizes to train with.
@@ -30,7 +30,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("video", type=Path, metavar="VIDEO", help="a video file, a TIFF stack, a folder of images, …")
+    videos = "a video file, a TIFF stack, a folder of images, …; several of one scene"
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help=videos)
     parser.add_argument("--out", type=Path, metavar="PICTURE.png", help="draw the proposed boxes on some frames")
     parser.add_argument("--overwrite", action="store_true", help="replace PICTURE.png if there is one")
     add_reading_options(parser)
@@ -45,14 +46,15 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         require_new_png(options.out, options.overwrite)
     given = reading_options(options)
-    video = Video(options.video, given)
-    print(table(file_rows(video)))
-    seen = survey(video)
+    videos = [Video(path, given) for path in options.videos]
+    for video in videos:
+        print(table(file_rows(video)))
+    seen = survey(*videos)
     proposal = propose(seen, given)
     print(f"\nwhat moves, in the {seen.frames} frames looked at")
     print(table(survey_rows(seen)))
-    print("\nproposed")
-    print(table(proposal_rows(proposal)))
+    print(f"\nproposed, for {proposal.count:.1f} objects in a frame of the crop")
+    print(table(training_rows(proposal.options(given), proposal.model(ModelConfig()))))
     for note in notes(seen):
         print(f"\nnote: {note}")
     if options.out is None:
@@ -104,18 +106,21 @@ def survey_rows(seen: Survey) -> list[Row]:
     ]
 
 
-def proposal_rows(proposal: Proposal) -> list[Row]:
+def training_rows(options: ReadOptions, model: ModelConfig) -> list[Row]:
     """What to train with."""
-    crop, size = proposal.crop, proposal.size
+    crop, (height, width), aspect = options.crop, model.image_size, model.aspect
+    window = "the whole frame"
+    if crop is not None:
+        window = f"x {crop.x}, y {crop.y}, {crop.width} × {crop.height} px"
     return [
-        ("crop", f"x {crop.x}, y {crop.y}, {crop.width} × {crop.height} px, {proposal.count:.1f} objects in a frame"),
-        ("resize to", f"{size[1]} × {size[0]} px, {'grey' if proposal.grey else 'colour'}"),
-        ("stride", f"every {_ordinal(proposal.stride)} frame" if proposal.stride > 1 else "every frame"),
-        ("object size", f"{proposal.object_size:.1f} px, {proposal.aspect:.2f} times as high as wide"),
-        ("cells", f"{proposal.cells[1]} × {proposal.cells[0]}"),
-        ("slots K", f"{proposal.slots}"),
-        ("shortlist M", f"{proposal.first_shortlist} in the first frame, then {proposal.shortlist}"),
-        ("sigma", f"{proposal.sigma:g}"),
+        ("crop", window),
+        ("resize to", f"{width} × {height} px, {'grey' if model.channels == 1 else 'colour'}"),
+        ("stride", f"every {_ordinal(options.stride)} frame" if options.stride > 1 else "every frame"),
+        ("object size", f"{model.object_size:.1f} px, {aspect:.2f} times as high as wide"),
+        ("cells", f"{model.cells[1]} × {model.cells[0]}"),
+        ("slots K", f"{model.slots}"),
+        ("shortlist M", f"{model.first_shortlist} in the first frame, then {model.shortlist}"),
+        ("sigma", f"{model.sigma:g}"),
     ]
 
 

@@ -1,13 +1,16 @@
 """``scalor train``: learn to find and follow what moves in videos of one scene."""
 
 import argparse
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from scalor_pyro.checkpoint import load_config_as
-from scalor_pyro.command.info import notes, proposal_rows, survey_rows, table
+from scalor_pyro.command.info import notes, survey_rows, table, training_rows
 from scalor_pyro.command.reading import add_reading_options, reading_options
-from scalor_pyro.config import ConfigError, TrainConfig
+from scalor_pyro.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from scalor_pyro.device import device_of
 from scalor_pyro.run_folder import RunFolder
 from scalor_pyro.video import ReadOptions, Video, propose, survey
@@ -16,15 +19,19 @@ from scalor_pyro.video_run import VideoFigures, VideoRunConfig, proposed_run, ru
 DESCRIPTION = """Learn to find and follow what moves in a video, without labels.
 
 The camera must stand still. Several VIDEOs must show the same scene, seen from the same place; the window,
-stride and sizes to train with are found in the first one, as `scalor info` shows them, where they are not
-given. The folder of the run then holds the weights, pictures/ (filmstrip.png: are the boxes on the objects?),
-player.html and results.json."""
+stride and sizes to train with are found in them, as `scalor info` shows them, where they are not given. The
+folder of the run then holds the weights, pictures/ (filmstrip.png: are the boxes on the objects?), player.html
+and results.json."""
 EXAMPLES = """examples:
   scalor train street.mp4 --out runs/street
   scalor train monday.mp4 tuesday.mp4 --out runs/street --minutes 30
   scalor train --resume --out runs/street     goes on where it was interrupted"""
 # Minutes to train unless told otherwise: enough to see on two cores whether a video suits.
 MINUTES = 10.0
+# Parts of a file of settings that are tables themselves.
+PARTS = ("video", "model", "train")
+# Of the first, what does not say how the videos are read for training.
+REGION = ("region", "region_slots")
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,6 +53,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add("--sigma", type=float, help="standard deviation of a pixel; with less, fainter objects count (default: as "
         "proposed)")  # fmt: skip
     add("--seed", type=int, help="of weights, noise and clips (default: 0)")
+    described = "settings as in the config.json of a run, all or some of them; the command line has the last word"
+    add("--config", type=Path, metavar="FILE.json", help=described)
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
     add("--resume", action="store_true", help="go on with the run in the folder")
     add_reading_options(parser)
@@ -69,28 +78,70 @@ def run(options: argparse.Namespace) -> int:
 
 
 def configured(options: argparse.Namespace) -> VideoRunConfig:
-    """The config of a new run; prints what was found in the first video.
+    """The config of a new run: as proposed for the first video, then as the file says, then as the command line says.
+
+    Prints what was found in the video.
 
     :raises ValueError: for what the user has to put right.
     """
-    if not options.videos:
+    file = settings(options.config)
+    reading = file.get("video", {})
+    paths = options.videos or reading.get("paths", [])
+    if not paths:
         raise ConfigError("No VIDEO was given, but at least one, or --resume, was expected.")
     if RunFolder(options.out).state.exists():
         raise ConfigError(f"--out is {options.out}, which holds a run: another folder, or --resume, was expected.")
-    budget = budget_of(options)
-    given = reading_options(options)
-    first, *_ = [Video(path, given) for path in options.videos]  # all are looked for before any work
-    seen = survey(first)
+    given = reading_options(options, config_from_dict(ReadOptions, reading.get("options", {})))
+    seen = survey(*(Video(path, given) for path in paths))
     proposal = propose(seen, given)
-    for name in ("slots", "sigma"):
-        if getattr(options, name) is not None:
-            proposal = replace(proposal, **{name: getattr(options, name)})
-    print(f"what moves in {first.path}, in the {seen.frames} frames looked at\n{table(survey_rows(seen))}")
-    print(f"\nto train with\n{table(proposal_rows(proposal))}")
+    print(f"what moves, in the {seen.frames} frames looked at\n{table(survey_rows(seen))}")
+    absolute = tuple(str(Path(path).absolute()) for path in paths)
+    config = settled(proposed_run(absolute, given, proposal), file, options)
+    to_train = training_rows(config.video.options, config.model)
+    print(f"\nto train with\n{table([*to_train, ('budget', budget(config.train))])}")
     for note in notes(seen):
         print(f"\nnote: {note}")
-    paths = tuple(str(Path(path).absolute()) for path in options.videos)
-    return proposed_run(paths, given, proposal, budget, options.seed or 0)
+    return config
+
+
+def settings(path: Path | None) -> dict[str, Any]:
+    """What a file of settings says; nothing, if there is none.
+
+    :raises ConfigError: if it is not a file of settings.
+    """
+    if path is None:
+        return {}
+    try:
+        file = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"--config is {path}, but a file of settings in JSON was expected ({error}).") from error
+    known = {each.name for each in fields(VideoRunConfig)}
+    if (
+        not isinstance(file, dict)
+        or not set(file) <= known
+        or not all(isinstance(file.get(k, {}), dict) for k in PARTS)
+    ):
+        raise ConfigError(f"--config is {path}, but some of {', '.join(sorted(known))}, as in a run, were expected.")
+    return file
+
+
+def settled(proposed: VideoRunConfig, file: Mapping[str, Any], options: argparse.Namespace) -> VideoRunConfig:
+    """The proposal, changed by the file, changed by the command line."""
+    config = config_to_dict(proposed)
+    for part in ("model", "train"):
+        config[part].update(file.get(part, {}))
+    config["video"].update({name: value for name, value in file.get("video", {}).items() if name in REGION})
+    config["seed"] = file.get("seed", config["seed"])
+    for part, name in (("model", "slots"), ("model", "sigma"), ("train", "minutes"), ("train", "steps")):
+        if getattr(options, name) is not None:
+            config[part][name] = getattr(options, name)
+    if options.steps is not None:
+        config["train"]["minutes"] = None
+    elif options.minutes is None and not {"minutes", "steps"} & set(file.get("train", {})):
+        config["train"]["minutes"] = MINUTES
+    if options.seed is not None:
+        config["seed"] = options.seed
+    return config_from_dict(VideoRunConfig, config)
 
 
 def resumed(options: argparse.Namespace) -> VideoRunConfig:
@@ -98,17 +149,15 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
 
     :raises ValueError: if there is none, or something else is asked for beside it.
     """
-    describing = [options.minutes, options.steps, options.slots, options.sigma, options.seed]
+    describing = (options.minutes, options.steps, options.slots, options.sigma, options.seed, options.config)
     if options.videos or any(value is not None for value in describing) or reading_options(options) != ReadOptions():
         raise ConfigError("--resume goes on as the run was begun: only --out and --device were expected beside it.")
     return load_config_as(RunFolder.open(options.out).path, VideoRunConfig)
 
 
-def budget_of(options: argparse.Namespace) -> TrainConfig:
-    """How long to train."""
-    if options.steps is not None:
-        return TrainConfig(steps=options.steps)
-    return TrainConfig(minutes=MINUTES if options.minutes is None else options.minutes)
+def budget(train: TrainConfig) -> str:
+    """How long is trained."""
+    return f"{train.steps} steps" if train.minutes is None else f"{train.minutes:g} minutes"
 
 
 def figure_rows(figures: VideoFigures) -> list[tuple[str, str]]:

@@ -67,7 +67,7 @@ class Clips:
         if frames < 1:
             raise ValueError(f"frames is {frames}, but at least 1 was expected.")
         self.frames, self.seed = frames, seed
-        self.channels, self.image_size = _shape(videos)
+        self.channels, self.image_size = shape_of_all(videos)
         height, width = self.image_size
         self.windows = [Crop(0, 0, width, height)] if windows is None else list(windows)
         self.window_size = _window_size(self.windows, self.image_size)
@@ -127,8 +127,11 @@ class Clips:
         return int(np.random.Generator(generator).integers(len(self)))
 
 
-def _shape(videos: Sequence[Video]) -> tuple[int, tuple[int, int]]:
-    """C and (H, W) of the frames of all videos."""
+def shape_of_all(videos: Sequence[Video]) -> tuple[int, tuple[int, int]]:
+    """C and (H, W) of the frames that videos give.
+
+    :raises VideoError: if they are not the same in all of them.
+    """
     first = videos[0]
     for video in videos:
         if (video.channels, video.geometry.size) != (first.channels, first.geometry.size):

@@ -34,7 +34,7 @@ LATER, LEAST_LATER = 0.5, 6
 MOVE = 0.1
 LONGEST_STRIDE = 10
 # sigma is this part of the objects' contrast, so that they are worth explaining, and above the noise; within bounds.
-SIGMA_OF_CONTRAST, SIGMA_OF_NOISE, SIGMA_BOUNDS = 0.4, 2.0, (0.02, 0.2)
+SIGMA_OF_CONTRAST, SIGMA_OF_NOISE, SIGMA_BOUNDS = 0.4, 2.0, (0.01, 0.2)
 # How far sizes and log aspects may be from the typical one.
 SIZE_RANGE, ASPECT_RANGE = 0.25, 0.3
 # The window is placed where most objects are, on places this part of its side apart.
@@ -54,6 +54,7 @@ class Proposal:
     count: float  # objects per frame in the crop, mean
     cells: tuple[int, int]  # G_y, G_x
     slots: int  # K
+    region_slots: int  # K for the whole of the frames looked at
     first_shortlist: int  # M in the first frame
     shortlist: int  # M in later ones
     sigma: float
@@ -63,10 +64,7 @@ class Proposal:
         return replace(given, crop=self.crop, size=self.size, stride=self.stride, grey=self.grey)
 
     def model(self, given: ModelConfig) -> ModelConfig:
-        """The model to train, with all that the proposal does not speak of as it was given.
-
-        Objects that are not square are allowed for by a range of aspects that reaches theirs.
-        """
+        """The model to train, with all that the proposal does not speak of as it was given."""
         return replace(
             given,
             image_size=self.size,
@@ -77,7 +75,8 @@ class Proposal:
             shortlist=self.shortlist,
             object_size=self.object_size,
             size_range=SIZE_RANGE,
-            aspect_range=abs(math.log(self.aspect)) + ASPECT_RANGE,
+            aspect=self.aspect,
+            aspect_range=ASPECT_RANGE,
             sigma=self.sigma,
         )
 
@@ -120,6 +119,7 @@ def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
         count=round(float(counts.mean()), 1),
         cells=cells,
         slots=slots,
+        region_slots=_slots(survey.most),
         first_shortlist=first,
         shortlist=min(first, max(LEAST_LATER, math.ceil(LATER * first))),
         sigma=round(min(max(sigma, SIGMA_BOUNDS[0]), SIGMA_BOUNDS[1]), 3),

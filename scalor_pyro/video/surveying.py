@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scalor_pyro.video import blobs as blobs_of
 from scalor_pyro.video.blobs import Blobs
 from scalor_pyro.video.camera import camera_moves
+from scalor_pyro.video.clips import shape_of_all
 from scalor_pyro.video.options import VideoError
 from scalor_pyro.video.reading import Frame, Video
 
@@ -60,23 +61,26 @@ class Survey:
     background: NDArray[np.uint8] = field(repr=False)  # (C, H, W)
 
 
-def survey(video: Video) -> Survey:
-    """Look at a video; at its beginning, where it is long.
+def survey(*videos: Video) -> Survey:
+    """Look at videos of one scene; at their beginnings, where they are long, and at some of them, where they are many.
 
-    Crop, range, frame rate, grey and levels of the video's options hold; its stride and size do not.
+    Crop, range, frame rate, grey and levels of the videos' options hold; their stride and size do not.
 
-    :raises VideoError: if it cannot be read, has fewer than two frames, or nothing moves in it.
+    :raises VideoError: if one cannot be read, has fewer than two frames or other frames than the first, or if nothing
+        moves.
     """
-    reduced = _to_look_at(video)
-    scale = video.geometry.crop.height / reduced.geometry.size[0]
-    frames, runs = _sample(reduced)
+    video, names = videos[0], f"{len(videos)} videos" if len(videos) > 1 else str(videos[0].path)
+    reduced = [_to_look_at(each) for each in videos]
+    shape_of_all(reduced)
+    scale = video.geometry.crop.height / reduced[0].geometry.size[0]
+    frames, runs = _sample_all(reduced)
     images = np.stack([frame.image for frame in frames])
     background = blobs_of.temporal_median(images)
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
     contrast = blobs_of.contrast_of(differences, noise)
-    nothing = f"Nothing was seen to move in the {len(frames)} frames of {video.path} that were looked at"
+    nothing = f"Nothing was seen to move in the {len(frames)} frames of {names} that were looked at"
     if contrast is None:
         raise VideoError(f"{nothing}, but objects that move over a background that rests were expected.")
     threshold = np.maximum(blobs_of.LEAST_SIGNAL * noise, blobs_of.EDGE * contrast).astype(np.float32)
@@ -123,11 +127,24 @@ def _to_look_at(video: Video) -> Video:
     return Video(video.path, replace(video.options, stride=1, size=size))
 
 
-def _sample(video: Video) -> tuple[list[Frame], list[list[int]]]:
-    """Some frames in their order, and the runs of consecutive ones among them, as indices into these."""
-    height, width = video.geometry.size
+def _sample_all(videos: list[Video]) -> tuple[list[Frame], list[list[int]]]:
+    """Some frames of some videos, and the runs of consecutive ones among them, as indices into these."""
+    height, width = videos[0].geometry.size
+    most = max(1, min(RUNS, MEMORY // (RUN_LENGTH * videos[0].channels * height * width)))
+    frames: list[Frame] = []
+    runs: list[list[int]] = []
+    chosen = np.linspace(0, len(videos) - 1, min(most, len(videos))).round().astype(int)
+    for index in chosen:
+        more, their_runs = _sample(videos[index], most // len(chosen))
+        runs += [[len(frames) + place for place in run] for run in their_runs]
+        frames += more
+    return frames, runs
+
+
+def _sample(video: Video, most: int) -> tuple[list[Frame], list[list[int]]]:
+    """Some frames in their order, and at most so many runs of consecutive ones among them."""
     available = min(video.expected_frames, LOOKED_AT)
-    runs = max(1, min(RUNS, MEMORY // (RUN_LENGTH * video.channels * height * width), available // RUN_LENGTH))
+    runs = max(1, min(most, available // RUN_LENGTH))
     starts = np.linspace(0, max(0, available - RUN_LENGTH), runs).round().astype(int)
     wanted = {int(start) + i: run for run, start in enumerate(starts) for i in range(RUN_LENGTH)}
     frames: list[Frame] = []
