@@ -22,7 +22,8 @@ from scalor_pyro.player import write_player
 from scalor_pyro.posterior import infer
 from scalor_pyro.run_folder import RunFolder, write_atomically
 from scalor_pyro.scalor import Scalor
-from scalor_pyro.tracks import tracks_of, write_mot
+from scalor_pyro.track_text import write_mot
+from scalor_pyro.tracks import tracks_of
 from scalor_pyro.training import TrainResult, train
 
 logger = logging.getLogger(__name__)

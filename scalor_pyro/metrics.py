@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import motmetrics
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.data import GroundTruth
+from scalor_pyro.matching import COUNTS, Pairs, count, idf1, mota, precision, ratio, recall, rows_by_frame
 from scalor_pyro.posterior import Inference
 from scalor_pyro.tracks import Tracks, tracks_of
 
@@ -34,12 +34,6 @@ CARE_SHARE = 0.5
 
 # A report whose nearest true object is "don't care", and at most this many sizes away, is dropped.
 DROP_SIZES = 1.0
-
-# What motmetrics counts in one video; sums of these over videos give every score.
-_COUNTS = ("num_objects", "num_predictions", "num_detections", "num_switches", "num_misses", "num_false_positives")
-
-# motmetrics' definitions; building them takes as long as scoring a short video.
-_HOST = motmetrics.metrics.create()
 
 # Rows of the printed table: key of the results, and what it means.
 _TABLE = (
@@ -129,10 +123,10 @@ class Tally:
     def add(self, tracks: Tracks, truth: GroundTruth) -> None:
         """Count one video."""
         frames = list(_frames(tracks, truth))
-        counts, distance = _count(frames, MATCH_SIZES, ("idtp", *_COUNTS))
+        counts, distance = count(_pairs(frames, MATCH_SIZES), ("idtp", *COUNTS))
         self._loose.update(counts)
         self._distance += distance
-        self._strict.update(_count(frames, STRICT_SIZES, _COUNTS)[0])
+        self._strict.update(count(_pairs(frames, STRICT_SIZES), COUNTS)[0])
         for frame in frames:
             if len(frame.true):
                 self._count_error += abs(len(frame.reported) - len(frame.true)) / len(frame.true)
@@ -142,16 +136,16 @@ class Tally:
         """The scores of all videos added so far."""
         loose = self._loose
         return Scores(
-            mota=_mota(loose),
-            mota_strict=_mota(self._strict),
-            idf1=_ratio(2 * loose["idtp"], loose["num_objects"] + loose["num_predictions"]),
-            motp=_ratio(self._distance, loose["num_detections"]),
-            precision=_ratio(loose["num_detections"], loose["num_predictions"]),
-            recall=_ratio(loose["num_detections"], loose["num_objects"]),
+            mota=mota(loose),
+            mota_strict=mota(self._strict),
+            idf1=idf1(loose),
+            motp=ratio(self._distance, loose["num_detections"]),
+            precision=precision(loose),
+            recall=recall(loose),
             switches=loose["num_switches"],
             misses=loose["num_misses"],
             false_alarms=loose["num_false_positives"],
-            count_mae=_ratio(self._count_error, self._counted_frames),
+            count_mae=ratio(self._count_error, self._counted_frames),
         )
 
 
@@ -228,15 +222,15 @@ class Evaluation:
         """
         return {
             **asdict(self._tally.scores()),
-            "mse": _ratio(self._squared_error, self._pixels),
-            "propagation_rate": _ratio(self._propagated, self._propagated + self._rediscovered),
-            "discoveries": _ratio(self._discovered, self._videos),
+            "mse": ratio(self._squared_error, self._pixels),
+            "propagation_rate": ratio(self._propagated, self._propagated + self._rediscovered),
+            "discoveries": ratio(self._discovered, self._videos),
         }
 
 
 def table(results: Mapping[str, float | None]) -> str:
     """The results as a plain-text table, one line for each score; `-` where there was nothing to count."""
-    rows = [(label, _shown(results[key])) for key, label in _TABLE if key in results]
+    rows = [(label, shown(results[key])) for key, label in _TABLE if key in results]
     wide, narrow = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
     return "\n".join(f"{label:<{wide}}  {value:>{narrow}}" for label, value in rows)
 
@@ -271,7 +265,8 @@ def without_nan(results: Any) -> Any:
     return None if isinstance(results, float) and math.isnan(results) else results
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A score as it is printed; `-` where there was nothing to count."""
     if value is None or math.isnan(value):
         return "-"
     if isinstance(value, int):
@@ -279,25 +274,13 @@ def _shown(value: float | None) -> str:
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.5f}"
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
-
-
-def _mota(counts: Mapping[str, int]) -> float:
-    wrong = counts["num_misses"] + counts["num_false_positives"] + counts["num_switches"]
-    return 1 - _ratio(wrong, counts["num_objects"])
-
-
 def _frames(tracks: Tracks, truth: GroundTruth) -> Iterator[_Frame]:
-    """What is to be matched in each frame that has anything, "don't care" already taken out.
-
-    Rows are put in order of place: where distances tie, the result then depends neither on the order of rows nor on
-    how identities are numbered.
-    """
-    by_place, truth_by_place = np.lexsort((tracks.y, tracks.x)), np.lexsort((truth.y, truth.x))
-    for t in np.union1d(tracks.frame, truth.frame):
-        here = by_place[tracks.frame[by_place] == t]
-        there = truth_by_place[truth.frame[truth_by_place] == t]
+    """What is to be matched in each frame that has anything, "don't care" already taken out."""
+    reports = rows_by_frame(tracks.frame, tracks.x, tracks.y)
+    objects = rows_by_frame(truth.frame, truth.x, truth.y)
+    nothing = np.empty(0, np.int64)
+    for t in sorted(reports.keys() | objects.keys()):
+        here, there = reports.get(t, nothing), objects.get(t, nothing)
         offset_x = truth.x[there, None] - tracks.x[None, here]  # (N, P)
         offset_y = truth.y[there, None] - tracks.y[None, here]
         distance = np.hypot(offset_x, offset_y).astype(np.float64)
@@ -321,15 +304,8 @@ def _nearest_to_any(
     return about
 
 
-def _count(frames: Sequence[_Frame], sizes: float, names: Sequence[str]) -> tuple[dict[str, int], float]:
-    """The counts of one video by motmetrics, and the sum of matched distances in px."""
-    accumulator = motmetrics.MOTAccumulator(auto_id=True)
-    for frame in frames:
-        distance = np.where(frame.in_sizes <= sizes, frame.distance, np.nan)
-        accumulator.update(frame.true, frame.reported, distance)
-    if not frames:
-        return dict.fromkeys(names, 0), 0.0
-    events = accumulator.events
-    counts = _HOST.compute(events, metrics=list(names), return_dataframe=False)
-    matched = events["Type"].isin(("MATCH", "SWITCH"))
-    return {name: int(counts[name]) for name in names}, float(events["D"][matched].sum())
+def _pairs(frames: Sequence[_Frame], sizes: float) -> list[Pairs]:
+    """The frames, with matches within so many sizes."""
+    return [
+        Pairs(frame.true, frame.reported, np.where(frame.in_sizes <= sizes, frame.distance, np.nan)) for frame in frames
+    ]

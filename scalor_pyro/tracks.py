@@ -1,32 +1,58 @@
-"""Tracks: what the posterior says of one video as rows of (frame, identity, box), and MOTChallenge text.
+"""Tracks: what the posterior says of one video as rows of (frame, identity, box).
 
 Positions and sizes are in pixels: x to the right, y down, the left and top borders of the image are 0 and
-pixel i spans [i, i + 1]. Frames count from 0 here; the MOTChallenge format counts frames, identities and
-pixels from 1, and only :func:`write_mot` and :func:`read_mot` know of that.
+pixel i spans [i, i + 1]. Frames and identities count from 0. How tracks are written and read is in
+:mod:`scalor_pyro.track_text` and :mod:`scalor_pyro.track_files`.
 """
 
-import math
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.posterior import Inference
-from scalor_pyro.run_folder import write_atomically
 
 # An object is reported where its presence is above this: more likely there than not.
 REPORTED_PRESENCE = 0.5
 
-# MOTChallenge counts frames, identities and pixels from 1.
-MOT_FIRST = 1
+# Columns of standard deviations, which need not be known.
+DEVIATIONS = ("x_sd", "y_sd", "width_sd", "height_sd")
 
-# A line of MOTChallenge text has 7 columns that mean something here, and 3 (a 3D position) that do not.
-MOT_COLUMNS = ("frame", "id", "bb_left", "bb_top", "bb_width", "bb_height", "conf")
-MOT_UNUSED = 3
+# How trackpy names the columns that it has, too.
+TRACKPY_NAMES = {"identity": "particle"}
+
+# napari says where the centre of a pixel is by the pixel's index; here the centre of pixel 0 is at 0.5.
+NAPARI_SHIFT = -0.5
+
+# Stands for a column that was not given.
+_NOT_GIVEN: NDArray[np.float64] = np.empty(0)
+
+
+def _not_given() -> NDArray[np.float64]:
+    return _NOT_GIVEN
+
+
+def _require(name: str, values: NDArray[np.float64], valid: NDArray[np.bool_], expected: str) -> None:
+    if not valid.all():
+        raise ValueError(f"Tracks.{name} holds {values[np.argmin(valid)]}, but {expected} were expected.")
+
+
+def _require_counts(name: str, values: NDArray[np.int64]) -> None:
+    if len(values) and (values.dtype.kind not in "iu" or values.min() < 0):
+        raise ValueError(f"Tracks.{name} holds {values.min()} ({values.dtype}), but integers from 0 were expected.")
+
+
+def _require_once(frame: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
+    order = np.lexsort((identity, frame))
+    again = (np.diff(frame[order]) == 0) & (np.diff(identity[order]) == 0)
+    if again.any():
+        row = order[np.argmax(again)]
+        raise ValueError(
+            f"Identity {identity[row]} appears more than once in frame {frame[row]}, but once was expected."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +67,12 @@ class Tracks:
     :param height: px, of the box.
     :param presence: in [0, 1].
     :param depth: of the depth latent; NaN where it is not known.
-    :raises ValueError: for arrays of different lengths, negative frames or identities, values that are not
-        finite, and an identity that appears twice in a frame.
+    :param x_sd: px, standard deviation of the centre in the posterior; NaN where it is not known, as by default.
+    :param y_sd: px, likewise.
+    :param width_sd: px, of the width of the box, likewise.
+    :param height_sd: px, likewise.
+    :raises ValueError: for arrays of different lengths, negative frames, identities or deviations, values that are
+        not finite, and an identity that appears twice in a frame.
     """
 
     frame: NDArray[np.int64]
@@ -53,29 +83,86 @@ class Tracks:
     height: NDArray[np.float64]
     presence: NDArray[np.float64]
     depth: NDArray[np.float64]
+    x_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    y_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    width_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    height_sd: NDArray[np.float64] = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
+        for name in DEVIATIONS:
+            if getattr(self, name) is _NOT_GIVEN:
+                object.__setattr__(self, name, np.full(len(self.frame), np.nan))
         for name in (each.name for each in fields(self)):
             shape = np.shape(getattr(self, name))
             if shape != (len(self.frame),):
                 raise ValueError(f"Tracks.{name} has shape {shape}, but {(len(self.frame),)} was expected.")
         for name in ("frame", "identity"):
-            values = getattr(self, name)
-            if len(values) and (values.dtype.kind not in "iu" or values.min() < 0):
-                raise ValueError(
-                    f"Tracks.{name} holds {values.min()} ({values.dtype}), but integers from 0 were expected."
-                )
+            _require_counts(name, getattr(self, name))
         for name in ("x", "y", "width", "height", "presence"):
-            if not np.isfinite(getattr(self, name)).all():
-                raise ValueError(f"Tracks.{name} holds values that are not finite, but numbers were expected.")
-        pairs, counts = np.unique(np.stack([self.frame, self.identity]), axis=1, return_counts=True)
-        if (counts > 1).any():
-            frame, identity = pairs[:, counts > 1][:, 0]
-            raise ValueError(f"Identity {identity} appears more than once in frame {frame}, but once was expected.")
+            values = getattr(self, name)
+            _require(name, values, np.isfinite(values), "finite numbers")
+        _require("depth", self.depth, ~np.isinf(self.depth), "finite numbers, or NaN,")
+        for name in DEVIATIONS:
+            values = getattr(self, name)
+            valid = np.isnan(values) | (np.isfinite(values) & (values >= 0))
+            _require(name, values, valid, "finite numbers from 0, or NaN,")
+        _require_once(self.frame, self.identity)
 
     def __len__(self) -> int:
         """R, the number of rows."""
         return len(self.frame)
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """(R, 4): centre x, centre y, width, height in px."""
+        return np.stack([self.x, self.y, self.width, self.height], axis=1)
+
+    def rows(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> "Tracks":
+        """The tracks of some rows, in the order given."""
+        return Tracks(*(getattr(self, name)[which] for name in COLUMNS))
+
+    def in_order(self) -> "Tracks":
+        """The same rows by frame, then identity."""
+        return self.rows(np.lexsort((self.identity, self.frame)))
+
+
+# The names of all columns, in their order.
+COLUMNS = tuple(each.name for each in fields(Tracks))
+
+
+def concatenate(parts: Sequence[Tracks]) -> Tracks:
+    """The rows of several tracks one after the other, as of the chunks of a video; of none, no rows.
+
+    :raises ValueError: if an identity appears twice in a frame.
+    """
+    if not parts:
+        return Tracks(*np.empty((2, 0), np.int64), *np.empty((6, 0)))
+    return Tracks(*(np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS))
+
+
+def to_dataframe(tracks: Tracks) -> pd.DataFrame:
+    """A table with trackpy's names for what trackpy has, too: `frame`, `particle`, `x`, `y`, and the other columns.
+
+    Positions are from the border of the image, as in :class:`Tracks`; trackpy's own are 0.5 px less, from the centre of
+    the first pixel.
+    """
+    return pd.DataFrame({TRACKPY_NAMES.get(name, name): getattr(tracks, name) for name in COLUMNS})
+
+
+def to_napari(tracks: Tracks) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """What napari shows as tracks: ``viewer.add_tracks(data, properties=properties)``.
+
+    :return: (R, 4) of (track id, frame, y, x), by id, then frame, with positions as napari counts them: from the
+        centre of the first pixel; and for each row the other columns, but for those of which nothing is known.
+    """
+    ordered = tracks.rows(np.lexsort((tracks.frame, tracks.identity)))
+    others = {name: getattr(ordered, name) for name in COLUMNS[COLUMNS.index("width") :]}
+    return napari_rows(ordered), {name: values for name, values in others.items() if not np.isnan(values).all()}
+
+
+def napari_rows(tracks: Tracks) -> NDArray[np.float64]:
+    """(R, 4) of (track id, frame, y, x), as napari counts them, in the order of the tracks."""
+    return np.stack([tracks.identity, tracks.frame, tracks.y + NAPARI_SHIFT, tracks.x + NAPARI_SHIFT], axis=1)
 
 
 def reported(inference: Inference) -> Tensor:
@@ -120,79 +207,3 @@ def tracks_of(inference: Inference, image_size: tuple[int, int]) -> list[Tracks]
         x, y, width, height = box[b][kept].T
         tracks.append(Tracks(frame, identity[b][kept], x, y, width, height, presence[b][kept], depth[b][kept]))
     return tracks
-
-
-def write_mot(path: str | os.PathLike[str], tracks: Tracks) -> None:
-    """Write the tracks of one video as MOTChallenge text: a line for each object in each frame.
-
-    Columns: frame, id, bb_left, bb_top, bb_width, bb_height, conf, -1, -1, -1; counted from 1, boxes in px with
-    four decimals, conf is the presence. The depth is not written. The file appears whole or not at all.
-    """
-    left, top = tracks.x - tracks.width / 2 + MOT_FIRST, tracks.y - tracks.height / 2 + MOT_FIRST
-    numbers = np.stack([left, top, tracks.width, tracks.height, tracks.presence], axis=1)
-    lines = []
-    for row in np.lexsort((tracks.identity, tracks.frame)):
-        key = f"{tracks.frame[row] + MOT_FIRST},{tracks.identity[row] + MOT_FIRST}"
-        lines.append(",".join([key, *(f"{number:.4f}" for number in numbers[row]), *["-1"] * MOT_UNUSED]) + "\n")
-    write_atomically(Path(path), "".join(lines).encode())
-
-
-def read_mot(path: str | os.PathLike[str]) -> Tracks:
-    """Read tracks from MOTChallenge text, as :func:`write_mot` writes it; empty lines are passed over.
-
-    :return: the tracks, with a depth of NaN: the format has none.
-    :raises ValueError: for a malformed line (its number and what is wrong), or an identity twice in a frame.
-    """
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
-    rows = []
-    seen: dict[tuple[int, int], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = _parse_mot(line)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        first = seen.setdefault((row[0], row[1]), number)
-        if first != number:
-            raise ValueError(f"{path}, line {number}: id {row[1]} was already in frame {row[0]}, in line {first}.")
-        rows.append(row)
-    return _from_mot(rows)
-
-
-def _parse_mot(line: str) -> tuple[int, int, Sequence[float]]:
-    parts = [part.strip() for part in line.split(",")]
-    if not len(MOT_COLUMNS) <= len(parts) <= len(MOT_COLUMNS) + MOT_UNUSED:
-        raise ValueError(
-            f"it has {len(parts)} columns, but {len(MOT_COLUMNS)} to {len(MOT_COLUMNS) + MOT_UNUSED} were expected."
-        )
-    counts = [_counted(name, part) for name, part in zip(MOT_COLUMNS[:2], parts[:2], strict=True)]
-    numbers = [_finite(name, part) for name, part in zip(MOT_COLUMNS[2:], parts[2:], strict=False)]
-    for name, number in zip(MOT_COLUMNS[4:6], numbers[2:4], strict=True):
-        if number < 0:
-            raise ValueError(f"{name} is {number}, but a size of 0 or more was expected.")
-    return counts[0], counts[1], numbers
-
-
-def _counted(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= MOT_FIRST):
-        raise ValueError(f"{name} is {text!r}, but an integer from {MOT_FIRST} was expected.")
-    return int(text)
-
-
-def _finite(name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{name} is {text!r}, but a finite number was expected.")
-    return number
-
-
-def _from_mot(rows: Sequence[tuple[int, int, Sequence[float]]]) -> Tracks:
-    counts = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2) - MOT_FIRST
-    numbers = np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, len(MOT_COLUMNS) - 2)
-    left, top, width, height, presence = numbers.T
-    x, y = left - MOT_FIRST + width / 2, top - MOT_FIRST + height / 2
-    return Tracks(counts[:, 0], counts[:, 1], x, y, width, height, presence, np.full(len(rows), np.nan))

@@ -66,7 +66,7 @@ class Comparison:
 
     def __init__(self, tracks: Tracks, reach: float) -> None:
         self.tracks, self.reach = tracks, reach
-        self._box = np.stack([tracks.x, tracks.y, tracks.width, tracks.height], axis=1)  # (R, 4)
+        self._box = tracks.box
         self._samples = 0
         self._there = np.zeros(len(tracks))
         self._sum, self._squares = np.zeros((2, len(tracks), 4))  # of deviations from the mode's boxes

@@ -18,7 +18,8 @@ from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import evaluate, run_experiment, with_known_digits
 from scalor_pyro.metrics import score
 from scalor_pyro.scalor import Scalor
-from scalor_pyro.tracks import Tracks, read_mot
+from scalor_pyro.track_text import read_mot
+from scalor_pyro.tracks import Tracks
 
 SCORES = {
     "mota",

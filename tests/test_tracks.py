@@ -1,24 +1,11 @@
-"""Tracks: which objects are reported, where, and as which text."""
-
-from pathlib import Path
+"""Tracks: which objects are reported, where, and as which tables."""
 
 import numpy as np
 import pytest
 import torch
 from fakes import make_tracks, moving_squares
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from scalor_pyro.tracks import Tracks, boxes, read_mot, tracks_of, write_mot
-
-KEYS = st.tuples(st.integers(0, 99), st.integers(0, 99))  # frame, identity
-BOXES = st.tuples(*[st.floats(-50, 200)] * 2, *[st.floats(0, 90)] * 2, st.floats(0, 1))
-
-
-def some_tracks(rows: dict[tuple[int, int], tuple[float, ...]]) -> Tracks:
-    keys = np.array(list(rows), dtype=np.int64).reshape(-1, 2)
-    numbers = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 5)
-    return Tracks(keys[:, 0], keys[:, 1], *numbers.T, np.full(len(keys), 0.5))
+from scalor_pyro.tracks import COLUMNS, Tracks, boxes, concatenate, to_dataframe, to_napari, tracks_of
 
 
 def test_boxes_are_in_pixels_of_a_view_that_is_not_square() -> None:
@@ -45,58 +32,52 @@ def test_absent_objects_and_those_whose_centre_left_the_view_are_not_reported() 
     assert tracks.identity.tolist() == [1, 2]
 
 
-def test_mot_text_counts_from_one(tmp_path: Path) -> None:
-    write_mot(tmp_path / "tracks.txt", make_tracks([(0, 0, 5, 7), (2, 3, 6, 8)], side=4))
-    assert (tmp_path / "tracks.txt").read_text().splitlines() == [
-        "1,1,4.0000,6.0000,4.0000,4.0000,1.0000,-1,-1,-1",
-        "3,4,5.0000,7.0000,4.0000,4.0000,1.0000,-1,-1,-1",
-    ]
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.dictionaries(KEYS, BOXES, max_size=8))
-def test_mot_text_reads_back(tmp_path_factory: pytest.TempPathFactory, rows: dict) -> None:
-    tracks = some_tracks(rows)
-    path = tmp_path_factory.mktemp("mot") / "tracks.txt"
-    write_mot(path, tracks)
-    back, order = read_mot(path), np.lexsort((tracks.identity, tracks.frame))
-    for name in ("frame", "identity", "x", "y", "width", "height", "presence"):
-        np.testing.assert_allclose(getattr(back, name), getattr(tracks, name)[order], atol=2e-4)
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("1,2,3,4,5", r"line 3: it has 5 columns, but 7 to 10 were expected"),
-        ("0,1,1,1,2,2,1,-1,-1,-1", r"line 3: frame is '0', but an integer from 1"),
-        ("1,-1,1,1,2,2,1,-1,-1,-1", r"line 3: id is '-1', but an integer from 1"),
-        ("1,1.5,1,1,2,2,1,-1,-1,-1", r"line 3: id is '1.5'"),
-        ("1,1,one,1,2,2,1,-1,-1,-1", r"line 3: bb_left is 'one', but a finite number"),
-        ("1,1,1,nan,2,2,1,-1,-1,-1", r"line 3: bb_top is 'nan'"),
-        ("1,1,1,1,-2,2,1,-1,-1,-1", r"line 3: bb_width is -2.0, but a size of 0 or more"),
-        ("9,9,1,1,2,2,1,-1,-1,-1", r"line 3: id 9 was already in frame 9, in line 1"),
-        ("\x00\xff", r"line 3: it has 1 columns"),
-    ],
-)
-def test_a_malformed_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
-    path = tmp_path / "tracks.txt"
-    path.write_bytes(f"9,9,1,1,2,2,1,-1,-1,-1\n\n{line}\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=complaint):
-        read_mot(path)
-
-
-def test_an_empty_file_is_a_video_without_objects(tmp_path: Path) -> None:
-    write_mot(tmp_path / "none.txt", make_tracks([]))
-    assert len(read_mot(tmp_path / "none.txt")) == 0
-
-
 def test_tracks_refuse_arrays_that_do_not_belong_together() -> None:
     with pytest.raises(ValueError, match="Identity 4 appears more than once in frame 1"):
         make_tracks([(1, 4, 0, 0), (1, 4, 5, 5)])
     with pytest.raises(ValueError, match=r"Tracks.identity holds -1 .* integers from 0"):
         make_tracks([(1, -1, 0, 0)])
-    with pytest.raises(ValueError, match="Tracks.x holds values that are not finite"):
+    with pytest.raises(ValueError, match="Tracks.x holds nan, but finite numbers were expected"):
         make_tracks([(1, 1, np.nan, 0)])
     one = np.ones(2)
     with pytest.raises(ValueError, match=r"Tracks.y has shape \(3,\), but \(2,\) was expected"):
         Tracks(np.arange(2), np.arange(2), one, np.ones(3), one, one, one, one)
+    with pytest.raises(ValueError, match=r"Tracks.x_sd holds -1.0, but finite numbers from 0, or NaN, were expected"):
+        Tracks(np.arange(2), np.arange(2), *[one] * 6, x_sd=np.array([np.nan, -1]))
+    with pytest.raises(ValueError, match=r"Tracks.depth holds inf, but finite numbers, or NaN, were expected"):
+        Tracks(np.arange(2), np.arange(2), *[one] * 5, np.full(2, np.inf))
+
+
+def test_deviations_are_not_known_unless_they_are_given() -> None:
+    tracks = make_tracks([(0, 0, 5, 7), (1, 0, 6, 7)])
+    for name in ("x_sd", "y_sd", "width_sd", "height_sd"):
+        assert getattr(tracks, name).shape == (2,) and np.isnan(getattr(tracks, name)).all()
+    none = make_tracks([])
+    assert none.x_sd.shape == (0,)
+
+
+def test_chunks_are_put_together() -> None:
+    whole = make_tracks([(0, 0, 5, 7), (0, 1, 50, 7), (1, 0, 6, 7)])
+    parts = [whole.rows(whole.frame == t) for t in range(2)]
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(concatenate(parts), name), getattr(whole, name))
+    assert len(concatenate([])) == 0
+    with pytest.raises(ValueError, match="Identity 0 appears more than once in frame 0"):
+        concatenate([parts[0], parts[0]])
+
+
+def test_a_table_has_the_names_of_trackpy() -> None:
+    table = to_dataframe(make_tracks([(2, 7, 5.5, 8.0)], side=4.0))
+    assert list(table.columns[:4]) == ["frame", "particle", "x", "y"]
+    assert table.iloc[0, :7].tolist() == [2, 7, 5.5, 8.0, 4.0, 4.0, 1.0]
+    assert table["frame"].dtype == np.int64 and table["x_sd"].isna().all()
+
+
+def test_napari_gets_tracks_by_id_then_frame_from_the_centre_of_the_first_pixel() -> None:
+    tracks = make_tracks([(1, 2, 10.5, 20.5), (0, 2, 10, 20), (1, 0, 3, 4)])
+    data, properties = to_napari(tracks)
+    assert data.tolist() == [[0, 1, 3.5, 2.5], [2, 0, 19.5, 9.5], [2, 1, 20, 10]]
+    assert list(properties) == ["width", "height", "presence", "depth"]
+    assert all(len(values) == 3 for values in properties.values())
+    known = Tracks(*(getattr(tracks, name) for name in COLUMNS[:8]), x_sd=np.array([1.0, 2.0, 3.0]))
+    assert to_napari(known)[1]["x_sd"].tolist() == [3, 2, 1]

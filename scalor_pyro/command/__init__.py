@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from scalor_pyro.command import info, train
+from scalor_pyro.command import evaluate, info, train
 
-SUBCOMMANDS = (info, train)
+SUBCOMMANDS = (info, train, evaluate)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     :raises ValueError: for what the user has to put right.
     """
     if options.out is not None:
-        require_new_png(options.out, options.overwrite)
+        require_new_output("--out", options.out, ".png", options.overwrite)
     given = reading_options(options)
     videos = [Video(path, given) for path in options.videos]
     for video in videos:
@@ -65,17 +65,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def require_new_png(path: Path, overwrite: bool) -> None:
-    """Refuse a picture that could not be written, before any work.
+def require_new_output(option: str, path: Path, suffix: str, overwrite: bool) -> None:
+    """Refuse a file that could not be written, before any work.
 
+    :param option: that asks for the file.
+    :param suffix: that its name must have.
     :raises ConfigError: saying why.
     """
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"--out is {path}, but the name of a picture that ends in .png was expected.")
+    if path.suffix.lower() != suffix:
+        raise ConfigError(f"{option} is {path}, but a name that ends in {suffix} was expected.")
     if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--out is {path}, but a folder that exists was expected for it.")
+        raise ConfigError(f"{option} is {path}, but a folder that exists was expected for it.")
     if path.exists() and not overwrite:
-        raise ConfigError(f"--out is {path}, which exists: another name, or --overwrite, was expected.")
+        raise ConfigError(f"{option} is {path}, which exists: another name, or --overwrite, was expected.")
 
 
 def file_rows(video: Video) -> list[Row]:
@@ -136,7 +138,8 @@ def notes(seen: Survey) -> list[str]:
 
 def table(rows: list[Row]) -> str:
     """Two columns."""
-    return "\n".join(f"  {name:<12} {value}" for name, value in rows)
+    wide = max([12, *(len(name) for name, _ in rows)])
+    return "\n".join(f"  {name:<{wide}} {value}" for name, value in rows)
 
 
 def _ordinal(number: int) -> str:
