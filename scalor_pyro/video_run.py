@@ -176,10 +176,10 @@ def load_scene(folder: str | Path) -> NDArray[np.uint8] | None:
         return None
     try:
         with Image.open(path) as picture:
-            scene = np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
+            scene = np.array(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
     except (OSError, SyntaxError) as error:
         raise ConfigError(f"{path} is not a picture ({error}), but the scene of the run was expected.") from error
-    return np.ascontiguousarray(np.moveaxis(scene.reshape(*scene.shape[:2], -1), -1, 0))
+    return np.moveaxis(scene.reshape(*scene.shape[:2], -1), -1, 0)
 
 
 def load_video_run(folder: str | Path) -> tuple[VideoRunConfig, Scalor]:

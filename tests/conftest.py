@@ -1,6 +1,8 @@
 """What all tests share: seeds, an empty parameter store, and a model small enough to run in hundredths of a second."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import hypothesis
 import pyro
@@ -8,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalor_pyro.config import ModelConfig
+from scalor_pyro import command, video_run
+from scalor_pyro.config import ModelConfig, Stage, TrainConfig
 from scalor_pyro.scalor import Scalor
+from tests.video_files import squares, write_video
 
 # The same examples on every machine and in every run.
 PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
@@ -33,6 +37,33 @@ TINY = {
     "z_bg_grid": 2,
     "z_bg_extra": 3,
 }
+
+
+# Networks for runs on videos in which training takes a second.
+SMALL = {"feature_dim": 16, "tracker_dim": 16, "prior_dim": 8, "z_what_dim": 8, "glimpse_size": 8}
+
+
+@pytest.fixture(scope="session")
+def small() -> Iterator[None]:
+    """Small networks and short steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video_run, "ModelConfig", partial(ModelConfig, **SMALL))
+        patch.setattr(video_run, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
+        patch.setattr(video_run, "LOOKED_AT", 2)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_run(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with street.mkv, and runs/street trained on two copies of it."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("street", "again"):
+        write_video(folder / f"{name}.mkv", squares())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        arguments = ["street.mkv", "again.mkv", "--start", "2", "--steps", "2", "--seed", "3", "--slots", "9"]
+        assert command.main(["train", *arguments, "--out", "runs/street"]) == 0
+    return folder
 
 
 @pytest.fixture(autouse=True)

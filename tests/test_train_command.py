@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,40 +12,14 @@ from scalor_pyro import video_run
 from scalor_pyro.checkpoint import CheckpointError, load_run
 from scalor_pyro.command import main
 from scalor_pyro.command import train as command
-from scalor_pyro.config import ConfigError, ModelConfig, Stage, TrainConfig, config_from_dict, config_to_dict
+from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, config_from_dict, config_to_dict
 from scalor_pyro.video import Clips, Crop, ReadOptions, Video
 from scalor_pyro.video_run import VideoData, VideoRunConfig, load_video_run
-from tests.video_files import squares, write_video
-
-SMALL = {"feature_dim": 16, "tracker_dim": 16, "prior_dim": 8, "z_what_dim": 8, "glimpse_size": 8}
 
 
-@pytest.fixture(scope="module")
-def small() -> Iterator[None]:
-    """Small networks and short steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_run, "ModelConfig", partial(ModelConfig, **SMALL))
-        patch.setattr(video_run, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
-        patch.setattr(video_run, "LOOKED_AT", 2)
-        yield
-
-
-@pytest.fixture(scope="module")
-def folder(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With street.mkv, and runs/street trained on two copies of it."""
-    folder = tmp_path_factory.mktemp("videos")
-    for name in ("street", "again"):
-        write_video(folder / f"{name}.mkv", squares())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        arguments = ["street.mkv", "again.mkv", "--start", "2", "--steps", "2", "--seed", "3", "--slots", "9"]
-        assert main(["train", *arguments, "--out", "runs/street"]) == 0
-    return folder
-
-
-def test_a_run_says_what_was_read(folder: Path) -> None:
-    config, scalor = load_video_run(folder / "runs" / "street")
-    assert config.video.paths == tuple(str(folder / f"{name}.mkv") for name in ("street", "again"))
+def test_a_run_says_what_was_read(small_run: Path) -> None:
+    config, scalor = load_video_run(small_run / "runs" / "street")
+    assert config.video.paths == tuple(str(small_run / f"{name}.mkv") for name in ("street", "again"))
     assert (config.video.options.start, config.seed, config.model.slots, config.train.steps) == (2, 3, 9, 2)
     assert config_from_dict(VideoRunConfig, json.loads(json.dumps(config_to_dict(config)))) == config
     videos = [Video(path, config.video.options) for path in config.video.paths]
@@ -56,8 +28,8 @@ def test_a_run_says_what_was_read(folder: Path) -> None:
     assert len(latents) == 4
 
 
-def test_the_scene_is_the_video_without_what_moves(folder: Path) -> None:
-    config, scalor = load_video_run(folder / "runs" / "street")
+def test_the_scene_is_the_video_without_what_moves(small_run: Path) -> None:
+    config, scalor = load_video_run(small_run / "runs" / "street")
     images = np.stack([frame.image for frame in Video(config.video.paths[0], config.video.options)])
     expected = torch.from_numpy(np.median(images, 0)).float() / 255
     assert config.model.background == "static" and scalor.scene is not None
@@ -65,15 +37,15 @@ def test_the_scene_is_the_video_without_what_moves(folder: Path) -> None:
     assert expected.max() < 0.5 < images.max() / 255  # the squares are bright
 
 
-def test_a_run_has_figures_and_pictures(folder: Path) -> None:
-    run = folder / "runs" / "street"
+def test_a_run_has_figures_and_pictures(small_run: Path) -> None:
+    run = small_run / "runs" / "street"
     assert set(json.loads((run / "results.json").read_text())) == set(video_run.VideoFigures._fields)
     for name in ("player.html", "pictures/filmstrip.png", "weights.safetensors"):
         assert (run / name).stat().st_size > 1000
 
 
-def test_resume_of_a_run_that_is_done_reports_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = folder / "runs" / "street"
+def test_resume_of_a_run_that_is_done_reports_again(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = small_run / "runs" / "street"
     before = [(run / name).read_bytes() for name in ("results.json", "weights.safetensors")]
     assert main(["train", "--resume", "--out", str(run)]) == 0
     out = capsys.readouterr().out
@@ -82,7 +54,7 @@ def test_resume_of_a_run_that_is_done_reports_again(folder: Path, capsys: pytest
 
 
 def test_the_proposal_is_printed_and_kept(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     taken: list[VideoRunConfig] = []
 
@@ -90,7 +62,7 @@ def test_the_proposal_is_printed_and_kept(
         taken.append(config)
 
     monkeypatch.setattr(command, "run_on_videos", interrupted)
-    video, out = str(folder / "street.mkv"), str(tmp_path / "run")
+    video, out = str(small_run / "street.mkv"), str(tmp_path / "run")
     assert main(["train", video, "--out", out, "--sigma", "0.11", "--minutes", "3", "--size", "32", "48"]) == 130
     printed = capsys.readouterr().out
     (config,) = taken
@@ -101,14 +73,14 @@ def test_the_proposal_is_printed_and_kept(
 
 
 def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     taken: list[VideoRunConfig] = []
     monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
     file = tmp_path / "some.json"
     said = {"model": {"sigma": 0.12, "slots": 8}, "train": {"steps": 7}, "seed": 5, "video": {"options": {"start": 3}}}
     file.write_text(json.dumps(said))
-    arguments = ["train", str(folder / "street.mkv"), "--out", str(tmp_path / "run"), "--config", str(file)]
+    arguments = ["train", str(small_run / "street.mkv"), "--out", str(tmp_path / "run"), "--config", str(file)]
     assert main(arguments) == main([*arguments, "--slots", "9", "--start", "4", "--minutes", "2"]) == 130
     by_file, by_hand = taken
     assert (by_file.model.sigma, by_file.model.slots, by_file.seed, by_file.video.options.start) == (0.12, 8, 5, 3)
@@ -118,11 +90,11 @@ def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
 
 
 def test_the_config_of_a_run_describes_the_same_run_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     taken: list[VideoRunConfig] = []
     monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
-    run = folder / "runs" / "street"
+    run = small_run / "runs" / "street"
     assert main(["train", "--out", str(tmp_path / "run"), "--config", str(run / "config.json")]) == 130
     assert taken == [load_video_run(run)[0]]
 
@@ -148,13 +120,13 @@ def test_the_config_of_a_run_describes_the_same_run_again(
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(
-    folder: Path,
+    small_run: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     message: str,
 ) -> None:
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(small_run)
     assert main(["train", *arguments]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith(".\n")
@@ -162,9 +134,9 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert not Path("new").exists()
 
 
-def test_a_run_that_is_not_on_videos_is_told_apart(folder: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not describe a run.*video"):
-        load_run(folder / "runs" / "street")
+        load_run(small_run / "runs" / "street")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="does not describe a run.*video"):
         load_video_run(tmp_path)

@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from scalor_pyro.command import evaluate, info, train
+from scalor_pyro.command import evaluate, info, track, train
 
-SUBCOMMANDS = (info, train, evaluate)
+SUBCOMMANDS = (info, train, track, evaluate)
 
 
 def parser() -> argparse.ArgumentParser:
