@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scalor_pyro.box_spread import box_spread
 from scalor_pyro.config import ConfigError
@@ -28,6 +29,8 @@ from scalor_pyro.views import with_view
 CHUNK = 16
 # Draws for the standard deviations of boxes.
 DRAWS = 64
+# The scene follows the light by this much of the range from black to white in a frame, where no object is.
+SCENE_STEP = 0.1 / 255
 
 
 class Tracked(NamedTuple):
@@ -52,10 +55,11 @@ class Tracker:
     :param scalor: a trained model for frames of the size that comes.
     :param geometry: from these frames to those of the file.
     :param spread: work out the standard deviations of boxes, too.
+    :param scene_step: how much the scene may change in a frame; 0 for a scene that never does.
     """
 
-    def __init__(self, scalor: Scalor, geometry: Geometry, spread: bool = True) -> None:
-        self.scalor, self.geometry, self.spread = scalor, geometry, spread
+    def __init__(self, scalor: Scalor, geometry: Geometry, spread: bool = True, scene_step: float = SCENE_STEP) -> None:
+        self.scalor, self.geometry, self.spread, self.scene_step = scalor, geometry, spread, scene_step
         self.carried: Carried | None = None
         self.last_number = -1
 
@@ -67,6 +71,7 @@ class Tracker:
         trace = follow(self.scalor, frames, before)
         latents = frames_of(trace)
         self.carried = latents[-1].carried
+        self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.scene).box if self.spread else None
         (found,) = tracks_of(slots_of(latents), self.scalor.config.image_size, spread)
         threshold = self.scalor.config.presence_threshold
@@ -79,6 +84,18 @@ class Tracker:
             sum(int(frame.discovered.number(threshold)) for frame in later),
             float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean()),
         )
+
+    def _follow_the_light(self, frames: Tensor, alpha: Tensor) -> None:
+        """Move the scene towards the frames, a step each: it stays about the median of what was seen lately.
+
+        Differs: in the paper, a background has latents alone. Over hours, the light changes by more than they can say.
+
+        :param frames: (n, C, H, W)
+        :param alpha: (n, 1, H, W) of the objects, which are not to become part of the scene.
+        """
+        if self.scalor.scene is not None and self.scene_step > 0:
+            steps = ((frames - self.scalor.scene).sign() * (1 - alpha)).sum(0)
+            self.scalor.set_scene((self.scalor.scene + self.scene_step * steps)[None].clamp(0, 1))
 
     def _in_the_file(self, found: Tracks, numbers: NDArray[np.int64]) -> Tracks:
         """In px and frames of the file; a frame that was read again is not reported again."""
@@ -104,6 +121,7 @@ class Options:
     slots: int | None = None  # K; None: as the run says
     scene: str = "auto"  # "run": the picture in the run folder; "video": the median of the video; "auto": the first
     # if it fits
+    scene_step: float = SCENE_STEP  # see Tracker
 
 
 class Run(NamedTuple):
@@ -141,7 +159,8 @@ def tracker_of(run: Run, path: str | Path, options: Options | None = None) -> tu
         )
     scene = torch.from_numpy(_scene(run, video, options)).float() / 255
     slots = run.config.video.region_slots if options.slots is None else options.slots
-    return Tracker(with_view(run.scalor, video.geometry.size, scene, slots), video.geometry), video
+    scalor = with_view(run.scalor, video.geometry.size, scene, slots)
+    return Tracker(scalor, video.geometry, scene_step=options.scene_step), video
 
 
 def track(run: Run, path: str | Path, options: Options | None = None, chunk: int = CHUNK) -> Iterator[Tracked]:

@@ -15,7 +15,15 @@ from scalor_pyro.track_text import read_csv, read_mot
 from scalor_pyro.tracking import Tracker
 from tests.video_files import shades, write_video
 
-ALL = {"street.txt", "street.csv", "street.json", "street.html", "street.mp4", "street-napari.npy", "street-masks"}
+ALL = {
+    "street.txt",
+    "street.csv",
+    "street.json",
+    "street.html",
+    "street-tracks.mp4",
+    "street-napari.npy",
+    "street-masks",
+}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from scalor_pyro.config import ConfigError, TrainConfig
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.tracking import Options, Run, load_scene, track, tracker_of
 from scalor_pyro.tracks import Tracks, concatenate
-from scalor_pyro.video import Crop, ReadOptions, Video
+from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video_run import SCENE, VideoData, VideoRunConfig, save_scene
 from tests.video_files import squares, write_video
 
@@ -43,7 +43,8 @@ def tracks(run: Run, video: Path, options: Options | None = None, chunk: int = 1
 
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 def test_the_length_of_a_chunk_changes_nothing(run: Run, video: Path, chunk: int) -> None:
-    whole, parts = tracks(run, video), tracks(run, video, chunk=chunk)
+    still = Options(scene_step=0)
+    whole, parts = tracks(run, video, still), tracks(run, video, still, chunk)
     assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
     for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd"):
         np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-4, atol=1e-3)
@@ -135,3 +136,15 @@ def test_memory_does_not_grow_with_the_video(run: Run, video: Path) -> None:
         carried = [tracker.carried.features, tracker.carried.memory, *tracker.carried.scene.objects]
         assert all(part is None or not part.requires_grad for part in carried)
         assert sum(part.numel() for part in carried if part is not None) < 100_000
+
+
+def test_the_scene_follows_the_light_but_for_where_objects_are(run: Run, video: Path) -> None:
+    tracker, reader = tracker_of(run, video, Options(scene_step=0.01))
+    assert tracker.scalor.scene is not None
+    tracker.scalor.set_scene(torch.full_like(tracker.scalor.scene, 0.3)[None])
+    chunk = next(reader.chunks(4))
+    bright = Chunk(chunk.numbers, np.full_like(chunk.frames, 200))
+    found = tracker.advance(bright)
+    hidden = torch.cat([frame.canvas.alpha for frame in found.latents])[:, 0].sum(0)  # for so many of four frames
+    assert hidden.min() == 0 and hidden.max() > 2
+    torch.testing.assert_close(tracker.scalor.scene, (0.34 - 0.01 * hidden).expand(3, -1, -1))

@@ -59,7 +59,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     scene = "what the camera sees without objects: the picture in RUN, or the median of the video (default: the first "
     add("--scene", choices=["auto", "run", "video"], default="auto", help=scene + "where it fits)")
     also = parser.add_argument_group("also written")
-    also.add_argument("--annotate", action="store_true", help="street.mp4, the video with boxes, numbers and trails")
+    also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: boxes, numbers and trails")
     also.add_argument("--masks", action="store_true", help="street-masks/, which object owns which pixel")
     also.add_argument("--napari", action="store_true", help="street-napari.npy, for napari's add_tracks")
     also.add_argument(
@@ -130,7 +130,7 @@ def track_one(trained: Run, path: Path, options: argparse.Namespace) -> bool:
     replacing = options.overwrite or options.resume
     files = TrackFiles(options.out, path.stem, formats, replacing)
     masks = MaskFolder(options.out, path.stem, video.geometry, replacing) if options.masks else None
-    movie = options.out / f"{path.stem}.mp4"
+    movie = options.out / f"{path.stem}-tracks.mp4"
     if options.annotate:
         require_encoder()
         require_new(movie, replacing)
