@@ -33,6 +33,9 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 ENCODER = "libx264"
 ENCODER_OPTIONS = {"crf": "20", "preset": "veryfast"}
 
+# What the annotated video of a file is called after that file's stem: not as the file itself.
+ENDING = "-tracks.mp4"
+
 # Time stamps count this many ticks in a second, as is common in MPEG.
 TICKS = 90_000
 
@@ -85,14 +88,17 @@ def annotate(
     :param options: how the video was read for tracking: they say which frames are shown.
     :param overwrite: replace `out` if it exists.
     :return: how many frames were written.
-    :raises VideoError: where the encoder is missing, the video cannot be read, or the tracks go on after its end.
+    :raises VideoError: where the encoder is missing, the video cannot be read, or is `out` itself, or the tracks go on
+        after its end.
     :raises RunFolderError: if `out` exists or cannot be written.
     """
     require_encoder()
     require_new(Path(out), overwrite)
+    if Path(out).exists() and Path(out).samefile(video):
+        raise VideoError(f"{out} is the video itself, but another name was expected for the annotated one.")
     shown = replace(options or ReadOptions(), crop=None, size=None, grey=False)
     source, rows, painter = Video(video, shown), _RowsInOrder(tracks), None
-    with written_whole(Path(out)) as temporary, _Encoder(temporary, _rate(source)) as encoder:
+    with written_whole(Path(out)) as temporary, _Encoder(temporary, Path(out), _rate(source)) as encoder:
         for frame, seconds in _timed(source):
             if painter is None:
                 painter = _Painter(frame.image.shape[1:])
@@ -217,12 +223,13 @@ class _Encoder:
     """Writes pictures of one size as H.264 in mp4.
 
     :param path: of the file.
+    :param name: that it will have.
     :param rate: frames per second, on average.
     :raises RunFolderError: for what FFmpeg cannot write.
     """
 
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path = path
+    def __init__(self, path: Path, name: Path, rate: float) -> None:
+        self._path, self._name = path, name
         self._rate = Fraction(rate).limit_denominator(1001)
         self._stream: Any = None
         self._last = -1  # time stamp, in ticks
@@ -256,7 +263,7 @@ class _Encoder:
         try:
             self._container.mux(self._stream.encode(frame))
         except FFmpegError as error:
-            raise RunFolderError(f"The annotated video could not be written ({error.strerror}).") from error
+            raise RunFolderError(f"{self._name} could not be written ({error.strerror}).") from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._container:

@@ -95,7 +95,7 @@ class MaskFolder:
         """
         tiff = io.BytesIO()
         Image.fromarray(labels_in_source(identity, self.geometry)).save(tiff, "TIFF", compression=COMPRESSION)
-        write_atomically(self.part / PICTURE.format(number), tiff.getvalue())
+        write_atomically(self.part / PICTURE.format(number), tiff.getvalue(), durable=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

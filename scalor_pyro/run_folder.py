@@ -52,9 +52,10 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, durable: bool = True) -> Iterator[Path]:
     """Where to write a file that is then moved to its place: after a crash the old one or the new one is there.
 
+    :param durable: after a power cut, too; thousands of small files would wait for the disk longer than they take.
     :return: a path beside it; its suffix does not tell what it is.
     :raises RunFolderError: if it cannot be written (a full disk, …); what was there before is kept.
     """
@@ -62,20 +63,22 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         with explained(path):
             yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
+            if durable:
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
-            sync_folder(path.parent)
+            if durable:
+                sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     """Put a file in its place whole, see :func:`written_whole`.
 
     :raises RunFolderError: if it cannot be written; what was there before is kept.
     """
-    with written_whole(path) as temporary, open(temporary, "wb") as file:
+    with written_whole(path, durable) as temporary, open(temporary, "wb") as file:
         file.write(content)
 
 

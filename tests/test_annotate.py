@@ -154,6 +154,22 @@ def test_a_video_that_exists_is_refused_and_kept_until_the_new_one_is_whole(vide
     assert len(decoded(out)[1]) == 10
 
 
+def test_the_video_itself_is_never_overwritten(video: Path, tmp_path: Path) -> None:
+    before = video.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(video)
+    for out in (video, tmp_path / "link.mp4"):
+        with pytest.raises(VideoError, match="is the video itself, but another name was expected"):
+            annotate(video, [], out, overwrite=True)
+    assert video.read_bytes() == before
+
+
+def test_a_folder_that_is_not_there_is_said(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="out.mp4 could not be written .No such file or directory"):
+        annotate(video, [], tmp_path / "nowhere" / "out.mp4")
+    with pytest.raises(VideoError, match="There is no file or folder none.mp4"):
+        annotate("none.mp4", [], tmp_path / "out.mp4")
+
+
 def test_a_full_disk_is_said(video: Path, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

@@ -18,7 +18,7 @@ from scalor_pyro.training import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-WITH_PYTHON = {"README.md", "docs/pyro.md"}
+WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/pyro.md"}
 # What a fence may say; nothing else can hide Python that is not run.
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")
