@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from scalor_pyro.annotate import ENDING as MOVIE
 from scalor_pyro.annotate import annotate, require_encoder
 from scalor_pyro.command.info import table
 from scalor_pyro.config import ConfigError
@@ -130,7 +131,7 @@ def track_one(trained: Run, path: Path, options: argparse.Namespace) -> bool:
     replacing = options.overwrite or options.resume
     files = TrackFiles(options.out, path.stem, formats, replacing)
     masks = MaskFolder(options.out, path.stem, video.geometry, replacing) if options.masks else None
-    movie = options.out / f"{path.stem}-tracks.mp4"
+    movie = options.out / f"{path.stem}{MOVIE}"
     if options.annotate:
         require_encoder()
         require_new(movie, replacing)
