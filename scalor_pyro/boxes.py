@@ -11,11 +11,12 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.objects import Objects
 from scalor_pyro.rendering import window_size
 
-# How much of a deviation of one standard deviation goes into the unbounded size and aspect of a propagated object.
-SHAPE_STEP = 0.3
-# What is left of an object's size, aspect and depth in the next frame, with `inertia`: a half-life of seven frames. Kept
-# whole, they would be random walks, and long tracks would come to numbers that no network was trained on.
+# What is left of an object's size, aspect and depth in the next frame, with `inertia`: a half-life of seven frames. If
+# all were kept, they would be random walks, and long tracks would come to numbers that no network was trained on.
 KEPT = 0.9
+# At most so much is added to the unbounded size and aspect of a propagated object: they stay within ± 3, where tanh
+# still tells them apart.
+SHAPE_STEP = 0.3
 # Centres stop this far outside the image (in half-images of training): an object there is lost anyway.
 OUTSIDE = 0.5
 
@@ -78,7 +79,7 @@ class Boxes(nn.Module):
 
         :param Tensor raw: (B, K, 4) the site z_where_prop: deviation of size, aspect and centre.
         """
-        shape = KEPT * objects.shape + SHAPE_STEP * raw[..., :2] if self.config.inertia else raw[..., :2]
+        shape = KEPT * objects.shape + SHAPE_STEP * raw[..., :2].tanh() if self.config.inertia else raw[..., :2]
         centre = self.within(self.expected(objects)[..., 2:] + self.move_range * torch.tanh(raw[..., 2:]))
         return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
 
