@@ -26,8 +26,9 @@ ATTENTION_VIEW = 0.5
 VELOCITY_GAIN = 10
 # Side of the crop of the feature map, in points.
 ATTENTION_POINTS = 4
-# With `inertia`, the mean of a depth moves towards a place within ± this; σ(4) is 0.98, so more would order nothing.
-DEPTH_RANGE = 4.0
+# With `inertia`, the mean of a depth moves towards a place within ± this, where σ lies between 0.12 and 0.88. Farther
+# out it hardly changes, and depths order nothing.
+DEPTH_RANGE = 2.0
 # Standard deviations before training: of the prior, and of the posterior.
 PRIOR_SCALES = {"where": 0.3, "depth": 0.3, "what": 0.3}
 POSTERIOR_SCALES = {"where": 0.1, "depth": 0.1, "what": 0.1}
