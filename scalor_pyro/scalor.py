@@ -294,8 +294,8 @@ class Scalor(nn.Module):
 
     @torch.no_grad()
     def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:
-        """1 for a propagated object that stays, 0 for one that an older one explains. (B, K)"""
-        config, kept = self.config, previous.alive
+        """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)"""
+        config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
             covers = self._explained(propagated, propagated, config.propagated_overlap)
             kept = strongest_first(covers, -previous.identity, kept)
