@@ -130,3 +130,16 @@ def test_a_run_of_examples_is_told_apart(here: Path, capsys: pytest.CaptureFixtu
     write_video(here / "a.mkv", shades(4))
     assert main(["track", str(here / "a.mkv"), "--weights", str(here), "--out", str(here / "out")]) == 2
     assert "does not describe a run" in capsys.readouterr().err
+
+
+def test_a_moving_camera_is_noticed_said_and_not_refused(
+    here: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "CHUNK", 3)
+    world = np.kron(np.random.default_rng(1).integers(0, 255, (40, 60)), np.ones((4, 4))).astype(np.uint8)
+    np.save(here / "pan.npy", np.stack([world[20 + t : 84 + t, 30 + 2 * t : 126 + 2 * t] for t in range(24)]))
+    assert main(arguments(here, videos=(str(here / "pan.npy"),))) == 0
+    assert "camera" in caplog.text
+    caplog.clear()
+    assert main(arguments(here)) == 0
+    assert not caplog.text

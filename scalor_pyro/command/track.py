@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -24,6 +25,7 @@ from scalor_pyro.track_files import TrackFiles
 from scalor_pyro.track_text import tracks_by_frame
 from scalor_pyro.tracking import CHUNK, Options, Run, Tracked, Tracker, load, tracker_of
 from scalor_pyro.video import Crop, Video
+from scalor_pyro.video.camera import CameraWatch
 
 DESCRIPTION = """Follow the objects of a video from its beginning to its end, with what `scalor train` has learned.
 
@@ -37,6 +39,8 @@ EXAMPLES = """examples:
   scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000"""
 # Frames in the player, unless told otherwise: it draws each of them four times.
 PLAYED = 60
+
+logger = logging.getLogger(__name__)
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -156,11 +160,13 @@ def follow_all(tracker: Tracker, video: Video, files: TrackFiles, masks: MaskFol
 
     :raises KeyboardInterrupt: when asked to stop, after the chunk in hand is written.
     """
-    seen = Seen()
+    seen, camera = Seen(), CameraWatch()
     with StopRequest() as stop, files, masks or nullcontext():
         with tqdm(total=video.expected_frames, desc=video.path.name, unit=" frames", leave=False) as bar:
             for chunk in video.chunks(CHUNK):
                 found = tracker.advance(chunk)
+                if camera.moves(chunk.frames[0], chunk.frames[-1]):
+                    logger.warning("The camera of %s seems to move: what is scene cannot be told.", video.path)
                 files.add(found.tracks)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):
