@@ -126,7 +126,7 @@ class Processes(World):
 
     def wrap(self, loss: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
         device = next(loss.parameters()).device
-        if device.type == "cuda" and (here := int(os.environ["LOCAL_WORLD_SIZE"])) > torch.cuda.device_count():
+        if device.type == "cuda" and (here := _number(os.environ, "LOCAL_WORLD_SIZE", 1)) > torch.cuda.device_count():
             raise ConfigError(
                 f"{here} processes run on a machine with {torch.cuda.device_count()} GPUs, but at most one for each "
                 "was expected."
