@@ -174,7 +174,8 @@ class Processes(World):
 
 def _uses_all_parameters(loss: nn.Module, batch: Tensor) -> bool:
     """Whether all get a gradient; with one frame, say, nothing is propagated."""
-    gradients = torch.autograd.grad(loss(batch), list(loss.parameters()), allow_unused=True)
+    trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(loss(batch), trained, allow_unused=True)
     return all(gradient is not None for gradient in gradients)
 
 
