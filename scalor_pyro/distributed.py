@@ -35,6 +35,9 @@ from scalor_pyro.prefetch import VideoStream
 
 # How long the others wait for the lead to evaluate and draw. Processes that die are noticed at once, not by this.
 PATIENCE = timedelta(hours=2)
+# Seconds that a process has to say what went wrong, before others exit for the same reason: torchrun ends all at the
+# first exit.
+TO_SAY_IT = 1.0
 
 ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
@@ -243,6 +246,7 @@ def join() -> Iterator[World]:
             yield world
     except (ValueError, OSError) as error:
         if store.add(f"said: {error}", 1) > 1:
+            time.sleep(TO_SAY_IT)
             raise SystemExit(2) from error
         raise
     # Not after an error: NCCL would wait for processes that may be gone.
