@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scalor_pyro.config import RunConfig
 from scalor_pyro.data import SyntheticVideos, choose_source
+from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.metrics import Evaluation, without_nan
 from scalor_pyro.pictures import filmstrip, save_pictures
@@ -43,6 +44,7 @@ def run_experiment(
     resume: bool = False,
     final_videos: int = 200,
     progress: bool = True,
+    world: World = ALONE,
 ) -> dict[str, Any] | None:
     """Train, evaluate on unseen videos, and leave figures, tracks and pictures in the run folder.
 
@@ -54,11 +56,12 @@ def run_experiment(
     :param resume: go on with the run in the folder.
     :param final_videos: how many unseen videos to evaluate on at the end.
     :param progress: show a progress bar.
+    :param world: the processes that train together.
     :return: the results, or None if training was interrupted.
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
     _require_videos(final_videos)
-    config = with_known_digits(config, mnist)
+    config = world.lead(lambda: with_known_digits(config, mnist))
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
     videos = SyntheticVideos(config.data, config.seed, "train", mnist)
@@ -82,10 +85,11 @@ def run_experiment(
         draw=draw_at,
         resume=resume,
         progress=progress,
+        world=world,
     )
     if ended.interrupted:
         return None
-    return report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos)
+    return world.lead(lambda: report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos))
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from PIL import Image
 
 from scalor_pyro.checkpoint import load_run_as
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig
+from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.pictures import save_pictures
 from scalor_pyro.player import write_player
@@ -108,6 +109,7 @@ def run_on_videos(
     device: torch.device | str = "cpu",
     resume: bool = False,
     progress: bool = True,
+    world: World = ALONE,
 ) -> VideoFigures | None:
     """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
 
@@ -116,6 +118,7 @@ def run_on_videos(
     :param device: where to compute.
     :param resume: go on with the run in the folder.
     :param progress: show a progress bar.
+    :param world: the processes that train together; each keeps the frames of all videos in memory.
     :return: the figures, or None if training was interrupted.
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
@@ -125,9 +128,9 @@ def run_on_videos(
     scalor = Scalor(config.model).to(device)
     scalor.set_scene(clips.batch(0, SCENE_FRAMES, frames=1).tensor(device).flatten(0, 1))
     elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
-    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress)
-    save_scene(config, folder)
-    return None if ended.interrupted else report(scalor, clips, RunFolder.open(folder))
+    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress, world=world)
+    world.lead(lambda: save_scene(config, folder))
+    return None if ended.interrupted else world.lead(lambda: report(scalor, clips, RunFolder.open(folder)))
 
 
 def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:

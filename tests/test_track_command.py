@@ -77,6 +77,15 @@ def test_resume_passes_over_what_is_done_and_does_the_rest(here: Path) -> None:
     assert "cut off" not in (here / "again.txt").read_text() and (here / "again.json").exists()
 
 
+def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main(arguments(here, "--stop", "8", videos=("street.mkv", "again.mkv"))) == 0
+        assert (here / "again.json").exists() == (rank == "1")
+    assert (here / "street.json").exists()
+
+
 def test_an_interrupt_leaves_what_was_tracked_until_then(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from scalor_pyro.annotate import annotate, require_encoder
 from scalor_pyro.command.info import table
 from scalor_pyro.config import ConfigError
 from scalor_pyro.device import device_of
+from scalor_pyro.distributed import share_of
 from scalor_pyro.interruption import StopRequest
 from scalor_pyro.masks import MaskFolder
 from scalor_pyro.player import write_player
@@ -36,7 +37,9 @@ Positions are in pixels and frames of the video, whatever was cropped or resized
 EXAMPLES = """examples:
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
-  scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000"""
+  scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
+  torchrun --nproc-per-node 4 -m scalor_pyro track *.mp4 --weights runs/street --out tracks --resume
+                                              four processes share the files; so do the tasks of a job array"""
 # Frames in the player, unless told otherwise: it draws each of them four times.
 PLAYED = 60
 
@@ -86,12 +89,15 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.player < 0:
         raise ConfigError(f"player is {options.player}, but 0 or more frames were expected.")
-    videos = distinct(options.videos)
+    everything = distinct(options.videos)
+    videos = share_of(everything)
+    if len(videos) < len(everything):
+        print(f"this process's share: {', '.join(map(str, videos)) or 'none'}")
     device = device_of(options.device)
     if options.resume:
-        done = [path for path in videos if summary_of(options.out, path).exists()]
-        videos = [path for path in videos if path not in done]
-        print(f"{len(done)} videos are done, {len(videos)} are not.")
+        left = [path for path in videos if not summary_of(options.out, path).exists()]
+        print(f"{len(videos) - len(left)} videos are done, {len(left)} are not.")
+        videos = left
     for path in videos:  # all are looked at before any work
         Video(path)
         require_new(summary_of(options.out, path), options.overwrite)
