@@ -79,8 +79,9 @@ class FrameEncoder(nn.Module):
         gate = gate.sigmoid()
         memory = torch.zeros_like(candidate[:, 0])
         maps = []
-        for t in range(batch[1]):
-            memory = memory + gate[:, t] * (candidate[:, t] - memory)
+        # Unbound at once: the gradient of an index is as large as the whole, and there would be one for each frame.
+        for gate_t, candidate_t in zip(gate.unbind(1), candidate.unbind(1), strict=True):
+            memory = torch.lerp(memory, candidate_t, gate_t)
             maps.append(memory)
         moving = torch.stack(maps, 1) + still.unflatten(0, batch)
         return Features(moving, self.to_cells(moving.flatten(0, 1)).unflatten(0, batch))

@@ -199,16 +199,16 @@ class Scalor(nn.Module):
         scene: Scene | None = None
         memory = None
         difference = None if self.scene is None else x - self.scene  # what moves, and the light
-        features = self.frame_encoder(x, difference)
+        maps, cells = (part.unbind(1) for part in self.frame_encoder(x, difference))
         with plates.sequences, _GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
                 if scene is not None:
-                    going_on = self.propagation_posterior(scene, memory, self.annealed, frame, features.maps[:, t])
+                    going_on = self.propagation_posterior(scene, memory, self.annealed, frame, maps[t])
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, scene, plates)
                     seen = self._draw(propagated.detach())
-                discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
+                discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates)
                 settled = self.shared(self.settle, scene, propagated, proposals)
                 scene = settled.scene
