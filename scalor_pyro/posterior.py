@@ -117,7 +117,7 @@ def _segments(frame: FrameLatents) -> Tensor:
     )
     patches, index = paste(importance, objects.where, (height, width), (height, width))
     dense = importance.new_zeros(batch, slots, height * width)
-    dense.scatter_(2, index.flatten(2), patches[:, :, :, 0].flatten(2))
+    dense.scatter_(2, index.flatten(2), patches[:, 0].flatten(2))
     most, strongest = dense.max(1)  # (B, H·W)
     owner = frame.scene.identity.gather(1, strongest).view(batch, height, width)
     return torch.where((alpha[:, 0] > FOREGROUND) & (most.view_as(owner) > 0), owner, -1)
