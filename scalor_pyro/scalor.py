@@ -178,7 +178,7 @@ class Scalor(nn.Module):
                 self._record(t, frame_loc, scene, plates)
                 pyro.sample(
                     sites.x(t),
-                    dist.Normal(frame_loc[:, None], self.config.sigma).to_event(3),
+                    dist.Normal(frame_loc[:, None], frame_loc.new_full((), self.config.sigma)).to_event(3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame._replace(background=background))
@@ -337,14 +337,14 @@ class Scalor(nn.Module):
         self.annealed.set(values)
 
     def _plates(self, sequences: int) -> _Plates:
-        config = self.config
+        config, device = self.config, str(self.decoder.bias.device)
         pyro.module(self._name, self)
         return _Plates(
-            pyro.plate("sequences", sequences, dim=-2),
-            pyro.plate("slots", config.slots, dim=-1),
-            pyro.plate("cells", config.n_cells, dim=-1),
-            pyro.plate("first_proposals", config.proposals(first=True), dim=-1),
-            pyro.plate("proposals", config.proposals(first=False), dim=-1),
+            pyro.plate("sequences", sequences, dim=-2, device=device),
+            pyro.plate("slots", config.slots, dim=-1, device=device),
+            pyro.plate("cells", config.n_cells, dim=-1, device=device),
+            pyro.plate("first_proposals", config.proposals(first=True), dim=-1, device=device),
+            pyro.plate("proposals", config.proposals(first=False), dim=-1, device=device),
         )
 
     def _extent(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, int]:
