@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from scalor_pyro import watch
+from scalor_pyro.allocator import keep_freed_memory
 from scalor_pyro.captured import CapturedStep
 from scalor_pyro.checkpoint import (
     TrainingState,
@@ -135,6 +136,7 @@ def train(
     :raises CheckpointError: if the checkpoint to resume from cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
     """
+    keep_freed_memory()
     trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw)
     if resume:
         trainer.folder = RunFolder.open(folder)
