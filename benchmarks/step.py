@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from scalor_pyro import propagation, scalor
+from scalor_pyro.allocator import keep_freed_memory
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.elbo import ReparamELBO
@@ -141,6 +142,7 @@ VARIANTS: dict[str, tuple[str, Callable[[int], Measured], int]] = {
 def measure(name: str, repeats: int | None) -> Measured:
     """Measure one variant in this process."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     pyro.set_rng_seed(0)
     _, work, usual = VARIANTS[name]
     with pyro.validation_enabled(False):

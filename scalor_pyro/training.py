@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from scalor_pyro import watch
+from scalor_pyro.allocator import keep_freed_memory
+from scalor_pyro.captured import CapturedStep
 from scalor_pyro.checkpoint import (
     TrainingState,
     config_to_json,
@@ -29,6 +32,7 @@ from scalor_pyro.checkpoint import (
 from scalor_pyro.config import ModelConfig, TrainConfig
 from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.interruption import StopRequest
+from scalor_pyro.precision import networks_in_bfloat16
 from scalor_pyro.prefetch import Prefetcher, Request, VideoStream
 from scalor_pyro.reporting import Report, Window
 from scalor_pyro.run_folder import RunFolder
@@ -54,6 +58,8 @@ class Trainable(Protocol):
     def guide(self, frames: Tensor, /) -> Any: ...
 
     def schedule(self, values: dict[str, float], /) -> Any: ...
+
+    def children(self) -> Iterator[nn.Module]: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -81,6 +87,14 @@ class Elbo(Protocol):
     """An objective like :class:`~scalor_pyro.elbo.ReparamELBO`."""
 
     def differentiable_loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any) -> Tensor: ...
+
+
+class StepResult(NamedTuple):
+    """What a step says of itself, on its device."""
+
+    loss: Tensor  # () per frame
+    norm: Tensor  # () of the gradient, before it is clipped
+    statistics: Mapping[str, Tensor]  # the model's last_statistics
 
 
 class TrainResult(NamedTuple):
@@ -127,6 +141,7 @@ def train(
     :raises CheckpointError: if the checkpoint to resume from cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
     """
+    keep_freed_memory()
     for stage in config.train.curriculum:
         world.require_shares(stage.batch)
     trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw, world)
@@ -181,6 +196,9 @@ class _Trainer:
         self.optimiser = make_optimiser(self.parameters, self.budget)
         self.watch = CollapseWatch(background=config.model.background != "none")
         self.check_each_step = checks_each_step(self.device)
+        capture = self.budget.capture and self.device.type == "cuda" and world.size == 1
+        self.captured = CapturedStep(self.whole_step, enabled=capture)
+        self.statistics: Mapping[str, Tensor] = {}
         self.step = 0  # steps done
         self.next_video = 0
         self.saved: int | None = None  # step of the last checkpoint
@@ -235,20 +253,44 @@ class _Trainer:
     def update(self, frames: Tensor) -> None:
         """One step of the optimiser on frames (B, T, C, H, W)."""
         self.scalor.schedule(self.budget.scheduled(self.step))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.budget.learning_rate_at(self.progress())
-        random = random_state() if self.check_each_step else {}
+        set_learning_rate(self.optimiser, self.budget.learning_rate_at(self.progress()))
+        done = self.checked_step(frames) if self.check_each_step else self.captured(frames)
+        self.statistics = done.statistics
+        self.window.add(done.loss, done.norm, len(frames) * self.world.size)
+
+    def whole_step(self, frames: Tensor) -> StepResult:
+        """One step that neither waits for the device nor needs more of the host than to be queued."""
+        loss, norm = self.gradients(frames)
+        return self.descend(loss, norm)
+
+    def checked_step(self, frames: Tensor) -> StepResult:
+        """One step that looks whether loss and gradient are finite before it changes the parameters."""
+        random = random_state()
+        loss, norm = self.gradients(frames)
+        if not bool(torch.isfinite(loss + norm)):
+            raise self.diagnosis(loss, frames, random)
+        return self.descend(loss, norm)
+
+    def gradients(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss per frame, and the norm of its gradient, which the parameters then have."""
         self.optimiser.zero_grad(set_to_none=True)
-        with self.world.noise():
+        with self.precision(), self.world.noise():
             loss = self.loss(frames)
         loss.backward()
-        loss = self.world.mean(loss)
         norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if self.check_each_step and not bool(torch.isfinite(loss + norm)):
-            raise self.diagnosis(loss, frames, random)
+        return self.world.mean(loss), norm
+
+    def descend(self, loss: Tensor, norm: Tensor) -> StepResult:
+        """Clip the gradient, and follow it."""
         clip_grads_with_norm_(self.parameters, self.budget.clip, norm)
         self.optimiser.step()
-        self.window.add(loss, norm, len(frames) * self.world.size)
+        return StepResult(loss, norm, self.scalor.last_statistics)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Where networks compute as the config says."""
+        if self.budget.precision == "fp32":
+            return nullcontext()
+        return networks_in_bfloat16(self.scalor, self.device)
 
     def plan(self) -> Iterator[Request]:
         """The videos of each step to come."""
@@ -277,14 +319,14 @@ class _Trainer:
     def log(self, request: Request, feed: Prefetcher) -> None:
         """Write a row of the metrics, and look whether training is well."""
         self.require_finite()
-        statistics = {name: float(self.world.mean(value)) for name, value in self.scalor.last_statistics.items()}
+        statistics = {name: float(self.world.mean(value)) for name, value in self.statistics.items()}
         done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
         row = {
             **done,
             **self.window.averages(),
             **statistics,
             **self.budget.scheduled(self.step - 1),
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
             "batch": request.count,
             "frames": request.frames,
             **self.window.rates(*feed.collect()),
@@ -337,7 +379,8 @@ class _Trainer:
         state = self.world.lead(lambda: load_training_state(self.folder.state))
         require_same_config(self.folder.state, json.loads(state.config), self.config)
         put_weights(self.folder.state, state.weights, self.scalor)
-        self.optimiser.load_state_dict(state.optimiser)
+        load_optimiser(self.optimiser, state.optimiser)
+        self.captured.forget()
         set_random_state(state.random)
         self.step, self.next_video, self.saved = state.step, state.next_video, state.step
         self.seconds_before, self.started = state.seconds, time.perf_counter()
@@ -367,10 +410,27 @@ class _Trainer:
 
 
 def make_optimiser(parameters: list[nn.Parameter], train: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser that a config names."""
+    """The optimiser that a config names; on a GPU its learning rate is a tensor there, so that a graph can read it."""
+    device = parameters[0].device
+    on_gpu = device.type == "cuda"
+    rate = torch.tensor(train.learning_rate, device=device) if on_gpu else train.learning_rate
     if train.optimiser == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=train.learning_rate)
-    return torch.optim.Adam(parameters, lr=train.learning_rate, fused=True)
+        return torch.optim.RMSprop(parameters, lr=rate, capturable=on_gpu)
+    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=on_gpu)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give all parameters a learning rate, in place where it is a tensor."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take over the state of an optimiser, which may have been on another device; the options stay this one's."""
+    optimiser.load_state_dict({"state": saved["state"], "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def checks_each_step(device: torch.device) -> bool:
