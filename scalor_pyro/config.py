@@ -157,7 +157,7 @@ class ModelConfig:
     explain_away: bool = True  # what others explain, and the own template, are inputs of the guide
     object_attention: bool = True  # attend at object scale instead of half the view
     attention: bool = True  # off only for ablations: propagation does not look at the frame
-    inertia: bool = True  # size, depth and appearance deviate from the last frame's
+    inertia: bool = True  # appearance deviates from the last frame's; size and depth, too, and return to their middle
     colour_start: bool = False  # the glimpse's own colour starts z_what
     contrast_input: bool = False  # local contrast as a further input of the frame encoder
     difference_input: bool = True  # the difference from the scene as one, where the background is static

@@ -103,7 +103,7 @@ def next_depth(depth: Tensor, raw: Tensor) -> Tensor:
 class PropagationPrior(nn.Module):
     """p(z_t^P | z_{<t}): a prior RNN reads the object's own past latents (paper eq. 3, 4).
 
-    Differs: with `inertia`, appearance and depth are Normal round the last ones rather than anywhere.
+    Differs: with `inertia`, appearance and depth are Normal round about the last ones rather than anywhere.
     """
 
     def __init__(self, config: ModelConfig) -> None:
