@@ -14,6 +14,7 @@ from torch.nn.utils import parameters_to_vector
 from scalor_pyro import captured, training
 from scalor_pyro.captured import WARM_UP, CapturedStep
 from scalor_pyro.config import RunConfig, Stage, TrainConfig
+from scalor_pyro.distributed import ALONE
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.training import train
@@ -139,7 +140,7 @@ def test_captured_parameters_are_eager_ones(make_scalor: Callable[..., Scalor], 
 def test_a_step_is_captured(make_scalor: Callable[..., Scalor], caplog: pytest.LogCaptureFixture) -> None:
     scalor = make_scalor(image_size=(64, 64), cells=(4, 4)).to("cuda")
     config = RunConfig(model=scalor.config)
-    trainer = training._Trainer(scalor, ReparamELBO(), FakeVideos((3, 64, 64)), config, None, None)
+    trainer = training._Trainer(scalor, ReparamELBO(), FakeVideos((3, 64, 64)), config, None, None, ALONE)
     for _ in range(WARM_UP + 2):
         trainer.captured(torch.rand(2, 3, 3, 64, 64, device="cuda"))
     assert trainer.captured._replay is not None and not caplog.messages

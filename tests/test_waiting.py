@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from scalor_pyro import scalor as program
 from scalor_pyro import training
 from scalor_pyro.config import DataConfig, RunConfig
+from scalor_pyro.distributed import ALONE
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.scalor import Scalor
 
@@ -63,7 +64,7 @@ def test_what_would_wait_is_noticed() -> None:
 def test_the_trainers_step_reads_no_value(busy: Scalor, videos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "check_videos", lambda x, config: None)  # on a GPU it does not look at values
     config = RunConfig(model=busy.config, data=DataConfig(image_size=busy.config.image_size))
-    trainer = training._Trainer(busy, ReparamELBO(), FakeVideos(), config, None, None)
+    trainer = training._Trainer(busy, ReparamELBO(), FakeVideos(), config, None, None, ALONE)
     trainer.step = 150  # in the middle of a schedule
     trainer.check_each_step = False
     with pyro.validation_enabled(False):
