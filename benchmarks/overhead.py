@@ -55,7 +55,7 @@ class PlainLoss:
         """x (B, T, C, H, W) → ()"""
         scalor, config, annealed = self.scalor, self.scalor.config, self.scalor.annealed
         self.elbo = x.new_zeros(())
-        maps, cells = (part.unbind(1) for part in scalor.frame_encoder(x))
+        maps, cells, _ = (part.unbind(1) for part in scalor.frame_encoder(x))
         scene = memory = prior_memory = z_bg = background_memory = None
         for t in range(x.shape[1]):
             frame, propagated, seen = x[:, t], None, None
