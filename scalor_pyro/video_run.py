@@ -32,6 +32,7 @@ from scalor_pyro.views import nearest_size
 
 # In the run folder: the scene of the whole region, at the scale of training.
 SCENE = "scene.png"
+RESULTS = "results.json"
 # Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 
@@ -139,10 +140,23 @@ def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
     inference = infer(scalor, frames.to(next(scalor.parameters()).device))
     seen = scalor.last_statistics
     figures = VideoFigures(*(float(seen[name]) for name in VideoFigures._fields))
-    write_atomically(folder.path / "results.json", json.dumps(figures._asdict(), indent=1).encode())
+    write_atomically(folder.path / RESULTS, json.dumps(figures._asdict(), indent=1).encode())
     save_pictures(folder.pictures, frames, inference, rows=folder.rows())
     write_player(folder.path / "player.html", frames, inference)
     return figures
+
+
+def load_figures(folder: str | Path) -> VideoFigures:
+    """The figures that :func:`report` wrote.
+
+    :raises ConfigError: if there are none (the training was interrupted), or the file is damaged.
+    """
+    path = Path(folder) / RESULTS
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        return VideoFigures(*(float(figures[name]) for name in VideoFigures._fields))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{path} does not hold the figures of a finished run, which were expected.") from error
 
 
 def region_options(config: VideoRunConfig, source_size: tuple[int, int], region: Crop | None = None) -> ReadOptions:

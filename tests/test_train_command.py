@@ -145,7 +145,7 @@ def test_bad_input_is_one_sentence_and_status_2(
 
 
 def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not describe a run.*video"):
+    with pytest.raises(CheckpointError, match="of a run of scalor train, but a run of an example"):
         load_run(small_run / "runs" / "street")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="does not describe a run.*video"):
