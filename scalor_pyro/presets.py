@@ -193,6 +193,20 @@ def occlusion() -> RunConfig:
     return replace(config, data=replace(config.data, motion="meet"))
 
 
+def thousand() -> RunConfig:
+    """900–1,000 sprites on 512 × 512 px, in the units of the other presets' 64 × 64 px (the paper stops at 100 objects).
+
+    A step holds few videos of few frames: with so many objects, each frame teaches enough.
+    """
+    config = preset("sprites", "MD")
+    data = replace(config.data, image_size=(512, 512), count_min=900, count_max=1000)
+    model = replace(config.model, image_size=data.image_size, view=(64, 64), cells=(64, 64))
+    model = replace(model, slots=1100, first_shortlist=1100, shortlist=160)
+    stages = Stage(0.1, 2, 4), Stage(0.6, 4, 2), Stage(1.0, 8, 1)
+    train = replace(config.train, steps=200, curriculum=stages, eval_videos=1, checkpoint_every=50)
+    return replace(config, data=data, model=model, train=train)
+
+
 def ablation() -> RunConfig:
     """6–36 sprites (paper Figure 8)."""
     config = preset("sprites", "MD")
@@ -213,5 +227,6 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
     "unseen-digits": unseen_digits,
     "dense-discovery": dense_discovery,
     "occlusion": occlusion,
+    "thousand": thousand,
     "ablation": ablation,
 }
