@@ -194,7 +194,7 @@ def occlusion() -> RunConfig:
 
 
 def thousand() -> RunConfig:
-    """900–1,000 sprites on 512 × 512 px, in the units of the other presets' 64 × 64 px (the paper stops at 100 objects).
+    """900–1,000 sprites on 512 × 512 px, in units of 64 × 64 px, as the other presets have (the paper stops at 100).
 
     A step holds few videos of few frames: with so many objects, each frame teaches enough.
     """
