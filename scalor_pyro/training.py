@@ -25,7 +25,7 @@ from scalor_pyro.checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from scalor_pyro.config import ModelConfig, TrainConfig
+from scalor_pyro.config import TrainConfig
 from scalor_pyro.interruption import StopRequest
 from scalor_pyro.prefetch import Prefetcher, Request, VideoStream
 from scalor_pyro.reporting import Report, Window
@@ -66,7 +66,7 @@ class Run(Protocol):
     """What the loop needs of a config like :class:`~scalor_pyro.config.RunConfig`; all of it is saved."""
 
     @property
-    def model(self) -> ModelConfig: ...
+    def model(self) -> Any: ...
 
     @property
     def train(self) -> TrainConfig: ...
