@@ -69,9 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         results = None
     if results is None:
-        print(
-            f"Interrupted; go on with: python examples/baselines.py --model {options.model} --resume --out {options.out}"
-        )
+        again = f"--model {options.model} --resume --out {options.out}"
+        print(f"Interrupted; go on with: python examples/baselines.py {again}")
         return 130
     print(table(results))
     print(f"Pictures and weights are in {options.out}.")

@@ -49,7 +49,7 @@ class Frames:
         return generation_strip(self._rows(program, frames), observed=frames.shape[1])
 
     def leave_pictures(self, program: Any, batch: VideoBatch, folder: RunFolder) -> None:
-        """``reconstruction.png``, ``forecast.png``, ``imagined.png`` and ``learning_curves.png``."""
+        """``reconstruction.png``, ``forecast.png``, ``imagined.png``, and ``learning_curves.png`` if there are rows."""
         x = batch.tensor(next(program.parameters()).device)
         length = x.shape[1]
         seen = (length + 1) // 2
@@ -64,9 +64,11 @@ class Frames:
         imagined = enumerate(imagine(program, length, SHOWN_SAMPLES), 1)
         rows = [Row(f"sample {n}", sample.y[0].cpu()) for n, sample in imagined]
         save_strip(folder.pictures / "imagined.png", rows, observed=0)
-        png = io.BytesIO()
-        learning_curves(folder.rows()).savefig(png, format="png", dpi=130)
-        write_atomically(folder.pictures / "learning_curves.png", png.getvalue())
+        logged = [row for row in folder.rows() if "loss" in row]
+        if logged:  # a short training ends before its first row
+            png = io.BytesIO()
+            learning_curves(logged).savefig(png, format="png", dpi=130)
+            write_atomically(folder.pictures / "learning_curves.png", png.getvalue())
 
     def _rows(self, program: Any, x: Tensor) -> list[Row]:
         return [Row("truth", x[0].cpu()), Row("reconstructed", reconstruction(program, x[:1])[0].cpu())]

@@ -42,8 +42,8 @@ class _Plates(NamedTuple):
 class SQAIR(nn.Module):
     r"""Sequential attend, infer, repeat (Kosiorek et al., NeurIPS 2018, arXiv 1806.01794).
 
-    For B sequences of T frames and K slots. Objects n = 0, …, K − 1 have sites of their own, because in the guide each is
-    drawn after the one before:
+    For B sequences of T frames and K slots. Objects n = 0, …, K − 1 have sites of their own, because in the guide each
+    is drawn after the one before:
 
     ================================  ===========  =======  ==============================================
     site                              batch shape  event    meaning
