@@ -65,8 +65,8 @@ class SQAIRConfig:
     slots: int = 4  # K: objects carried from frame to frame, and steps of discovery in a frame
     object_size: float = 20.0  # px, the typical object
     box_margin: float = 1.25  # side of the typical box / object_size
-    size_range: float = 0.5  # a box is within 1 ± size_range of the typical one
-    aspect_range: float = 0.5  # log aspect is within ± aspect_range
+    size_range: float = 0.15  # a box is within 1 ± size_range of the typical one
+    aspect_range: float = 0.2  # log aspect is within ± aspect_range
     move_range: float = 0.2  # a propagated centre deviates at most this part of the half-image a frame
     z_what_dim: int = 32  # D
     glimpse_size: int = 16  # S

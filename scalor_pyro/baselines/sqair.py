@@ -66,8 +66,9 @@ class SQAIR(nn.Module):
         q(z | x) &= \prod_t \prod_n q(z^{D,n}_t | z^{D,<n}_t, z^P_t, x_t)
                     \prod_n q(z^{P,n}_t | z^{P,<n}_t, z^n_{<t}, x_t)
 
-    An n-th object can only be discovered where the one before was: its presence is the product of theirs, and their
-    number is geometric a priori (eq. 1; AIR, Eslami et al., 2016). A frame is the sum of what its objects draw (eq. 3).
+    An n-th object can only be discovered where the one before was, and where there is room for it among K: its presence
+    is the product of theirs, and their number is geometric a priori (AIR, Eslami et al., 2016). A frame is the sum of
+    what its objects draw.
 
     Differs:
 
@@ -119,7 +120,7 @@ class SQAIR(nn.Module):
                     going_on = self.propagation_prior(scene, memory, self.annealed)
                     memory = going_on.memory
                     propagated = self._propagate(t, _each(going_on), scene)
-                proposals = self._discover(t, self._new_object(plates.sequences.size))
+                proposals = self._discover(t, self._new_object(plates.sequences.size), propagated)
                 frame = self.shared(self.settle, scene, propagated, proposals)
                 scene = frame.scene
                 self._record(t, frame.canvas.colour, scene, plates)
@@ -151,7 +152,7 @@ class SQAIR(nn.Module):
                     law_of, memory = self.propagation_posterior(scene, memory, self.annealed, x[:, t])
                     propagated = self._propagate(t, law_of, scene)
                 law_of = self.discovery_posterior(propagated, self.annealed, x[:, t], features[t])
-                proposals = self._discover(t, law_of)
+                proposals = self._discover(t, law_of, propagated)
                 frame = self.shared(self.settle, scene, propagated, proposals)
                 scene = frame.scene
                 latents.append(frame)
@@ -176,16 +177,15 @@ class SQAIR(nn.Module):
         objects: Objects = self.shared(self._together, tuple(drawn))
         return objects
 
-    def _discover(self, t: int, law_of: LawOf) -> Objects:
-        """Draw z_t^D: an object counts as much as it, and those before it, are there."""
+    def _discover(self, t: int, law_of: LawOf, propagated: Objects | None) -> Objects:
+        """Draw z_t^D: an object counts as much as it, and those before it, are there, and as there is room for it."""
         drawn: list[Drawn] = []
-        before: Tensor | None = None
         for n in range(self.config.slots):
             law = law_of(n, drawn[-1] if drawn else None)
-            weight = torch.ones_like(law.presence.logits) if before is None else before
-            with weighted_by(weight):
+            possible = self.shared(self._possible, law.presence.batch_shape, propagated, tuple(drawn))
+            with weighted_by(possible):
                 logit = pyro.sample(sites.of_object(sites.z_pres("disc", t), n), law.presence)
-            presence = before = self.shared(_present, logit, before)
+            presence = self.shared(_present, logit, possible)
             with weighted_by(presence):
                 raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), law.where)
                 where, shape, velocity = self.shared(self._anywhere, raw)
@@ -205,6 +205,14 @@ class SQAIR(nn.Module):
         return lambda n, before: law
 
     # ------------------------------------------------------------------ what follows without chance
+
+    def _possible(self, shape: tuple[int, ...], propagated: Objects | None, drawn: tuple[Drawn, ...]) -> Tensor:
+        """How far there can be a further discovery: all before it are there, and at most K objects in all. (B, 1)"""
+        possible = drawn[-1].presence if drawn else self.decoder.bias.new_ones(shape)
+        if propagated is None:
+            return possible
+        free = self.config.slots - propagated.presence.detach().sum(1, keepdim=True)
+        return possible * (free - len(drawn)).clamp(0, 1)
 
     def _anywhere(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z_where, shape and velocity of a discovery: the cell is the image."""
@@ -270,14 +278,13 @@ def _of(law: dist.Independent, one: slice) -> dist.Independent:
     return dist.Normal(law.mean[:, one], law.stddev[:, one]).to_event(1)
 
 
-def _present(logit: Tensor, weight: Tensor | None) -> Tensor:
+def _present(logit: Tensor, possible: Tensor) -> Tensor:
     """z_pres in [0, 1], at most what it depends on."""
-    presence = torch.sigmoid(logit)
-    return presence if weight is None else presence * weight
+    return torch.sigmoid(logit) * possible
 
 
 def add_up(objects: Objects, image_size: tuple[int, int]) -> Canvas:
-    """The sum of what objects draw (SQAIR eq. 3); the total opacity is cut to 1."""
+    """The sum of what objects draw; the total opacity is cut to 1."""
     where, present = objects.where, objects.glimpse * objects.presence[..., None, None, None]
     columns, rows = (
         bilinear_weights(
