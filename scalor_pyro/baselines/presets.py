@@ -26,11 +26,11 @@ class Baseline(NamedTuple):
 
 
 def _vrnn(data: DataConfig) -> VRNNRun:
-    return VRNNRun(data=data, train=TrainConfig(steps=1500, curriculum=CURRICULUM))
+    return VRNNRun(data=data, train=TrainConfig(steps=800, curriculum=CURRICULUM))
 
 
 def _sequential_vae(data: DataConfig) -> SequentialVAERun:
-    return SequentialVAERun(data=data, train=TrainConfig(steps=1500, curriculum=CURRICULUM))
+    return SequentialVAERun(data=data, train=TrainConfig(steps=900, curriculum=CURRICULUM))
 
 
 def _sqair(data: DataConfig) -> SQAIRRun:
