@@ -34,9 +34,10 @@ def _sequential_vae(data: DataConfig) -> SequentialVAERun:
 
 
 def _sqair(data: DataConfig) -> SQAIRRun:
-    """As many slots as there can be objects."""
+    """As many slots as there can be objects; most of the budget goes to single frames, until it has learned to look."""
     model = SQAIRConfig(slots=data.count_max, object_size=data.object_size)
-    return SQAIRRun(data=data, model=model, train=TrainConfig(steps=1500, curriculum=CURRICULUM))
+    stages = (Stage(0.68, 1, 64), Stage(0.86, 2, 32), Stage(1.0, 4, 16))
+    return SQAIRRun(data=data, model=model, train=TrainConfig(steps=2200, curriculum=stages, decay_from=0.8))
 
 
 BASELINES: dict[str, Baseline] = {
