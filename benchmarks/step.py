@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from scalor_pyro import propagation, scalor
+from scalor_pyro.allocator import keep_freed_memory
 from scalor_pyro.baselines.presets import BASELINES, baseline
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
@@ -151,6 +152,7 @@ VARIANTS: dict[str, tuple[str, Callable[[int], Measured], int]] = {
 def measure(name: str, repeats: int | None) -> Measured:
     """Measure one variant in this process."""
     torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
     pyro.set_rng_seed(0)
     _, work, usual = VARIANTS[name]
     with pyro.validation_enabled(False):

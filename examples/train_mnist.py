@@ -3,6 +3,7 @@
     python examples/train_mnist.py
     python examples/train_mnist.py --objects sprites --density MD --background --out runs/sprites
     python examples/train_mnist.py --resume --out runs/sprites
+    torchrun --nproc-per-node 2 examples/train_mnist.py --out runs/sprites
 
 Without any option it trains on 2–4 moving digits over black, for about ten minutes on two cores.
 """
@@ -11,9 +12,11 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.device import device_of
+from scalor_pyro.distributed import join
 from scalor_pyro.experiment import run_experiment
 from scalor_pyro.metrics import table
 from scalor_pyro.presets import PRESETS, paper, preset
@@ -51,14 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = parse(arguments)
     try:
-        results = run_experiment(
-            configure(options),
-            options.out,
-            device=device_of(options.device),
-            mnist=options.mnist,
-            resume=options.resume,
-            final_videos=options.eval_videos,
-        )
+        with join() as world:
+            results = run_experiment(
+                world.lead(lambda: configure(options)),
+                options.out,
+                device=device_of(options.device),
+                mnist=options.mnist,
+                resume=options.resume,
+                final_videos=options.eval_videos,
+                world=world,
+            )
+            return announce(results, options.out)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
         print(f"error: {reason}: a file named by --mnist, or --digits uci, was expected.", file=sys.stderr)
@@ -67,12 +73,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the first step, or while the trained model is evaluated
-        results = None
+        return announce(None, options.out)
+
+
+def announce(results: dict[str, Any] | None, folder: Path) -> int:
+    """Print how the training ended, and give its exit status."""
     if results is None:
-        print(f"Interrupted; go on with: python examples/train_mnist.py --resume --out {options.out}")
+        print(f"Interrupted; go on with: python examples/train_mnist.py --resume --out {folder}")
         return 130
     print(table(results))
-    print(f"Pictures, player.html, tracks and weights are in {options.out}.")
+    print(f"Pictures, player.html, tracks and weights are in {folder}.")
     return 0
 
 

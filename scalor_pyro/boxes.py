@@ -13,7 +13,11 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.objects import Objects
 from scalor_pyro.rendering import window_size
 
-# How much of a deviation of one standard deviation goes into the unbounded size and aspect of a propagated object.
+# What is left of an object's size, aspect and depth in the next frame, with `inertia`: a half-life of seven frames. If
+# all were kept, they would be random walks, and long tracks would come to numbers that no network was trained on.
+KEPT = 0.9
+# At most so much is added to the unbounded size and aspect of a propagated object: they stay within ± 3, where tanh
+# still tells them apart.
 SHAPE_STEP = 0.3
 # Centres stop this far outside the image (in half-images of training): an object there is lost anyway.
 OUTSIDE = 0.5
@@ -78,13 +82,20 @@ class Boxes(nn.Module):
 
         :param Tensor raw: (B, K, 4) the site z_where_prop: deviation of size, aspect and centre.
         """
-        shape = objects.shape + SHAPE_STEP * raw[..., :2] if self.config.inertia else raw[..., :2]
+        shape = KEPT * objects.shape + SHAPE_STEP * raw[..., :2].tanh() if self.config.inertia else raw[..., :2]
         centre = self.within(self.expected(objects)[..., 2:] + self.move_range * torch.tanh(raw[..., 2:]))
         return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
 
     def within(self, centre: Tensor) -> Tensor:
         """Centres, none farther outside the image than an object goes. (…, 2) → (…, 2)"""
         return centre.clamp(-self.farthest, self.farthest)
+
+    def visible(self, where: Tensor) -> Tensor:
+        """Whether a box reaches into the image, so that a frame can say anything of it. z_where (…, 4) → (…) bool
+
+        A box so large that it reaches in from as far as centres go counts as gone there.
+        """
+        return (where[..., 2:].abs() < torch.minimum(1 + where[..., :2], self.farthest)).all(-1)
 
     # ------------------------------------------------------------------ the other way, for the centre
 

@@ -7,7 +7,7 @@ import json
 import pickle
 import random
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,9 @@ from scalor_pyro.run_folder import CONFIG, WEIGHTS, RunFolder, write_atomically
 
 FORMAT = "scalor_pyro"
 VERSION = 1
+
+# By a part of its config that no other has, what left a run.
+TRAINED_BY = {"data": "an example on synthetic videos", "video": "scalor train"}
 
 # What reading a damaged or hostile file can raise in torch's and Python's readers.
 _UNREADABLE = (
@@ -68,26 +71,26 @@ class TrainingState:
 
 
 def random_state() -> dict[str, Any]:
-    """The states of all random generators, as numbers, lists and tensors."""
+    """The states of all random generators, on a GPU of the one in use, as numbers, lists and tensors."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": [version, list(numbers), gauss],
         "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
     }
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put all random generators back; those of CUDA only where as many devices are there as were saved."""
+    """Put all random generators back; that of CUDA where it was saved and there is a GPU."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"][0])
 
 
 def config_to_json(config: Any) -> str:
@@ -225,11 +228,26 @@ def load_config_as(folder: str | Path, kind: type[ConfigT]) -> ConfigT:
     path = Path(folder) / CONFIG
     _start(path)
     try:
-        return config_from_dict(kind, json.loads(path.read_text(encoding="utf-8")))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} does not describe a run: {error}") from error
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} is not JSON: the config of a run was expected.") from error
+    _require_kind(path, values, kind)
+    try:
+        return config_from_dict(kind, values)
+    except ConfigError as error:
+        raise CheckpointError(f"{path} does not describe a run: {error}") from error
+
+
+def _require_kind(path: Path, values: Any, kind: Any) -> None:
+    """Refuse the run of another program, before its settings are taken for damaged ones."""
+    expected = _trained_by({field.name for field in dataclasses.fields(kind)})
+    found = _trained_by(values) if isinstance(values, Mapping) else None
+    if found and expected and found != expected:
+        raise CheckpointError(f"{path} is of a run of {found}, but a run of {expected} was expected.")
+
+
+def _trained_by(parts: Container[str]) -> str | None:
+    return next((trainer for part, trainer in TRAINED_BY.items() if part in parts), None)
 
 
 def require_same_config(path: Path, saved: Any, wanted: Any) -> None:

@@ -157,7 +157,7 @@ class ModelConfig:
     explain_away: bool = True  # what others explain, and the own template, are inputs of the guide
     object_attention: bool = True  # attend at object scale instead of half the view
     attention: bool = True  # off only for ablations: propagation does not look at the frame
-    inertia: bool = True  # size, depth and appearance deviate from the last frame's
+    inertia: bool = True  # appearance deviates from the last frame's; size and depth, too, and return to their middle
     colour_start: bool = False  # the glimpse's own colour starts z_what
     contrast_input: bool = False  # local contrast as a further input of the frame encoder
     difference_input: bool = True  # the difference from the scene as one, where the background is static
@@ -238,6 +238,8 @@ class TrainConfig:
     decay_from: float = 0.6  # share of the budget at which the cosine starts
     clip: float = 1.0  # gradient norm, of the loss per frame
     elbo: Literal["trace", "analytic"] = "trace"  # analytic: closed-form KL where there is one
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; all between them is computed in fp32
+    capture: bool = True  # on a GPU, record a step as a CUDA graph and replay it; a CPU has none
     temperature: Schedule = Schedule(((0, 1.0), (1000, 0.5)))
     discovery_prior: Schedule = Schedule(((0, 0.1), (300, 1e-4)), log=True)
     reject_propagated: Schedule = constant(0.3)  # overlap with a propagated object above which a proposal is rejected
@@ -256,6 +258,7 @@ class TrainConfig:
             _positive(self, "minutes")
         _require(self.optimiser in ("adam", "rmsprop"), "optimiser", self.optimiser, "'adam' or 'rmsprop'")
         _require(self.elbo in ("trace", "analytic"), "elbo", self.elbo, "'trace' or 'analytic'")
+        _require(self.precision in ("fp32", "bf16"), "precision", self.precision, "'fp32' or 'bf16'")
         _probability(self, "decay_from")
         untils = [stage.until for stage in self.curriculum]
         _require(

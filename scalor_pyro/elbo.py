@@ -37,7 +37,7 @@ class ReparamELBO(ELBO):
         :raises ValueError: if the guide has a site that is not reparameterised.
         """
         model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
-        elbo = torch.zeros(())
+        elbo: Tensor | float = 0.0  # no tensor of the host
         for name, site in model_trace.nodes.items():
             if site["type"] != "sample" or poutine.util.site_is_subsample(site):
                 continue
@@ -50,7 +50,7 @@ class ReparamELBO(ELBO):
                 elbo = elbo - _scaled(kl_divergence(latent["fn"], site["fn"]), latent)
             else:
                 elbo = elbo + (site["log_prob_sum"] - latent["log_prob_sum"])
-        return -elbo
+        return -torch.as_tensor(elbo)
 
     def loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
         """The loss as a number, without gradients."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scalor_pyro.config import ConfigError, DataConfig
 from scalor_pyro.data import SyntheticVideos, VideoBatch, choose_source
+from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.likelihood import nll
 from scalor_pyro.metrics import Evaluation, without_nan
@@ -120,6 +121,7 @@ def run_experiment(
     resume: bool = False,
     final_videos: int = 200,
     progress: bool = True,
+    world: World = ALONE,
 ) -> dict[str, Any] | None:
     """Train, evaluate on unseen videos, and leave figures, tracks and pictures in the run folder.
 
@@ -134,11 +136,12 @@ def run_experiment(
     :param resume: go on with the run in the folder.
     :param final_videos: how many unseen videos to evaluate on at the end.
     :param progress: show a progress bar.
+    :param world: the processes that train together.
     :return: the results, or None if training was interrupted.
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
     _require_videos(final_videos)
-    config = with_known_digits(config, mnist)
+    config = world.lead(lambda: with_known_digits(config, mnist))
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = build(config.model).to(device)
     videos = SyntheticVideos(config.data, config.seed, "train", mnist)
@@ -162,10 +165,13 @@ def run_experiment(
         draw=draw_at,
         resume=resume,
         progress=progress,
+        world=world,
     )
     if ended.interrupted:
         return None
-    return report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos, assessment, likelihood)
+    return world.lead(
+        lambda: report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos, assessment, likelihood)
+    )
 
 
 def evaluate(

@@ -15,7 +15,7 @@ beside it. A position error has that offset in it at every horizon; ``located`` 
 frame, and the displacement error, of how far and whereto an object went since, is without it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,12 @@ PLACES = {
     "hold": "last place held",
     "velocity": "constant velocity",
 }
-PICTURES = {"mean": "mean of samples", "single": "single sample", "hold": "last frame held"}
+PICTURES = {
+    "mean": "mean of samples",
+    "single": "single sample",
+    "hold": "last frame held",
+    "scene": "scene without objects",
+}
 
 
 class _Wanted(NamedTuple):
@@ -81,6 +86,68 @@ class _Sums:
             self.ended[n] += ~seen[2:]
 
 
+class PictureErrors:
+    """MSE of forecast frames by horizon; holds sums only. There is no need of a ground truth::
+
+        errors = PictureErrors(observed=5, frames=10)
+        for sample in errors.passing(forecast(scalor, x, 5, 10, samples=20), x):
+            ...
+        print(picture_table(errors.result()))
+
+    :param observed: how many frames were seen.
+    :param frames: how many there are in all.
+    :param scene: (C, H, W) in [0, 1], a still background, to be compared with as if no object would be seen.
+    :raises ValueError: if that leaves no horizon.
+    """
+
+    def __init__(self, observed: int, frames: int, scene: Tensor | None = None) -> None:
+        check_extent(observed, frames, frames)
+        self.observed, self.frames = observed, frames
+        self.scene = None if scene is None else scene.detach().cpu().double()
+        names = [name for name in PICTURES if name != "scene" or scene is not None]
+        self._squares = {name: np.zeros(frames - observed) for name in names}  # summed over pixels
+        self._pixels = 0
+
+    def passing(self, samples: Iterable[Generated], x: Tensor) -> Iterator[Generated]:
+        """The samples of a batch of videos as they come; when the last has come, they are counted.
+
+        :param samples: what :func:`scalor_pyro.generation.forecast` yields.
+        :param x: (B, T, C, H, W) in [0, 1], all of the frames.
+        :raises ValueError: where frames and samples do not fit, or there are no samples.
+        """
+        future = x[:, self.observed : self.frames].detach().cpu().double()
+        total, count = future.new_zeros(future.shape), 0
+        single = np.zeros(self.frames - self.observed)
+        for sample in samples:
+            if sample.y.shape != x[:, : self.frames].shape:
+                raise ValueError(
+                    f"A sample has shape {tuple(sample.y.shape)}, but {tuple(x[:, : self.frames].shape)} was expected."
+                )
+            drawn = sample.y[:, self.observed :].cpu().double().clamp(0, 1)
+            total, count = total + drawn, count + 1
+            single += _by_horizon(drawn - future)
+            yield sample
+        if not count:
+            raise ValueError("There are no samples of a forecast, but at least one was expected.")
+        self._pixels += future[:, 0].numel()
+        self._squares["mean"] += _by_horizon(total / count - future)
+        self._squares["single"] += single / count
+        self._squares["hold"] += _by_horizon(x[:, self.observed - 1, None].detach().cpu().double() - future)
+        if self.scene is not None:
+            self._squares["scene"] += _by_horizon(self.scene - future)
+
+    def result(self) -> dict[str, Any]:
+        """``observed``; and by horizon, in lists: ``horizon``, and ``mse`` per pixel, a dict by what predicts. NaN
+        where there was nothing to count.
+        """
+        pixels = self._pixels or np.nan
+        return {
+            "observed": self.observed,
+            "horizon": list(range(1, self.frames - self.observed + 1)),
+            "mse": {name: (squares / pixels).tolist() for name, squares in self._squares.items()},
+        }
+
+
 class ForecastEvaluation:
     """Evaluates forecasts batch after batch; holds sums only, so that memory stays flat over videos and samples::
 
@@ -95,15 +162,14 @@ class ForecastEvaluation:
     """
 
     def __init__(self, observed: int, frames: int) -> None:
-        check_extent(observed, frames, frames)
+        self.pictures = PictureErrors(observed, frames)
         self.observed, self.frames = observed, frames
         horizons = frames - observed
         self._errors = {name: np.zeros(horizons) for name in PLACES}  # px, summed over objects
         self._displacement_errors = {name: np.zeros(horizons) for name in PLACES}
-        self._squares = {name: np.zeros(horizons) for name in PICTURES}  # summed over pixels
         self._ended = np.zeros(horizons)
         self._objects = np.zeros(horizons)
-        self._pixels, self._videos, self._missed, self._found, self._located = 0, 0, 0, 0, 0.0
+        self._videos, self._missed, self._found, self._located = 0, 0, 0, 0.0
 
     def add(self, samples: Iterable[Generated], x: Tensor, truths: Sequence[GroundTruth]) -> None:
         """Count the forecasts of a batch of videos.
@@ -121,17 +187,7 @@ class ForecastEvaluation:
         height, width = x.shape[-2:]
         last = self.observed - 1
         sums = [_Sums(_wanted(truth, last, self.frames)) for truth in truths]
-        future = x[:, self.observed : self.frames].detach().cpu().double()
-        total, count = future.new_zeros(future.shape), 0
-        single = np.zeros(self.frames - self.observed)
-        for sample in samples:
-            if sample.y.shape != x[:, : self.frames].shape:
-                raise ValueError(
-                    f"A sample has shape {tuple(sample.y.shape)}, but {tuple(x[:, : self.frames].shape)} was expected."
-                )
-            drawn = sample.y[:, self.observed :].cpu().double().clamp(0, 1)
-            total, count = total + drawn, count + 1
-            single += _by_horizon(drawn - future)
+        for sample in self.pictures.passing(samples, x):
             # With one observed frame there is none before: it stands in for it, and the velocity is 0.
             steps = [max(last - 1, 0), *range(last, self.frames)]
             places = boxes(sample.where[:, steps], (height, width))[..., :2]  # (B, H + 2, K, 2)
@@ -139,14 +195,7 @@ class ForecastEvaluation:
             here = (sample.presence[:, steps].cpu().numpy() > REPORTED_PRESENCE) & (identity >= 0)
             for b, each in enumerate(sums):
                 each.add(places[b], identity[b], here[b])
-        if not count:
-            raise ValueError("There are no samples of a forecast, but at least one was expected.")
         self._videos += len(x)
-        self._pixels += future[:, 0].numel()
-        held = x[:, last : last + 1].detach().cpu().double()
-        self._squares["mean"] += _by_horizon(total / count - future)
-        self._squares["single"] += single / count
-        self._squares["hold"] += _by_horizon(held - future)
         for each in sums:
             self._count(each)
 
@@ -181,15 +230,12 @@ class ForecastEvaluation:
         ``videos``, and of objects that were ``missed`` altogether. NaN where there was nothing to count.
         """
         objects = np.where(self._objects > 0, self._objects, np.nan)
-        pixels = self._pixels or np.nan
         return {
-            "observed": self.observed,
-            "horizon": list(range(1, self.frames - self.observed + 1)),
+            **self.pictures.result(),
             "position_error": {name: (error / objects).tolist() for name, error in self._errors.items()},
             "displacement_error": {
                 name: (error / objects).tolist() for name, error in self._displacement_errors.items()
             },
-            "mse": {name: (squares / pixels).tolist() for name, squares in self._squares.items()},
             "ended": (self._ended / objects).tolist(),
             "objects": self._objects.astype(int).tolist(),
             "located": self._located / self._found if self._found else np.nan,
@@ -200,16 +246,29 @@ class ForecastEvaluation:
 
 def table(result: dict[str, Any]) -> str:
     """The result as plain text: a line for each prediction, a column for each horizon; `-` for nothing to count."""
-    rows = [("frames ahead", [str(horizon) for horizon in result["horizon"]])]
-    rows += [("position error in the last frame seen, px", _shown([result["located"]], 2))]
+    rows = [("position error in the last frame seen, px", _shown([result["located"]], 2))]
     for kind, title in (("position_error", "position error"), ("displacement_error", "displacement error")):
         errors = result[kind]
         rows += [(f"{title}, px: {label}", _shown(errors[name], 2)) for name, label in PLACES.items()]
         ratio = [mean / hold if hold else np.nan for mean, hold in zip(errors["mean"], errors["hold"], strict=True)]
         rows += [("  mean of samples / last place held", _shown(ratio, 2))]
-    rows += [(f"MSE per pixel: {label}", _shown(result["mse"][name], 4)) for name, label in PICTURES.items()]
+    rows += _picture_rows(result)
     rows += [("share of forecasts that have ended", _shown(result["ended"], 3))]
     rows += [("objects", [str(count) for count in result["objects"]])]
+    return _by_horizons(result, rows)
+
+
+def picture_table(result: dict[str, Any]) -> str:
+    """The result of :class:`PictureErrors` as plain text, like :func:`table`."""
+    return _by_horizons(result, _picture_rows(result))
+
+
+def _picture_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    return [(f"MSE per pixel: {PICTURES[name]}", _shown(errors, 4)) for name, errors in result["mse"].items()]
+
+
+def _by_horizons(result: dict[str, Any], rows: list[tuple[str, list[str]]]) -> str:
+    rows = [("frames ahead", [str(horizon) for horizon in result["horizon"]]), *rows]
     wide = max(len(label) for label, _ in rows)
     narrow = max(len(cell) for _, cells in rows for cell in cells)
     return "\n".join("  ".join([f"{label:<{wide}}", *(f"{cell:>{narrow}}" for cell in cells)]) for label, cells in rows)

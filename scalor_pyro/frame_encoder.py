@@ -7,7 +7,6 @@ the cost, and all frames pass through the convolutions at once.
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
@@ -99,8 +98,9 @@ class FrameEncoder(nn.Module):
         gate = gate.sigmoid()
         memory = torch.zeros_like(candidate[:, 0]) if memory is None else memory
         remembered = []
-        for t in range(batch[1]):
-            memory = memory + gate[:, t] * (candidate[:, t] - memory)
+        # Unbound at once: the gradient of an index is as large as the whole, and there would be one for each frame.
+        for gate_t, candidate_t in zip(gate.unbind(1), candidate.unbind(1), strict=True):
+            memory = torch.lerp(memory, candidate_t, gate_t)
             remembered.append(memory)
         memories = torch.stack(remembered, 1)
         maps = memories + still.unflatten(0, batch)
@@ -108,7 +108,13 @@ class FrameEncoder(nn.Module):
 
 
 def _local_mean(images: Tensor) -> Tensor:
-    """Mean over a neighbourhood, cut off at the border; one axis after the other, because that is far cheaper."""
-    around = CONTRAST_SIZE // 2
-    rows = F.avg_pool2d(images, (CONTRAST_SIZE, 1), 1, (around, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, CONTRAST_SIZE), 1, (0, around), count_include_pad=False)
+    """Mean over a neighbourhood, cut off at the border; a product for each axis, because that is far cheaper."""
+    rows, columns = (_averaging(size, images) for size in images.shape[-2:])
+    return rows @ images @ columns.mT
+
+
+def _averaging(size: int, like: Tensor) -> Tensor:
+    """The matrix that averages each place of an axis with its neighbours. (size, size)"""
+    place = torch.arange(size, device=like.device)
+    near = ((place[:, None] - place).abs() <= CONTRAST_SIZE // 2).to(like.dtype)
+    return near / near.sum(1, keepdim=True)

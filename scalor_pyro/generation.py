@@ -17,6 +17,7 @@ from pyro.infer import Predictive
 from torch import Tensor
 
 from scalor_pyro import sites
+from scalor_pyro.config import ConfigError
 from scalor_pyro.program import Program
 from scalor_pyro.scalor import check_videos
 
@@ -79,6 +80,17 @@ def reconstruct(scalor: Program, x: Tensor, samples: int, at_once: int = AT_ONCE
     """
     check_videos(x, scalor.config)
     return _stream(scalor, x, x.shape[1], x.shape[0], samples, at_once)
+
+
+def set_seed(seed: int) -> None:
+    """Make the samples that follow the same on each run.
+
+    :param seed: from 0, below 2**32.
+    :raises ConfigError: for another number.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"--seed is {seed}, but a whole number from 0 to 2**32 - 1 was expected.")
+    pyro.set_rng_seed(seed)
 
 
 def check_extent(observed: int, frames: int, available: int) -> None:

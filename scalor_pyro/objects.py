@@ -47,5 +47,8 @@ class Scene(NamedTuple):
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
     """values (B, n, …), index (B, k) → (B, k, …)."""
-    shaped = index.reshape(*index.shape, *(1,) * (values.dim() - 2)).expand(*index.shape, *values.shape[2:])
-    return values.gather(1, shaped)
+    if values.dim() == 2:
+        return values.gather(1, index)
+    batch, n = values.shape[:2]
+    rows = index + n * torch.arange(batch, device=index.device)[:, None]  # whole rows are copied faster than numbers
+    return values.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, index.shape)

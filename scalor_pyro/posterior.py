@@ -152,7 +152,7 @@ def owners(frame: FrameLatents) -> Tensor:
         for share, pixels in zip(sides, (height, width), strict=True)
     )
     patches, index = paste(importance, objects.where, (height, width), (rows, columns))
-    patches, index = patches[:, :, :, 0].flatten(1), index.flatten(1)
+    patches, index = patches[:, 0].flatten(1), index.flatten(1)
     most = patches.new_zeros(batch, height * width).scatter_reduce(1, index, patches, "amax")
     wins = (patches > 0) & (patches == most.gather(1, index))
     whose = frame.scene.identity[..., None].expand(-1, -1, rows * columns).flatten(1)

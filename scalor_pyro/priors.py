@@ -23,6 +23,8 @@ NEVER = -50.0
 # Standard deviation of constant-velocity motion, in the unit of z_where_prop (`move_range` half-images a frame): about
 # a tenth of a pixel a frame in a view of 64 px, as is the motion of the synthetic videos between two bounces.
 STEADY = 0.02
+# Priors of motion by name.
+MOTIONS = ("learned", "constant-velocity")
 # Probability with which a border cell discovers an object in a frame, and a cell of the first frame: a few in a video.
 ARRIVAL, FIRST = 0.01, 0.2
 
@@ -76,6 +78,18 @@ def constant_velocity(config: ModelConfig, deviation: float = STEADY) -> dict[st
         return normal(loc, scale)
 
     return {"z_where_prop_*": law}
+
+
+def motion(config: ModelConfig, name: str) -> dict[str, Law]:
+    """The laws of a motion by name: none for the one that was learned.
+
+    :param config: the model's.
+    :param name: one of :data:`MOTIONS`.
+    :raises ConfigError: for another name, or if the model's motion is not about constant velocity.
+    """
+    if name not in MOTIONS:
+        raise ConfigError(f"The motion is {name!r}, but {' or '.join(MOTIONS)} was expected.")
+    return constant_velocity(config) if name == "constant-velocity" else {}
 
 
 def discovery_at_border(config: ModelConfig, probability: float = ARRIVAL) -> dict[str, Law]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import AppearanceEncoder
-from scalor_pyro.boxes import Boxes
+from scalor_pyro.boxes import KEPT, Boxes
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence, normal
 from scalor_pyro.networks import GlimpseEncoder, bounded, mlp, positive
@@ -26,6 +26,9 @@ ATTENTION_VIEW = 0.5
 VELOCITY_GAIN = 10
 # Side of the crop of the feature map, in points.
 ATTENTION_POINTS = 4
+# With `inertia`, the mean of a depth moves towards a place within ± this, where σ lies between 0.12 and 0.88. Farther
+# out it hardly changes, and depths order nothing.
+DEPTH_RANGE = 2.0
 # Standard deviations before training: of the prior, and of the posterior.
 PRIOR_SCALES = {"where": 0.3, "depth": 0.3, "what": 0.3}
 POSTERIOR_SCALES = {"where": 0.1, "depth": 0.1, "what": 0.1}
@@ -84,10 +87,23 @@ def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, scene: Sce
     return state.unflatten(0, inputs.shape[:2])
 
 
+def next_depth(depth: Tensor, raw: Tensor) -> Tensor:
+    """The mean of an object's depth in the next frame, with `inertia`: a part of the way to where its RNN wants it.
+
+    Depths matter by their differences alone, so nothing in a frame holds them all: added up freely, what an RNN says
+    would lead every object nearer in each frame, until no depth is larger than another to a sigmoid.
+
+    :param depth: (B, K, 1) in the last frame.
+    :param raw: (B, K, 1) what the RNN says, any numbers.
+    :return: (B, K, 1), within ± :data:`DEPTH_RANGE` or nearer to it than before.
+    """
+    return KEPT * depth + (1 - KEPT) * DEPTH_RANGE * torch.tanh(raw)
+
+
 class PropagationPrior(nn.Module):
     """p(z_t^P | z_{<t}): a prior RNN reads the object's own past latents (paper eq. 3, 4).
 
-    Differs: with `inertia`, appearance and depth are Normal round the last ones rather than anywhere.
+    Differs: with `inertia`, appearance and depth are Normal round about the last ones rather than anywhere.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -108,7 +124,7 @@ class PropagationPrior(nn.Module):
             (1, 4, 4, 1, 1, self.config.z_what_dim, self.config.z_what_dim), -1
         )
         if self.config.inertia:
-            depth, what = scene.objects.depth + depth, scene.objects.what + what
+            depth, what = next_depth(scene.objects.depth, depth), scene.objects.what + what
         law_of_what = normal(what, positive(what_raw, PRIOR_SCALES["what"] if self.config.inertia else 1.0))
         return PropagationLaw(
             presence=RelaxedPresence(annealed.temperature, bounded(pres[..., 0] + PRIOR_BIAS, self.config.logit_bound)),
@@ -156,7 +172,7 @@ class PropagationPosterior(nn.Module):
             (1, 4, 4, 1, 1, config.z_what_dim), -1
         )
         if config.inertia:
-            depth, what_recalled = objects.depth + depth, objects.what + what_recalled
+            depth, what_recalled = next_depth(objects.depth, depth), objects.what + what_recalled
         recurrent = memory
 
         def what(z_where: Tensor) -> TorchDistribution:

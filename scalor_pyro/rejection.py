@@ -61,8 +61,9 @@ def covered_share(proposals: Objects, others: Objects, near: Tensor, mask_thresh
     flat = near.flatten(1)
     alpha, where = (gather(part, flat).unflatten(1, near.shape[1:]) for part in (_alpha(others), others.where))
     their_mask = look_through(alpha, where, proposals.where[:, :, None], OVERLAP_POINTS) > mask_threshold
-    both = (their_mask & own_mask[:, :, None]).sum((-1, -2, -3))  # (B, M, J)
-    return both / own_mask.sum((-1, -2, -3)).clamp(min=1)[:, :, None]
+    own, their = (mask.flatten(-3).to(proposals.where.dtype) for mask in (own_mask, their_mask))  # (B, M, (J,) Q²)
+    both = (their @ own[..., None])[..., 0]  # (B, M, J)
+    return both / own.sum(-1, keepdim=True).clamp(min=1)
 
 
 def _alpha(objects: Objects) -> Tensor:

@@ -80,20 +80,15 @@ def paste(
     :param Tensor where: (B, n, 4)
     :param image_size: (H, W)
     :param window: (P_y, P_x), see :func:`window_size`.
-    :return: patches (B, n, P_y, C', P_x), and for each of their pixels its index in the flattened image,
+    :return: patches (B, C', n, P_y, P_x), and for each of their pixels its index in the flattened image,
         (B, n, P_y, P_x).
     """
-    batch, n, channels, size = glimpses.shape[:4]
+    size = glimpses.shape[-1]
     (height, width), (p_y, p_x) = image_size, window
     weights_x, x0 = _axis_weights(where[..., 0], where[..., 2], size, p_x, width)
     weights_y, y0 = _axis_weights(where[..., 1], where[..., 3], size, p_y, height)
-    rows = torch.bmm(
-        weights_y.reshape(batch * n, p_y, size),
-        glimpses.transpose(2, 3).reshape(batch * n, size, channels * size),
-    )  # (B·n, P_y, C'·S)
-    patches = torch.bmm(
-        rows.reshape(batch * n, p_y * channels, size), weights_x.reshape(batch * n, p_x, size).transpose(1, 2)
-    ).view(batch, n, p_y, channels, p_x)
+    columns = glimpses.transpose(1, 2) @ weights_x.mT[:, None]  # (B, C', n, S, P_x)
+    patches = weights_y[:, None] @ columns
     y = y0[..., None] + torch.arange(p_y, device=y0.device)
     x = x0[..., None] + torch.arange(p_x, device=x0.device)
     return patches, y[..., :, None] * width + x[..., None, :]
@@ -117,17 +112,15 @@ def draw(
     batch, channels = glimpses.shape[0], glimpses.shape[2] - 1
     present = glimpses * presence[..., None, None, None]  # z·α·o and z·α
     patches, index = paste(present, where, image_size, window)
-    importance = patches[..., channels:, :] * torch.sigmoid(-depth)[..., None, None]  # (B, n, P_y, 1, P_x)
-    layers = torch.cat((patches * importance, importance), 3)  # (B, n, P_y, C + 2, P_x)
-    # One index for all layers, expanded rather than copied: it is kept until the backward pass.
-    summed = layers.new_zeros(batch, channels + 2, image_size[0] * image_size[1]).scatter_add(
-        2,
-        index.flatten(1)[:, None].expand(-1, channels + 2, -1),
-        layers.permute(0, 3, 1, 2, 4).flatten(2),
-    )
-    summed = summed.unflatten(2, image_size)
-    normalised = summed[:, :-1] / (summed[:, -1:] + EPSILON)
-    return Canvas(normalised[:, :channels], normalised[:, channels:])
+    _, alpha = patches.split((channels, 1), 1)
+    importance = alpha * torch.sigmoid(-depth)[:, None, ..., None]  # (B, 1, n, P_y, P_x)
+    index = index.flatten(1)[:, None]
+    empty = patches.new_zeros(batch, channels + 1, image_size[0] * image_size[1])
+    # The index is expanded rather than copied: it is kept until the backward pass.
+    summed = empty.scatter_add(2, index.expand(-1, channels + 1, -1), (patches * importance).flatten(2))
+    total = empty[:, :1].scatter_add(2, index, importance.flatten(2))
+    normalised = (summed / (total + EPSILON)).unflatten(2, image_size)
+    return Canvas(*normalised.split((channels, 1), 1))
 
 
 def bilinear_weights(positions: Tensor, glimpse_size: int) -> Tensor:

@@ -187,7 +187,7 @@ class Scalor(nn.Module):
                 self._record(t, frame_loc, scene, plates)
                 pyro.sample(
                     sites.x(t),
-                    dist.Normal(frame_loc[:, None], self.config.sigma).to_event(3),
+                    dist.Normal(frame_loc[:, None], frame_loc.new_full((), self.config.sigma)).to_event(3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame._replace(background=background))
@@ -216,23 +216,23 @@ class Scalor(nn.Module):
         latents: list[FrameLatents] = []
         scene, memory, seen_before = (None, None, None) if carried is None else carried
         difference = None if self.scene is None else x - self.scene  # what moves, and the light
-        features = self.frame_encoder(x, difference, seen_before)
+        maps, cells, memories = (part.unbind(1) for part in self.frame_encoder(x, difference, seen_before))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
                 if scene is not None:
-                    going_on = self.propagation_posterior(scene, memory, self.annealed, frame, features.maps[:, t])
+                    going_on = self.propagation_posterior(scene, memory, self.annealed, frame, maps[t])
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, scene, plates)
                     seen = self._draw(propagated.detach())
-                discovering = self.discovery_posterior(frame, features.cells[:, t], seen, self.annealed)
+                discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates, first=scene is None)
                 settled = self.shared(self.settle, scene, propagated, proposals)
                 scene = settled.scene
                 if self.config.background != "none":
                     seen_behind = frame if difference is None else difference[:, t]
                     self._behind(t, self.background_posterior(seen_behind, settled.canvas.alpha.detach()))
-                latents.append(settled._replace(carried=Carried(scene, memory, features.memories[:, t])))
+                latents.append(settled._replace(carried=Carried(scene, memory, memories[t])))
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
@@ -294,8 +294,8 @@ class Scalor(nn.Module):
 
     @torch.no_grad()
     def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:
-        """1 for a propagated object that stays, 0 for one that an older one explains. (B, K)"""
-        config, kept = self.config, previous.alive
+        """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)"""
+        config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
             covers = self._explained(propagated, propagated, config.propagated_overlap)
             kept = strongest_first(covers, -previous.identity, kept)
@@ -354,14 +354,14 @@ class Scalor(nn.Module):
         self.annealed.set(values)
 
     def _plates(self, sequences: int) -> _Plates:
-        config = self.config
+        config, device = self.config, str(self.decoder.bias.device)
         pyro.module(self._name, self)
         return _Plates(
-            pyro.plate("sequences", sequences, dim=-2),
-            pyro.plate("slots", config.slots, dim=-1),
-            pyro.plate("cells", config.n_cells, dim=-1),
-            pyro.plate("first_proposals", config.proposals(first=True), dim=-1),
-            pyro.plate("proposals", config.proposals(first=False), dim=-1),
+            pyro.plate("sequences", sequences, dim=-2, device=device),
+            pyro.plate("slots", config.slots, dim=-1, device=device),
+            pyro.plate("cells", config.n_cells, dim=-1, device=device),
+            pyro.plate("first_proposals", config.proposals(first=True), dim=-1, device=device),
+            pyro.plate("proposals", config.proposals(first=False), dim=-1, device=device),
         )
 
 

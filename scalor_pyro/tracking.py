@@ -152,15 +152,23 @@ def tracker_of(run: Run, path: str | Path, options: Options | None = None) -> tu
     stride = reading.stride if options.stride is None else options.stride
     reading = replace(reading, start=options.start, stop=options.stop, stride=stride)
     video = Video(path, reading)
-    if video.channels != run.config.model.channels:
-        raise ConfigError(
-            f"{path} is {_colour(video.channels)}, but {_colour(run.config.model.channels)} was expected, as the"
-            f" videos that {run.folder} was trained on."
-        )
+    require_colour(run, video)
     scene = torch.from_numpy(_scene(run, video, options)).float() / 255
     slots = run.config.video.region_slots if options.slots is None else options.slots
     scalor = with_view(run.scalor, video.geometry.size, scene, slots)
     return Tracker(scalor, video.geometry, scene_step=options.scene_step), video
+
+
+def require_colour(run: Run, video: Video) -> None:
+    """Refuse a video in colour for a run on grey ones, and the reverse.
+
+    :raises ConfigError: saying which.
+    """
+    if video.channels != run.config.model.channels:
+        raise ConfigError(
+            f"{video.path} is {_colour(video.channels)}, but {_colour(run.config.model.channels)} was expected, as the"
+            f" videos that {run.folder} was trained on."
+        )
 
 
 def track(run: Run, path: str | Path, options: Options | None = None, chunk: int = CHUNK) -> Iterator[Tracked]:

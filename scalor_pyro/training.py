@@ -4,6 +4,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from scalor_pyro import watch
+from scalor_pyro.allocator import keep_freed_memory
+from scalor_pyro.captured import CapturedStep
 from scalor_pyro.checkpoint import (
     TrainingState,
     config_to_json,
@@ -26,7 +30,9 @@ from scalor_pyro.checkpoint import (
     set_random_state,
 )
 from scalor_pyro.config import TrainConfig
+from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.interruption import StopRequest
+from scalor_pyro.precision import networks_in_bfloat16
 from scalor_pyro.prefetch import Prefetcher, Request, VideoStream
 from scalor_pyro.reporting import Report, Window
 from scalor_pyro.run_folder import RunFolder
@@ -52,6 +58,8 @@ class Trainable(Protocol):
     def guide(self, frames: Tensor, /) -> Any: ...
 
     def schedule(self, values: dict[str, float], /) -> Any: ...
+
+    def children(self) -> Iterator[nn.Module]: ...
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
@@ -81,6 +89,14 @@ class Elbo(Protocol):
     def differentiable_loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any) -> Tensor: ...
 
 
+class StepResult(NamedTuple):
+    """What a step says of itself, on its device."""
+
+    loss: Tensor  # () per frame
+    norm: Tensor  # () of the gradient, before it is clipped
+    statistics: Mapping[str, Tensor]  # the model's last_statistics
+
+
 class TrainResult(NamedTuple):
     """How a training ended."""
 
@@ -102,6 +118,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     tensorboard: bool = True,
+    world: World = ALONE,
 ) -> TrainResult:
     """Train a model until its budget is spent, and keep the run in a folder.
 
@@ -118,21 +135,39 @@ def train(
     :param resume: go on with the run in the folder.
     :param progress: show a progress bar.
     :param tensorboard: write TensorBoard events, where it is installed.
+    :param world: the processes that train together; after a restart by torchrun they go on with the run in the folder.
+    :raises ConfigError: if the processes cannot share each batch evenly.
     :raises RunFolderError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
     :raises CheckpointError: if the checkpoint to resume from cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
     """
-    trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw)
-    if resume:
-        trainer.folder = RunFolder.open(folder)
+    keep_freed_memory()
+    for stage in config.train.curriculum:
+        world.require_shares(stage.batch)
+    trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw, world)
+    if world.lead(lambda: resume or (world.restarts > 0 and RunFolder(folder).state.exists())):
+        trainer.folder = world.lead(lambda: RunFolder.open(folder))
         trainer.restore()
     else:
-        trainer.folder = RunFolder.create(folder)
+        trainer.folder = world.lead(lambda: RunFolder.create(folder))
         pyro.set_rng_seed(config.seed)
         trainer.save()
-    report = Report(trainer.folder, trainer.step, trainer.progress(), progress, tensorboard)
+    shown = progress and world.leads
+    report = Report(trainer.folder, trainer.step, trainer.progress(), shown, tensorboard and world.leads)
     with StopRequest() as trainer.stop, report as trainer.report, pyro.validation_enabled(False):
         return trainer.run()
+
+
+class _Loss(nn.Module):
+    """The negative ELBO of frames (B, T, C, H, W), per frame: the module whose gradient is descended."""
+
+    def __init__(self, scalor: Trainable, elbo: Elbo) -> None:
+        super().__init__()
+        self.scalor, self.elbo = scalor, elbo
+
+    def forward(self, frames: Tensor) -> Tensor:
+        loss = self.elbo.differentiable_loss(self.scalor.model, self.scalor.guide, frames)
+        return loss / (frames.shape[0] * frames.shape[1])
 
 
 class _Trainer:
@@ -150,20 +185,26 @@ class _Trainer:
         config: Run,
         evaluate: Evaluate | None,
         draw: Draw | None,
+        world: World,
     ) -> None:
-        self.scalor, self.elbo, self.videos, self.config = scalor, elbo, videos, config
+        self.scalor, self.videos, self.config, self.world = scalor, videos, config, world
         self.evaluate_model, self.draw = evaluate, draw
         self.budget = config.train
         self.parameters = list(scalor.parameters())
         self.device = self.parameters[0].device
+        self.loss = world.wrap(_Loss(scalor, elbo), self.blank_videos())
         self.optimiser = make_optimiser(self.parameters, self.budget)
         self.watch = CollapseWatch(background=config.model.background != "none")
         self.check_each_step = checks_each_step(self.device)
+        capture = self.budget.capture and self.device.type == "cuda" and world.size == 1
+        self.captured = CapturedStep(self.whole_step, enabled=capture)
+        self.statistics: Mapping[str, Tensor] = {}
         self.step = 0  # steps done
         self.next_video = 0
         self.saved: int | None = None  # step of the last checkpoint
         self.evaluation: Mapping[str, Any] | None = None  # the last one
         self.seconds_before, self.started = 0.0, time.perf_counter()
+        self.stopped, self.elapsed = False, 0.0  # a stop is asked for, and the seconds so far: as agreed before a step
         self.window = Window(self.device)
 
     def run(self) -> TrainResult:
@@ -178,7 +219,7 @@ class _Trainer:
             self.check_each_step = True
             self.restore()
             self.loop()
-        if self.stop.requested and self.progress() < 1:
+        if self.stopped and self.progress() < 1:
             return TrainResult(self.step, self.seconds() / 60, interrupted=True, evaluation=None)
         if self.evaluation is None or self.evaluation["step"] != self.step:
             self.evaluate()
@@ -187,8 +228,8 @@ class _Trainer:
     def loop(self) -> None:
         """Step after step, until the budget is spent or a stop is asked for; the end is saved."""
         train = self.budget
-        with Prefetcher(self.videos, self.plan(), self.device) as feed:
-            while self.progress() < 1 and not self.stop.requested:
+        with Prefetcher(self.world.share(self.videos), self.plan(), self.device) as feed:
+            while self.goes_on():
                 request, frames = feed.take()
                 self.update(frames)
                 self.step += 1
@@ -203,22 +244,53 @@ class _Trainer:
         if self.saved != self.step:
             self.save()
 
+    def goes_on(self) -> bool:
+        """Whether there is another step: budget is left, and no process was asked to stop."""
+        stop, self.elapsed = self.world.agree(self.stop.requested, self.seconds())
+        self.stopped = bool(stop)
+        return self.progress() < 1 and not self.stopped
+
     def update(self, frames: Tensor) -> None:
         """One step of the optimiser on frames (B, T, C, H, W)."""
         self.scalor.schedule(self.budget.scheduled(self.step))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.budget.learning_rate_at(self.progress())
-        random = random_state() if self.check_each_step else {}
+        set_learning_rate(self.optimiser, self.budget.learning_rate_at(self.progress()))
+        done = self.checked_step(frames) if self.check_each_step else self.captured(frames)
+        self.statistics = done.statistics
+        self.window.add(done.loss, done.norm, len(frames) * self.world.size)
+
+    def whole_step(self, frames: Tensor) -> StepResult:
+        """One step that neither waits for the device nor needs more of the host than to be queued."""
+        loss, norm = self.gradients(frames)
+        return self.descend(loss, norm)
+
+    def checked_step(self, frames: Tensor) -> StepResult:
+        """One step that looks whether loss and gradient are finite before it changes the parameters."""
+        random = random_state()
+        loss, norm = self.gradients(frames)
+        if not bool(torch.isfinite(loss + norm)):
+            raise self.diagnosis(loss, frames, random)
+        return self.descend(loss, norm)
+
+    def gradients(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss per frame, and the norm of its gradient, which the parameters then have."""
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.elbo.differentiable_loss(self.scalor.model, self.scalor.guide, frames)
-        loss = loss / (frames.shape[0] * frames.shape[1])
+        with self.precision(), self.world.noise():
+            loss = self.loss(frames)
         loss.backward()
         norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        if self.check_each_step and not bool(torch.isfinite(loss + norm)):
-            raise self.diagnosis(loss, frames, random)
+        return self.world.mean(loss), norm
+
+    def descend(self, loss: Tensor, norm: Tensor) -> StepResult:
+        """Clip the gradient, and follow it."""
         clip_grads_with_norm_(self.parameters, self.budget.clip, norm)
         self.optimiser.step()
-        self.window.add(loss.detach(), norm, len(frames))
+        return StepResult(loss, norm, self.scalor.last_statistics)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Where networks compute as the config says."""
+        if self.budget.precision == "fp32":
+            return nullcontext()
+        return networks_in_bfloat16(self.scalor, self.device)
 
     def plan(self) -> Iterator[Request]:
         """The videos of each step to come."""
@@ -228,10 +300,16 @@ class _Trainer:
             yield Request(start, stage.batch, stage.frames)
             step, start = step + 1, start + stage.batch
 
+    def blank_videos(self) -> Iterator[Tensor]:
+        """One black video of each length that a step can have."""
+        channels, size = self.config.model.channels, self.config.model.image_size
+        for stage in self.budget.curriculum:
+            yield torch.zeros(1, stage.frames, channels, *size, device=self.device)
+
     def progress(self, step: int | None = None) -> float:
         """The share of the budget spent after so many steps (a budget in minutes knows only now)."""
         if self.budget.minutes is not None:
-            return min(1.0, self.seconds() / 60 / self.budget.minutes)
+            return min(1.0, self.elapsed / 60 / self.budget.minutes)
         return min(1.0, (self.step if step is None else step) / self.budget.steps)
 
     def seconds(self) -> float:
@@ -241,20 +319,21 @@ class _Trainer:
     def log(self, request: Request, feed: Prefetcher) -> None:
         """Write a row of the metrics, and look whether training is well."""
         self.require_finite()
-        statistics = {name: float(value) for name, value in self.scalor.last_statistics.items()}
+        statistics = {name: float(self.world.mean(value)) for name, value in self.statistics.items()}
         done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
         row = {
             **done,
             **self.window.averages(),
             **statistics,
             **self.budget.scheduled(self.step - 1),
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "learning_rate": float(self.optimiser.param_groups[0]["lr"]),
             "batch": request.count,
             "frames": request.frames,
             **self.window.rates(*feed.collect()),
         }
-        self.report.row(row)
-        self.watch.look(row)
+        if self.world.leads:
+            self.report.row(row)
+            self.watch.look(row)
         self.window.reset()
 
     def evaluate(self) -> None:
@@ -265,13 +344,18 @@ class _Trainer:
         self.require_finite()
         before = random_state()
         with self.window.pause():
-            figures = self.evaluate_model(self.step)
-            done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
-            self.evaluation = {**done, "evaluation": True, **figures}
-            self.report.row(self.evaluation)
-            if self.draw is not None:
-                self.report.pictures(self.step, self.draw(self.step))
+            self.evaluation = self.world.lead(partial(self.evaluated, self.evaluate_model))
         set_random_state(before)
+
+    def evaluated(self, evaluate_model: Evaluate) -> Mapping[str, Any]:
+        """The row of an evaluation, which is written; pictures are, too."""
+        figures = evaluate_model(self.step)
+        done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
+        row = {**done, "evaluation": True, **figures}
+        self.report.row(row)
+        if self.draw is not None:
+            self.report.pictures(self.step, self.draw(self.step))
+        return row
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -287,21 +371,23 @@ class _Trainer:
                 window=self.window.sums(),
                 random=random_state(),
             )
-            save_checkpoint(self.folder, state)
+            self.world.lead(lambda: save_checkpoint(self.folder, state))
         self.saved = self.step
 
     def restore(self) -> None:
         """Go back to the checkpoint of the folder, metrics included."""
-        state = load_training_state(self.folder.state)
+        state = self.world.lead(lambda: load_training_state(self.folder.state))
         require_same_config(self.folder.state, json.loads(state.config), self.config)
         put_weights(self.folder.state, state.weights, self.scalor)
-        self.optimiser.load_state_dict(state.optimiser)
+        load_optimiser(self.optimiser, state.optimiser)
+        self.captured.forget()
         set_random_state(state.random)
         self.step, self.next_video, self.saved = state.step, state.next_video, state.step
         self.seconds_before, self.started = state.seconds, time.perf_counter()
+        self.elapsed = state.seconds
         self.window.reset(state.window)
-        export_weights(self.folder, state)
-        rows = self.folder.keep_rows(state.step)
+        self.world.lead(lambda: export_weights(self.folder, state))
+        rows = self.world.lead(lambda: self.folder.keep_rows(state.step))
         self.watch.rows = [row for row in rows if not row.get("evaluation")][-watch.PATIENCE :]
         self.evaluation = next((row for row in reversed(rows) if row.get("evaluation")), None)
 
@@ -317,15 +403,34 @@ class _Trainer:
             name = watch.non_finite_gradient(self.scalor.named_parameters())
             return NonFiniteError(f"The gradient of {name or 'all parameters together'} is not finite {where}")
         set_random_state(random)
-        site = watch.non_finite_site(self.scalor.model, self.scalor.guide, frames)
+        with self.world.noise():
+            site = watch.non_finite_site(self.scalor.model, self.scalor.guide, frames)
+        site = next(filter(None, self.world.gather(site)), None)
         return NonFiniteError(f"The loss is {loss.item()}, first in {site or 'the sum over all sites'}, {where}")
 
 
 def make_optimiser(parameters: list[nn.Parameter], train: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser that a config names."""
+    """The optimiser that a config names; on a GPU its learning rate is a tensor there, so that a graph can read it."""
+    device = parameters[0].device
+    on_gpu = device.type == "cuda"
+    rate = torch.tensor(train.learning_rate, device=device) if on_gpu else train.learning_rate
     if train.optimiser == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=train.learning_rate)
-    return torch.optim.Adam(parameters, lr=train.learning_rate, fused=True)
+        return torch.optim.RMSprop(parameters, lr=rate, capturable=on_gpu)
+    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=on_gpu)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give all parameters a learning rate, in place where it is a tensor."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take over the state of an optimiser, which may have been on another device; the options stay this one's."""
+    optimiser.load_state_dict({"state": saved["state"], "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def checks_each_step(device: torch.device) -> bool:

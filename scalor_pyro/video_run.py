@@ -17,6 +17,7 @@ from PIL import Image
 
 from scalor_pyro.checkpoint import load_run_as
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig
+from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.pictures import save_pictures
 from scalor_pyro.player import write_player
@@ -31,6 +32,7 @@ from scalor_pyro.views import nearest_size
 
 # In the run folder: the scene of the whole region, at the scale of training.
 SCENE = "scene.png"
+RESULTS = "results.json"
 # Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 
@@ -108,6 +110,7 @@ def run_on_videos(
     device: torch.device | str = "cpu",
     resume: bool = False,
     progress: bool = True,
+    world: World = ALONE,
 ) -> VideoFigures | None:
     """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
 
@@ -116,6 +119,7 @@ def run_on_videos(
     :param device: where to compute.
     :param resume: go on with the run in the folder.
     :param progress: show a progress bar.
+    :param world: the processes that train together; each keeps the frames of all videos in memory.
     :return: the figures, or None if training was interrupted.
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
@@ -125,9 +129,9 @@ def run_on_videos(
     scalor = Scalor(config.model).to(device)
     scalor.set_scene(clips.batch(0, SCENE_FRAMES, frames=1).tensor(device).flatten(0, 1))
     elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
-    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress)
-    save_scene(config, folder)
-    return None if ended.interrupted else report(scalor, clips, RunFolder.open(folder))
+    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress, world=world)
+    world.lead(lambda: save_scene(config, folder))
+    return None if ended.interrupted else world.lead(lambda: report(scalor, clips, RunFolder.open(folder)))
 
 
 def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
@@ -136,10 +140,23 @@ def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
     inference = infer(scalor, frames.to(next(scalor.parameters()).device))
     seen = scalor.last_statistics
     figures = VideoFigures(*(float(seen[name]) for name in VideoFigures._fields))
-    write_atomically(folder.path / "results.json", json.dumps(figures._asdict(), indent=1).encode())
+    write_atomically(folder.path / RESULTS, json.dumps(figures._asdict(), indent=1).encode())
     save_pictures(folder.pictures, frames, inference, rows=folder.rows())
     write_player(folder.path / "player.html", frames, inference)
     return figures
+
+
+def load_figures(folder: str | Path) -> VideoFigures:
+    """The figures that :func:`report` wrote.
+
+    :raises ConfigError: if there are none (the training was interrupted), or the file is damaged.
+    """
+    path = Path(folder) / RESULTS
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        return VideoFigures(*(float(figures[name]) for name in VideoFigures._fields))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{path} does not hold the figures of a finished run, which were expected.") from error
 
 
 def region_options(config: VideoRunConfig, source_size: tuple[int, int], region: Crop | None = None) -> ReadOptions:

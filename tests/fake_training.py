@@ -66,13 +66,14 @@ class FakeBatch(NamedTuple):
 class FakeVideos:
     """Noise, one generator per index; remembers what was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, image: tuple[int, int, int] = (3, 4, 5)) -> None:
+        self.image = image
         self.asked: list[tuple[int, int, int | None]] = []
 
     def batch(self, start: int, count: int, frames: int | None = None) -> FakeBatch:
         assert frames is not None
         self.asked.append((start, count, frames))
-        shape = (frames, 3, 4, 5)
+        shape = (frames, *self.image)
         videos = [np.random.default_rng(index).random(shape, dtype=np.float32) for index in range(start, start + count)]
         return FakeBatch(np.stack(videos))
 

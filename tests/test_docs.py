@@ -1,6 +1,7 @@
 """The pages for users: every snippet of Python is run, in the order of its page, beside a run of the name it uses."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from scalor_pyro.training import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/pyro.md"}
+WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/own_video.md", "docs/pyro.md"}
 # What a fence may say; nothing else can hide Python that is not run.
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")
@@ -64,14 +65,16 @@ def tiny_run() -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where runs/demo is a trained run."""
+def folder(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
+    """Where runs/demo is a trained run, and runs/street one on street.mp4."""
     folder, config = tmp_path_factory.mktemp("docs"), tiny_run()
     videos = SyntheticVideos(config.data, config.seed, "train")
     run = folder / "runs" / "demo"
     scalor = Scalor(config.model)
     torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 3.0)  # it finds something untrained, too
     train(scalor, ReparamELBO(), videos, config, run, progress=False, tensorboard=False)
+    shutil.copytree(small_run / "runs" / "street", folder / "runs" / "street")
+    shutil.copy(small_run / "street.mkv", folder / "street.mp4")  # the content tells the format
     return folder
 
 

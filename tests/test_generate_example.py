@@ -56,10 +56,10 @@ def test_forecast(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     arrays = np.load(tmp_path / "out" / "forecast.npz")
     assert {name: arrays[name].shape for name in arrays} == {
         "observed": (),
-        "y": (3, 4, 5, 3, 32, 48),
-        "presence": (3, 4, 5, 5),
-        "where": (3, 4, 5, 5, 4),
-        "identity": (3, 4, 5, 5),
+        "y": (4, 4, 5, 3, 32, 48),
+        "presence": (4, 4, 5, 5),
+        "where": (4, 4, 5, 5, 4),
+        "identity": (4, 4, 5, 5),
         "x": (4, 5, 3, 32, 48),
         "mean": (4, 5, 3, 32, 48),
     }

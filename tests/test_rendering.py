@@ -114,7 +114,7 @@ def test_paste_is_full_resolution_pasting(rows: list[tuple[float, ...]]) -> None
     pixels = IMAGE[0] * IMAGE[1]
     dense = (
         torch.zeros(2, 3, 4, pixels, dtype=torch.float64)
-        .scatter(3, index.flatten(2)[:, :, None].expand(-1, -1, 4, -1), patches.transpose(2, 3).flatten(3))
+        .scatter(3, index.flatten(2)[:, :, None].expand(-1, -1, 4, -1), patches.transpose(1, 2).flatten(3))
         .unflatten(3, IMAGE)
     )
     plain = paste_all(glimpses, where, IMAGE)

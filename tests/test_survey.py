@@ -151,9 +151,10 @@ def blob_at(x: float, y: float, side: float) -> Blobs:
     st.integers(1, 400),
     st.floats(0, 50),
     st.floats(0.02, 1),
+    st.floats(0.01, 1),
 )
 def test_a_model_can_be_built_with_whatever_is_proposed(
-    height: int, width: int, side: float, aspect: float, count: int, speed: float, contrast: float
+    height: int, width: int, side: float, aspect: float, count: int, speed: float, contrast: float, used: float
 ) -> None:
     side = min(side, height / 2, width / 2)
     seen = Survey(
@@ -166,6 +167,9 @@ def test_a_model_can_be_built_with_whatever_is_proposed(
         most=count,
         contrast=contrast,
         noise=0.004,
+        dark=0.5 - used / 2,
+        bright=0.5 + used / 2,
+        levels=(0.0, 255.0),
         colour=True,
         camera_moves=False,
         uneven=False,
@@ -258,3 +262,20 @@ def test_videos_of_other_sizes_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "other.npy", squares(8, size=(64, 128)))
     with pytest.raises(VideoError, match="other.npy gives frames of 128 × 64 px"):
         survey(Video(tmp_path / "one.npy"), Video(tmp_path / "other.npy"))
+
+
+@pytest.mark.parametrize("tint", [(0, 0, 0), (40, 0, -50)])
+def test_a_faint_video_is_stretched_and_its_levels_are_of_grey(tmp_path: Path, tint: tuple[int, ...]) -> None:
+    faint = 100 + 0.15 * squares(32) + np.array(tint)  # grey values of 106 to 135, and a tint
+    np.save(tmp_path / "faint.npy", faint.astype(np.uint8))
+    video = Video(tmp_path / "faint.npy")
+    proposal = propose(survey(video))
+    assert proposal.grey and proposal.levels is not None
+    options = proposal.options(ReadOptions())
+    read = np.stack([frame.image for frame in Video(video.path, options)])
+    assert read.min() < 50 and read.max() > 200 and (read == 0).mean() < 0.01 and (read == 255).mean() < 0.01
+    as_it_is = ReadOptions(levels=(0, 255))
+    unstretched = propose(survey(Video(video.path, as_it_is)), as_it_is)
+    assert unstretched.levels == (0, 255) and proposal.sigma > 2 * unstretched.sigma
+    np.save(tmp_path / "plain.npy", squares(32))
+    assert propose(survey(Video(tmp_path / "plain.npy"))).levels is None

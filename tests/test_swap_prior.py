@@ -18,6 +18,7 @@ from scalor_pyro.priors import (
     constant_velocity,
     discovery_at_border,
     first_frame_presence,
+    motion,
     no_discovery_from,
 )
 from scalor_pyro.scalor import Scalor
@@ -297,6 +298,8 @@ def test_discovery_at_the_border(busy: Scalor) -> None:
 def test_priors_refuse(busy: Scalor, tiny: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="constant_velocity is False"):
         constant_velocity(tiny(constant_velocity=False))
+    with pytest.raises(ValueError, match="motion is 'fast', but learned or constant-velocity was expected"):
+        motion(tiny(), "fast")
     for deviation in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="The deviation is .*, but a number above 0"):
             constant_velocity(busy.config, deviation)

@@ -77,6 +77,15 @@ def test_resume_passes_over_what_is_done_and_does_the_rest(here: Path) -> None:
     assert "cut off" not in (here / "again.txt").read_text() and (here / "again.json").exists()
 
 
+def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        assert main(arguments(here, "--stop", "8", videos=("street.mkv", "again.mkv"))) == 0
+        assert (here / "again.json").exists() == (rank == "1")
+    assert (here / "street.json").exists()
+
+
 def test_an_interrupt_leaves_what_was_tracked_until_then(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,3 +139,16 @@ def test_a_run_of_examples_is_told_apart(here: Path, capsys: pytest.CaptureFixtu
     write_video(here / "a.mkv", shades(4))
     assert main(["track", str(here / "a.mkv"), "--weights", str(here), "--out", str(here / "out")]) == 2
     assert "does not describe a run" in capsys.readouterr().err
+
+
+def test_a_moving_camera_is_noticed_said_and_not_refused(
+    here: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(command, "CHUNK", 3)
+    world = np.kron(np.random.default_rng(1).integers(0, 255, (40, 60)), np.ones((4, 4))).astype(np.uint8)
+    np.save(here / "pan.npy", np.stack([world[20 + t : 84 + t, 30 + 2 * t : 126 + 2 * t] for t in range(24)]))
+    assert main(arguments(here, videos=(str(here / "pan.npy"),))) == 0
+    assert "camera" in caplog.text
+    caplog.clear()
+    assert main(arguments(here)) == 0
+    assert not caplog.text

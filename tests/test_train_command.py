@@ -10,7 +10,7 @@ import torch
 
 from scalor_pyro import video_run
 from scalor_pyro.checkpoint import CheckpointError, load_run
-from scalor_pyro.command import main
+from scalor_pyro.command import main, parser
 from scalor_pyro.command import train as command
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, config_from_dict, config_to_dict
 from scalor_pyro.video import Clips, Crop, ReadOptions, Video
@@ -51,6 +51,16 @@ def test_resume_of_a_run_that_is_done_reports_again(small_run: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "in a frame" in out and "player.html plays a clip" in out
     assert [(run / name).read_bytes() for name in ("results.json", "weights.safetensors")] == before
+
+
+def test_a_command_that_torchrun_starts_again_goes_on_with_its_run(small_run: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(small_run / "street.mkv"), "--steps", "2"]
+    begun = parser().parse_args([*arguments, "--out", str(small_run / "runs" / "street")])
+    assert command.config_of(begun, restarted=True) == load_video_run(small_run / "runs" / "street")[0]
+    with pytest.raises(ConfigError, match="holds a run"):
+        command.config_of(begun, restarted=False)
+    killed_before_it_began = parser().parse_args([*arguments, "--out", str(tmp_path / "new")])
+    assert command.config_of(killed_before_it_began, restarted=True).train.steps == 2
 
 
 def test_the_proposal_is_printed_and_kept(
@@ -135,7 +145,7 @@ def test_bad_input_is_one_sentence_and_status_2(
 
 
 def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not describe a run.*video"):
+    with pytest.raises(CheckpointError, match="of a run of scalor train, but a run of an example"):
         load_run(small_run / "runs" / "street")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="does not describe a run.*video"):

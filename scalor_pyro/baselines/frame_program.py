@@ -44,10 +44,10 @@ class FrameProgram(nn.Module):
 
         :raises ValueError: if x is not a batch of videos that this model can see.
         """
-        dtype = next(self.parameters()).dtype
-        observed, frames, sequences = extent(x, frames, sequences, self.config, dtype)
+        weight = next(self.parameters())
+        observed, frames, sequences = extent(x, frames, sequences, self.config, weight.dtype)
         pyro.module(self._name, self)
-        return observed, frames, pyro.plate("sequences", sequences, dim=-2)
+        return observed, frames, pyro.plate("sequences", sequences, dim=-2, device=str(weight.device))
 
     def _empty(self, sequences: int) -> Memory:
         """Before the first frame."""
@@ -61,7 +61,7 @@ class FrameProgram(nn.Module):
         """
         pyro.deterministic(sites.y(t), y[:, None], event_dim=3)
         seen = x[:, t, None] if x is not None and t < x.shape[1] else None
-        pyro.sample(sites.x(t), dist.Normal(y[:, None], self.config.sigma).to_event(3), obs=seen)
+        pyro.sample(sites.x(t), dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3), obs=seen)
 
 
 def law_of_z(parameters: Tensor, start: float) -> TorchDistribution:

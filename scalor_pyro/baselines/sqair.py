@@ -123,10 +123,11 @@ class SQAIR(nn.Module):
                 proposals = self._discover(t, self._new_object(plates.sequences.size), propagated)
                 frame = self.shared(self.settle, scene, propagated, proposals)
                 scene = frame.scene
-                self._record(t, frame.canvas.colour, scene, plates)
+                y = frame.canvas.colour
+                self._record(t, y, scene, plates)
                 pyro.sample(
                     sites.x(t),
-                    dist.Normal(frame.canvas.colour[:, None], self.config.sigma).to_event(3),
+                    dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame)
@@ -250,8 +251,12 @@ class SQAIR(nn.Module):
         """How many frames are observed, how many there are in all, and the plates."""
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
         pyro.module(self._name, self)
-        slots = pyro.plate("slots", self.config.slots, dim=-1)
-        return observed, frames, _Plates(pyro.plate("sequences", sequences, dim=-2), slots)
+        device = str(self.decoder.bias.device)
+        plates = _Plates(
+            pyro.plate("sequences", sequences, dim=-2, device=device),
+            pyro.plate("slots", self.config.slots, dim=-1, device=device),
+        )
+        return observed, frames, plates
 
 
 def _one_by_one(scene: Scene) -> tuple[tuple[Objects, Tensor], ...]:

@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from scalor_pyro.command import evaluate, info, track, train
+from scalor_pyro.command import evaluate, generate, info, track, train
 
-SUBCOMMANDS = (info, train, track, evaluate)
+SUBCOMMANDS = (info, train, track, generate, evaluate)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -110,7 +110,7 @@ def survey_rows(seen: Survey) -> list[Row]:
 
 def training_rows(options: ReadOptions, model: ModelConfig) -> list[Row]:
     """What to train with."""
-    crop, (height, width), aspect = options.crop, model.image_size, model.aspect
+    crop, (height, width), aspect, levels = options.crop, model.image_size, model.aspect, options.levels
     window = "the whole frame"
     if crop is not None:
         window = f"x {crop.x}, y {crop.y}, {crop.width} × {crop.height} px"
@@ -123,6 +123,7 @@ def training_rows(options: ReadOptions, model: ModelConfig) -> list[Row]:
         ("slots K", f"{model.slots}"),
         ("shortlist M", f"{model.first_shortlist} in the first frame, then {model.shortlist}"),
         ("sigma", f"{model.sigma:g}"),
+        *([] if levels is None else [("levels", f"{levels[0]:g} becomes black, {levels[1]:g} white")]),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from scalor_pyro.annotate import ENDING as MOVIE
 from scalor_pyro.annotate import annotate, require_encoder
 from scalor_pyro.command.info import table
 from scalor_pyro.config import ConfigError
 from scalor_pyro.device import device_of
+from scalor_pyro.distributed import share_of
 from scalor_pyro.interruption import StopRequest
 from scalor_pyro.masks import MaskFolder
 from scalor_pyro.player import write_player
@@ -23,6 +26,7 @@ from scalor_pyro.track_files import TrackFiles
 from scalor_pyro.track_text import tracks_by_frame
 from scalor_pyro.tracking import CHUNK, Options, Run, Tracked, Tracker, load, tracker_of
 from scalor_pyro.video import Crop, Video
+from scalor_pyro.video.camera import CameraWatch
 
 DESCRIPTION = """Follow the objects of a video from its beginning to its end, with what `scalor train` has learned.
 
@@ -33,9 +37,13 @@ Positions are in pixels and frames of the video, whatever was cropped or resized
 EXAMPLES = """examples:
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
-  scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000"""
+  scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
+  torchrun --nproc-per-node 4 -m scalor_pyro track *.mp4 --weights runs/street --out tracks --resume
+                                              four processes share the files; so do the tasks of a job array"""
 # Frames in the player, unless told otherwise: it draws each of them four times.
 PLAYED = 60
+
+logger = logging.getLogger(__name__)
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -81,12 +89,15 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.player < 0:
         raise ConfigError(f"player is {options.player}, but 0 or more frames were expected.")
-    videos = distinct(options.videos)
+    everything = distinct(options.videos)
+    videos = share_of(everything)
+    if len(videos) < len(everything):
+        print(f"this process's share: {', '.join(map(str, videos)) or 'none'}")
     device = device_of(options.device)
     if options.resume:
-        done = [path for path in videos if summary_of(options.out, path).exists()]
-        videos = [path for path in videos if path not in done]
-        print(f"{len(done)} videos are done, {len(videos)} are not.")
+        left = [path for path in videos if not summary_of(options.out, path).exists()]
+        print(f"{len(videos) - len(left)} videos are done, {len(left)} are not.")
+        videos = left
     for path in videos:  # all are looked at before any work
         Video(path)
         require_new(summary_of(options.out, path), options.overwrite)
@@ -130,7 +141,7 @@ def track_one(trained: Run, path: Path, options: argparse.Namespace) -> bool:
     replacing = options.overwrite or options.resume
     files = TrackFiles(options.out, path.stem, formats, replacing)
     masks = MaskFolder(options.out, path.stem, video.geometry, replacing) if options.masks else None
-    movie = options.out / f"{path.stem}-tracks.mp4"
+    movie = options.out / f"{path.stem}{MOVIE}"
     if options.annotate:
         require_encoder()
         require_new(movie, replacing)
@@ -155,11 +166,13 @@ def follow_all(tracker: Tracker, video: Video, files: TrackFiles, masks: MaskFol
 
     :raises KeyboardInterrupt: when asked to stop, after the chunk in hand is written.
     """
-    seen = Seen()
+    seen, camera = Seen(), CameraWatch()
     with StopRequest() as stop, files, masks or nullcontext():
         with tqdm(total=video.expected_frames, desc=video.path.name, unit=" frames", leave=False) as bar:
             for chunk in video.chunks(CHUNK):
                 found = tracker.advance(chunk)
+                if camera.moves(chunk.frames[0], chunk.frames[-1]):
+                    logger.warning("The camera of %s seems to move: what is scene cannot be told.", video.path)
                 files.add(found.tracks)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):

@@ -12,6 +12,7 @@ from scalor_pyro.command.info import notes, survey_rows, table, training_rows
 from scalor_pyro.command.reading import add_reading_options, reading_options
 from scalor_pyro.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from scalor_pyro.device import device_of
+from scalor_pyro.distributed import World, join
 from scalor_pyro.run_folder import RunFolder
 from scalor_pyro.video import ReadOptions, Video, propose, survey
 from scalor_pyro.video_run import VideoFigures, VideoRunConfig, proposed_run, run_on_videos
@@ -66,15 +67,31 @@ def run(options: argparse.Namespace) -> int:
 
     :raises ValueError: for what the user has to put right.
     """
+    with join() as world:
+        return run_in(world, options)
+
+
+def run_in(world: World, options: argparse.Namespace) -> int:
+    """Train together with other processes."""
     device = device_of(options.device)
-    config = resumed(options) if options.resume else configured(options)
-    figures = run_on_videos(config, options.out, device=device, resume=options.resume)
+    config = world.lead(lambda: config_of(options, world.restarts > 0))
+    figures = run_on_videos(config, options.out, device=device, resume=options.resume, world=world)
     if figures is None:
         print(f"\nInterrupted: scalor train --resume --out {options.out} goes on with it.")
         return 130
     print(f"\nas the trained model sees clips of the videos\n{table(figure_rows(figures))}")
     print(f"\nPictures are in {options.out / 'pictures'}; {options.out / 'player.html'} plays a clip.")
     return 0
+
+
+def config_of(options: argparse.Namespace, restarted: bool) -> VideoRunConfig:
+    """The config of the run: a new one's, or that of the run in the folder.
+
+    :param restarted: whether torchrun has started this command again, so that a run in the folder is its own.
+    """
+    if restarted and RunFolder(options.out).state.exists():
+        return load_config_as(options.out, VideoRunConfig)
+    return resumed(options) if options.resume else configured(options)
 
 
 def configured(options: argparse.Namespace) -> VideoRunConfig:

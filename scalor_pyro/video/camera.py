@@ -13,6 +13,8 @@ TEXTURED = 0.5
 LEFT, AGREEING = 0.7, 0.6
 # A camera moves when it does so between this share of the pairs of frames.
 OFTEN = 0.5
+# Pairs of frames after which a camera is judged.
+WATCHED = 8
 
 
 def camera_moves(pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> bool:
@@ -22,6 +24,20 @@ def camera_moves(pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> bo
     """
     votes = [_shifted(before.mean(0), after.mean(0)) for before, after in pairs]
     return len(votes) > 0 and float(np.mean(votes)) >= OFTEN
+
+
+class CameraWatch:
+    """Looks at the beginning of a video while it is read for something else."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+
+    def moves(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
+        """Whether the camera moves, said once, when enough pairs of frames (C, H, W) were seen."""
+        if len(self._pairs) == WATCHED:
+            return False
+        self._pairs.append((before, after))
+        return len(self._pairs) == WATCHED and camera_moves(self._pairs)
 
 
 def _shifted(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:

@@ -44,10 +44,14 @@ class Developing:
         crop = self.geometry.crop
         pixels = pixels[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
         colours = pixels.shape[-1] - (pixels.shape[-1] % 2 == 0)  # without alpha
-        image = self._in_8_bits(pixels[..., :colours], number)
-        if colours < pixels.shape[-1]:
-            image = self._over_black(image, pixels[..., colours:])
-        if self.channels == 1 and colours == 3:
+        alpha, pixels = pixels[..., colours:], pixels[..., :colours]
+        grey = self.channels == 1 and colours == 3
+        if grey and self.levels is not None:  # levels are of grey, then: one colour alone may lie outside of them
+            pixels = (pixels.astype(np.float32) @ (LUMA.astype(np.float32) / 256))[..., None]
+        image = self._in_8_bits(pixels, number)
+        if alpha.shape[-1]:
+            image = self._over_black(image, alpha)
+        if grey and self.levels is None:
             image = ((image @ LUMA + 128) >> 8).astype(np.uint8)[..., None]
         image = _resized(image, self.geometry.size)
         if self.channels == 3 and image.shape[-1] == 1:

@@ -34,7 +34,10 @@ LATER, LEAST_LATER = 0.5, 6
 MOVE = 0.1
 LONGEST_STRIDE = 10
 # sigma is this part of the objects' contrast, so that they are worth explaining, and above the noise; within bounds.
-SIGMA_OF_CONTRAST, SIGMA_OF_NOISE, SIGMA_BOUNDS = 0.4, 2.0, (0.01, 0.2)
+SIGMA_OF_CONTRAST, SIGMA_OF_NOISE, SIGMA_BOUNDS = 0.4, 2.0, (0.02, 0.2)
+# A video that uses less than this part of the range from black to white is stretched to all of it, with some headroom:
+# where objects differ little from what is behind them, they would be learned as nearly transparent.
+RANGE_USED, HEADROOM = 0.5, 0.1
 # How far sizes and log aspects may be from the typical one.
 SIZE_RANGE, ASPECT_RANGE = 0.25, 0.3
 # The window is placed where most objects are, on places this part of its side apart.
@@ -58,10 +61,11 @@ class Proposal:
     first_shortlist: int  # M in the first frame
     shortlist: int  # M in later ones
     sigma: float
+    levels: tuple[float, float] | None  # values of the file that become black and white; None: as they are
 
     def options(self, given: ReadOptions) -> ReadOptions:
         """How to read the video, with all that the proposal leaves as it was given."""
-        return replace(given, crop=self.crop, size=self.size, stride=self.stride, grey=self.grey)
+        return replace(given, crop=self.crop, size=self.size, stride=self.stride, grey=self.grey, levels=self.levels)
 
     def model(self, given: ModelConfig) -> ModelConfig:
         """The model to train, with all that the proposal does not speak of as it was given."""
@@ -108,7 +112,8 @@ def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
     slots = min(_slots(counts.max()), 2 * MOST_SLOTS)
     first = min(slots, cells[0] * cells[1])
     origin = Geometry.of(survey.size, ReadOptions()).crop if given.crop is None else given.crop
-    sigma = max(SIGMA_OF_CONTRAST * survey.contrast, SIGMA_OF_NOISE * survey.noise)
+    levels, stretch = _levels(survey, given)
+    sigma = stretch * max(SIGMA_OF_CONTRAST * survey.contrast, SIGMA_OF_NOISE * survey.noise)
     return Proposal(
         crop=replace(place, x=place.x + origin.x, y=place.y + origin.y),
         size=size,
@@ -123,7 +128,19 @@ def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
         first_shortlist=first,
         shortlist=min(first, max(LEAST_LATER, math.ceil(LATER * first))),
         sigma=round(min(max(sigma, SIGMA_BOUNDS[0]), SIGMA_BOUNDS[1]), 3),
+        levels=levels,
     )
+
+
+def _levels(survey: Survey, given: ReadOptions) -> tuple[tuple[float, float] | None, float]:
+    """Levels that make much of a video that uses little of the range, and by how much they stretch it."""
+    used = survey.bright - survey.dark
+    if given.levels is not None or used >= RANGE_USED:
+        return given.levels, 1.0
+    low, high = survey.dark - HEADROOM * used, survey.bright + HEADROOM * used
+    black, white = survey.levels
+    in_file = black + low * (white - black), black + high * (white - black)
+    return (round(in_file[0], 3), round(in_file[1], 3)), 1 / (high - low)
 
 
 def _cell(object_size: float) -> int:

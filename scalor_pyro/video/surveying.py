@@ -13,6 +13,7 @@ from scalor_pyro.video import blobs as blobs_of
 from scalor_pyro.video.blobs import Blobs
 from scalor_pyro.video.camera import camera_moves
 from scalor_pyro.video.clips import shape_of_all
+from scalor_pyro.video.developing import LUMA
 from scalor_pyro.video.options import VideoError
 from scalor_pyro.video.reading import Frame, Video
 
@@ -35,6 +36,8 @@ NEAREST = 1.0
 SLOW = 0.25
 # Colour that differs less than this (of 255) from grey, in nearly all pixels, is none.
 COLOURLESS, COLOURED_SHARE = 12, 0.01
+# Percentiles of all pixels that count as the darkest and the brightest.
+EXTREMES = (0.1, 99.9)
 # Frame intervals that differ by more than this factor are a variable frame rate.
 UNEVEN = 1.5
 
@@ -52,6 +55,9 @@ class Survey:
     most: float  # … of the fullest frame that was looked at
     contrast: float  # typical difference of an object from the background, in [0, 1]
     noise: float  # σ of a pixel, in [0, 1]
+    dark: float  # nearly all pixels are brighter, in [0, 1] …
+    bright: float  # … and darker
+    levels: tuple[float, float]  # values of the file that are 0 and 1 here
     colour: bool  # whether there is any
     camera_moves: bool
     uneven: bool  # the time between frames varies
@@ -98,6 +104,8 @@ def survey(*videos: Video) -> Survey:
     copies = [np.where(each.area > SINGLE[1] * area, np.rint(each.area / area), 1.0) for each in found]
     single = whole.chosen((whole.area >= SINGLE[0] * area) & (whole.area <= SINGLE[1] * area))
     height, width = float(np.median(single.height)), float(np.median(single.width))
+    colour = _has_colour(images)
+    dark, bright = (float(level) / 255 for level in np.percentile(images if colour else _grey(images), EXTREMES))
     counts = [float(each.sum()) for each in copies]
     return Survey(
         frames=len(frames),
@@ -109,7 +117,10 @@ def survey(*videos: Video) -> Survey:
         most=max(counts),
         contrast=float(np.median(single.contrast)),
         noise=float(np.median(noise)),
-        colour=_has_colour(images),
+        dark=dark,
+        bright=bright,
+        levels=video.levels or (0.0, 255.0),
+        colour=colour,
         camera_moves=moves,
         uneven=_uneven(frames, runs),
         objects=tuple(_scaled(each, scale) for each in found),
@@ -189,6 +200,12 @@ def _has_colour(images: NDArray[np.uint8]) -> bool:
     """Whether colours differ within the pictures; one tint over all of them is none."""
     tinted = images - np.median(images[0], axis=(1, 2), keepdims=True)
     return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
+
+
+def _grey(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, C, H, W) → (n, H, W)"""
+    weights = LUMA.astype(np.float32) / 256 if images.shape[1] == 3 else np.ones(1, np.float32)
+    return np.einsum("nchw,c->nhw", images, weights)
 
 
 def _uneven(frames: list[Frame], runs: list[list[int]]) -> bool:

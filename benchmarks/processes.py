@@ -1,0 +1,74 @@
+"""What it costs to share a training step among processes, on CPUs.
+
+    torchrun --nproc-per-node 2 benchmarks/processes.py
+    python benchmarks/processes.py --videos 4
+
+The second is what each process of the first has to do, done alone: the difference is the cost of sharing. Processor
+time is measured, because processes on one machine take the cores from each other.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyro
+from torch import Tensor
+
+from scalor_pyro.config import Stage
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.distributed import join
+from scalor_pyro.elbo import ReparamELBO
+from scalor_pyro.presets import preset
+from scalor_pyro.scalor import Scalor
+from scalor_pyro.training import train
+
+FRAMES = 8
+# Steps before those that are measured.
+WARMUP = 3
+
+
+class Clocked(ReparamELBO):
+    """An ELBO that notes the processor time at which each step begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[float] = []
+
+    def differentiable_loss(
+        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Tensor:
+        self.begun.append(time.process_time())
+        return super().differentiable_loss(model, guide, *args, **kwargs)
+
+
+def main() -> None:
+    """Train for some steps, and print the mean of each process."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--videos", type=int, default=8, help="in a step of all processes together (default: 8)")
+    parser.add_argument("--steps", type=int, default=10, help="that are measured (default: 10)")
+    options = parser.parse_args()
+    vld = preset("digits", "VLD")
+    stages = (Stage(1.0, FRAMES, options.videos),)
+    config = replace(
+        vld,
+        data=replace(vld.data, digits="uci"),
+        train=replace(vld.train, steps=WARMUP + options.steps + 1, curriculum=stages, checkpoint_every=10**6),
+    )
+    elbo = Clocked()
+    with join() as world, tempfile.TemporaryDirectory() as folder:
+        pyro.set_rng_seed(config.seed)
+        videos = SyntheticVideos(config.data, config.seed, "train")
+        run = Path(folder) / "run"
+        train(Scalor(config.model), elbo, videos, config, run, progress=False, tensorboard=False, world=world)
+        measured = elbo.begun[-options.steps - 1 :]
+        seconds = world.gather((measured[-1] - measured[0]) / options.steps)
+        print(f"{world.size} processes, {options.videos} videos of {FRAMES} frames in a step")
+        print("processor seconds of a step, by process: " + ", ".join(f"{value:.3f}" for value in seconds))
+
+
+if __name__ == "__main__":
+    main()
