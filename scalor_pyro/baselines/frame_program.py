@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from scalor_pyro import sites
 from scalor_pyro.baselines.config import FrameModelConfig
 from scalor_pyro.distributions import normal
-from scalor_pyro.networks import positive
+from scalor_pyro.networks import mlp, positive
 from scalor_pyro.scalor import extent
 
 # Standard deviations of z before training, in the posterior and in the prior.
-POSTERIOR_SCALE, PRIOR_SCALE = 0.3, 1.0
+POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
+# Standard deviation of the weights that lead to the posterior's mean, before training. With small ones z is noise at
+# first: the decoder learns black frames without it, its sigmoid saturates, and z is never used again.
+POSTERIOR_WEIGHTS = 0.3
 
 _numbers = itertools.count()
 
@@ -62,6 +65,15 @@ class FrameProgram(nn.Module):
         pyro.deterministic(sites.y(t), y[:, None], event_dim=3)
         seen = x[:, t, None] if x is not None and t < x.shape[1] else None
         pyro.sample(sites.x(t), dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3), obs=seen)
+
+
+def posterior_head(inputs: int, hidden: int, latent_dim: int) -> nn.Sequential:
+    """A network whose output :func:`law_of_z` takes; its mean tells much of the input before training."""
+    net = mlp(inputs, hidden, 2 * latent_dim)
+    last = net[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.normal_(last.weight[:latent_dim], std=POSTERIOR_WEIGHTS)
+    return net
 
 
 def law_of_z(parameters: Tensor, start: float) -> TorchDistribution:

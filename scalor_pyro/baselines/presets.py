@@ -12,8 +12,8 @@ from scalor_pyro.config import ConfigError, DataConfig, Stage, TrainConfig
 from scalor_pyro.experiment import TRACKING, Assessment
 from scalor_pyro.presets import preset
 
-# Short videos first, as SCALOR is trained.
-CURRICULUM = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
+# Of whole frames: many short videos first, while there is most to learn of single frames.
+CURRICULUM = (Stage(0.7, 2, 32), Stage(1.0, 8, 8))
 
 
 class Baseline(NamedTuple):

@@ -3,14 +3,21 @@
 from torch import Tensor, nn
 
 from scalor_pyro.baselines.config import SequentialVAEConfig
-from scalor_pyro.baselines.frame_program import POSTERIOR_SCALE, PRIOR_SCALE, FrameProgram, draw_z, law_of_z
+from scalor_pyro.baselines.frame_program import (
+    POSTERIOR_SCALE,
+    PRIOR_SCALE,
+    FrameProgram,
+    draw_z,
+    law_of_z,
+    posterior_head,
+)
 from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
 from scalor_pyro.networks import mlp
 from scalor_pyro.scalor import GuideMessenger
 
 
 class SequentialVAE(FrameProgram):
-    r"""Variational autoencoder with a sequential prior: the plainest baseline of the paper (§5.2).
+    r"""Variational autoencoder with a sequential prior: the plainest of what the paper compares with.
 
     An autoencoder of single frames (Kingma and Welling, 2014, arXiv 1312.6114); only the prior knows of time.
 
@@ -40,7 +47,7 @@ class SequentialVAE(FrameProgram):
         super().__init__(config)
         memory = config.memory_dim
         self.encoder = ImageEncoder(config)
-        self.posterior = mlp(config.feature_dim, config.feature_dim, 2 * config.latent_dim)
+        self.posterior = posterior_head(config.feature_dim, config.feature_dim, config.latent_dim)
         self.decoder = ImageDecoder(config, config.latent_dim)
         self.rnn = nn.LSTMCell(config.latent_dim, memory)
         self.prior = mlp(memory, memory, 2 * config.latent_dim)

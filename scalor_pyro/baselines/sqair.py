@@ -74,7 +74,7 @@ class SQAIR(nn.Module):
 
     - z_pres is relaxed, and the objective is the ELBO weighted by presence, as in SCALOR; the paper has discrete
       presences and VIMCO over five particles.
-    - What may be discovered does not depend on how many objects are there, a priori.
+    - A priori, what is discovered depends on the objects that are there by the room that they leave alone.
     - Sizes and aspects are bounded, and glimpses, their networks and the prior of propagation are those of SCALOR.
     - Latents are carried from frame to frame without their gradients, as in SCALOR.
 

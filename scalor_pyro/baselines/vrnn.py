@@ -4,7 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from scalor_pyro.baselines.config import VRNNConfig
-from scalor_pyro.baselines.frame_program import POSTERIOR_SCALE, PRIOR_SCALE, FrameProgram, Memory, draw_z, law_of_z
+from scalor_pyro.baselines.frame_program import (
+    POSTERIOR_SCALE,
+    PRIOR_SCALE,
+    FrameProgram,
+    Memory,
+    draw_z,
+    law_of_z,
+    posterior_head,
+)
 from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
 from scalor_pyro.networks import mlp
 from scalor_pyro.scalor import GuideMessenger
@@ -46,7 +54,7 @@ class VRNN(FrameProgram):
         self.latent_encoder = nn.Sequential(nn.Linear(config.latent_dim, width), nn.CELU(inplace=True))
         self.decoder = ImageDecoder(config, width + memory)
         self.prior = mlp(memory, memory, 2 * config.latent_dim)
-        self.posterior = mlp(width + memory, memory, 2 * config.latent_dim)
+        self.posterior = posterior_head(width + memory, memory, config.latent_dim)
         self.rnn = nn.LSTMCell(2 * width, memory)
 
     def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
