@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyro
 import torch
@@ -27,6 +28,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from scalor_pyro import propagation, scalor
 from scalor_pyro.allocator import keep_freed_memory
+from scalor_pyro.baselines.presets import BASELINES, baseline
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.elbo import ReparamELBO
@@ -68,10 +70,10 @@ def video_frames(config: DataConfig) -> Tensor:
     return SyntheticVideos(config, 0, "train").batch(0, VIDEOS, FRAMES).tensor()
 
 
-def step(model: ModelConfig, videos: DataConfig, repeats: int) -> Measured:
+def step(module: Any, videos: DataConfig, repeats: int) -> Measured:
     """A training step: loss, backward, clip, fused Adam."""
     config = TrainConfig()
-    module, elbo, frames = Scalor(model), ReparamELBO(), video_frames(videos)
+    elbo, frames = ReparamELBO(), video_frames(videos)
     module.schedule(config.scheduled(0))
     optimiser = make_optimiser(list(module.parameters()), config)
 
@@ -85,10 +87,15 @@ def step(model: ModelConfig, videos: DataConfig, repeats: int) -> Measured:
     return median_times(train, repeats)
 
 
+def baseline_step(name: str, repeats: int) -> Measured:
+    """A training step of a baseline on VLD videos."""
+    return step(BASELINES[name].build(baseline(name).model), VLD_VIDEOS, repeats)
+
+
 def step_without_savings(repeats: int) -> Measured:
     """A step that draws every cell, each over the whole image."""
     scalor.draw = propagation.draw = draw_everywhere  # type: ignore[attr-defined]  # imported there
-    return step(ALL_CELLS, MD_VIDEOS, repeats)
+    return step(Scalor(ALL_CELLS), MD_VIDEOS, repeats)
 
 
 def draw_everywhere(
@@ -128,11 +135,14 @@ def data(config: DataConfig, repeats: int) -> Measured:
 VARIANTS: dict[str, tuple[str, Callable[[int], Measured], int]] = {
     "step": (
         "training step: 64x64, 8x8 cells, K=M=16, background",
-        lambda repeats: step(STEP, MD_VIDEOS, repeats),
+        lambda repeats: step(Scalor(STEP), MD_VIDEOS, repeats),
         5,
     ),
     "step_full": ("the same, all 64 cells and full-resolution renderer", step_without_savings, 3),
-    "step_vld": ("training step: VLD preset, K=M=6", lambda repeats: step(VLD.model, VLD_VIDEOS, repeats), 5),
+    "step_vld": ("training step: VLD preset, K=M=6", lambda repeats: step(Scalor(VLD.model), VLD_VIDEOS, repeats), 5),
+    "step_sqair": ("training step: SQAIR on VLD, K=4", lambda repeats: baseline_step("sqair", repeats), 5),
+    "step_vrnn": ("training step: VRNN", lambda repeats: baseline_step("vrnn", repeats), 5),
+    "step_vae": ("training step: sequential VAE", lambda repeats: baseline_step("sequential-vae", repeats), 5),
     "tracking": ("tracking: VLD preset, no gradients", tracking, 9),
     "data_vld": ("data: digits VLD over black", lambda repeats: data(VLD_VIDEOS, repeats), 20),
     "data_md": ("data: sprites MD over a moving background", lambda repeats: data(MD_VIDEOS, repeats), 20),

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pyro
-import torch
 
 from scalor_pyro import Scalor
 from scalor_pyro.checkpoint import load_run
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiment import EVALUATION_BATCH, TEST_SEED, evaluate, with_known_digits
-from scalor_pyro.likelihood import nll
+from scalor_pyro.experiment import TEST_SEED, evaluate, mean_nll, with_known_digits
 from scalor_pyro.metrics import markdown, without_nan
 from scalor_pyro.presets import PRESETS
 from scalor_pyro.run_folder import write_atomically
@@ -87,15 +85,6 @@ def scored(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, Any
             row["nll"] = mean_nll(scalor, videos, options.eval_videos, options.nll)
         figures[f"{folder.name} on {name}"] = row
     return figures
-
-
-def mean_nll(scalor: Scalor, videos: SyntheticVideos, count: int, samples: int) -> float:
-    """Nats per pixel, mean over videos; a bound from above that falls with the number of samples."""
-    values = []
-    for first in range(0, count, EVALUATION_BATCH):
-        batch = videos.batch(first, min(EVALUATION_BATCH, count - first))
-        values.append(nll(scalor, batch.tensor(), samples))
-    return float(torch.cat(values).mean())
 
 
 def main(arguments: list[str] | None = None) -> int:

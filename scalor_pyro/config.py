@@ -316,25 +316,28 @@ class RunConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 2**32 - 1")
-        _require(
-            self.data.image_size == self.model.image_size == self.evaluated.image_size,
-            "data.image_size",
-            self.data.image_size,
-            f"the model's image_size {self.model.image_size}",
-        )
-        longest = max(stage.frames for stage in self.train.curriculum)
-        _require(
-            longest <= self.data.frames,
-            "train.curriculum",
-            f"{longest} frames",
-            f"up to {self.data.frames}",
-        )
+        check_run(self)
 
     @property
     def evaluated(self) -> DataConfig:
         """The videos to evaluate on."""
         return self.data if self.test_data is None else self.test_data
+
+
+def check_run(config: Any) -> None:
+    """Refuse a run, of :class:`RunConfig` or one with another model, whose parts do not fit each other.
+
+    :raises ConfigError: for a seed out of range, images of different sizes, and training on more frames than there are.
+    """
+    _require(0 <= config.seed < 2**32, "seed", config.seed, "a whole number from 0 to 2**32 - 1")
+    _require(
+        config.data.image_size == config.model.image_size == config.evaluated.image_size,
+        "data.image_size",
+        config.data.image_size,
+        f"the model's image_size {config.model.image_size}",
+    )
+    longest = max(stage.frames for stage in config.train.curriculum)
+    _require(longest <= config.data.frames, "train.curriculum", f"{longest} frames", f"up to {config.data.frames}")
 
 
 ConfigT = TypeVar("ConfigT")

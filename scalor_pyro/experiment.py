@@ -2,21 +2,23 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import pyro
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from scalor_pyro.config import RunConfig
-from scalor_pyro.data import SyntheticVideos, choose_source
+from scalor_pyro.config import ConfigError, DataConfig
+from scalor_pyro.data import SyntheticVideos, VideoBatch, choose_source
 from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
+from scalor_pyro.likelihood import nll
 from scalor_pyro.metrics import Evaluation, without_nan
 from scalor_pyro.pictures import filmstrip, save_pictures
 from scalor_pyro.player import write_player
@@ -25,7 +27,7 @@ from scalor_pyro.run_folder import RunFolder, write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.track_text import write_mot
 from scalor_pyro.tracks import tracks_of
-from scalor_pyro.training import TrainResult, train
+from scalor_pyro.training import Run, TrainResult, train
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +37,85 @@ EVALUATION_BATCH = 8
 TEST_SEED, VALIDATION_START = 0, 1_000_000
 
 
+class Experiment(Run, Protocol):
+    """A dataclass like :class:`~scalor_pyro.config.RunConfig`: a run on synthetic videos, whatever its model."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def data(self) -> DataConfig: ...
+
+    @property
+    def test_data(self) -> DataConfig | None: ...
+
+    @property
+    def evaluated(self) -> DataConfig: ...
+
+
+ExperimentT = TypeVar("ExperimentT", bound=Experiment)
+
+
+class Assessment(Protocol):
+    """How programs of a kind are scored and shown."""
+
+    def scores(
+        self, scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
+    ) -> dict[str, float]:
+        """Figures of so many videos from an index on; details of each go to the run folder, if one is given."""
+
+    def glance(self, scalor: Any, frames: Tensor) -> Figure:
+        """One picture of what is seen in videos (B, T, C, H, W), during training."""
+
+    def leave_pictures(self, scalor: Any, batch: VideoBatch, folder: RunFolder) -> None:
+        """All that is to be shown of a trained program."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Measure the NLL of a trained program, too: nats per pixel, see :func:`scalor_pyro.likelihood.nll`."""
+
+    samples: int  # importance samples of each video
+    videos: int  # the first so many unseen ones
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "videos"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)} for the likelihood, but at least 1 was expected.")
+
+
+class Tracking:
+    """For programs that follow objects: scores and files of tracks, boxes, the player."""
+
+    def scores(
+        self, scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
+    ) -> dict[str, float]:
+        if folder is None:
+            return evaluate(scalor, videos, count, start)
+        tracks = folder.path / "tracks"
+        tracks.mkdir(exist_ok=True)
+        for stale in tracks.glob("*.txt"):  # of an evaluation before a resume, which may have had more videos
+            stale.unlink()
+        return evaluate(scalor, videos, count, start, tracks)
+
+    def glance(self, scalor: Any, frames: Tensor) -> Figure:
+        return filmstrip(frames.cpu(), infer(scalor, frames))
+
+    def leave_pictures(self, scalor: Any, batch: VideoBatch, folder: RunFolder) -> None:
+        frames, inference = batch.tensor(), infer(scalor, batch.tensor(next(scalor.parameters()).device))
+        save_pictures(folder.pictures, frames, inference, truth=batch.truth[0], rows=folder.rows())
+        write_player(folder.path / "player.html", frames, inference)
+
+
+TRACKING = Tracking()
+
+
 def run_experiment(
-    config: RunConfig,
+    config: ExperimentT,
     folder: Path,
     *,
+    build: Callable[[Any], Any] = Scalor,
+    assessment: Assessment = TRACKING,
+    likelihood: Likelihood | None = None,
     device: torch.device | str = "cpu",
     mnist: Path | None = None,
     resume: bool = False,
@@ -51,6 +128,9 @@ def run_experiment(
     :param config: of the run.
     :param folder: where it is kept; see :mod:`scalor_pyro.run_folder`. Beside what training writes:
         ``results.json``, ``tracks/`` in MOTChallenge text, ``pictures/`` and ``player.html``.
+    :param build: makes the program, a module, of ``config.model``.
+    :param assessment: how it is scored and shown.
+    :param likelihood: measure the NLL at the end, too.
     :param device: where to compute.
     :param mnist: a local file of MNIST, see :func:`scalor_pyro.data.load_digits`.
     :param resume: go on with the run in the folder.
@@ -63,17 +143,17 @@ def run_experiment(
     _require_videos(final_videos)
     config = world.lead(lambda: with_known_digits(config, mnist))
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
-    scalor = Scalor(config.model).to(device)
+    scalor = build(config.model).to(device)
     videos = SyntheticVideos(config.data, config.seed, "train", mnist)
     unseen = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
 
     def evaluate_at(step: int) -> Mapping[str, Any]:
         logger.info("Evaluating at step %d.", step)
-        return without_nan(evaluate(scalor, unseen, config.train.eval_videos, VALIDATION_START))
+        return without_nan(assessment.scores(scalor, unseen, config.train.eval_videos, VALIDATION_START))
 
     def draw_at(step: int) -> Mapping[str, Tensor]:
         frames = unseen.batch(VALIDATION_START, 1).tensor(device)
-        return {"filmstrip": _to_tensor(filmstrip(frames.cpu(), infer(scalor, frames)))}
+        return {"filmstrip": _to_tensor(assessment.glance(scalor, frames))}
 
     ended = train(
         scalor,
@@ -89,14 +169,17 @@ def run_experiment(
     )
     if ended.interrupted:
         return None
-    return world.lead(lambda: report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos))
+    return world.lead(
+        lambda: report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos, assessment, likelihood)
+    )
 
 
 def evaluate(
-    scalor: Scalor, videos: SyntheticVideos, count: int, start: int = 0, tracks: Path | None = None
+    scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, tracks: Path | None = None
 ) -> dict[str, float]:
     """Score a model on videos of a stream.
 
+    :param scalor: a :class:`~scalor_pyro.scalor.Scalor`, or what :func:`~scalor_pyro.posterior.infer` takes instead.
     :param count: how many videos.
     :param start: index of the first.
     :param tracks: a folder for the tracks of each video, in MOTChallenge text.
@@ -121,40 +204,46 @@ def _require_videos(count: int) -> None:
         raise ValueError(f"The number of videos to evaluate on is {count}, but at least 1 was expected.")
 
 
+def mean_nll(scalor: Any, videos: SyntheticVideos, count: int, samples: int) -> float:
+    """Nats per pixel, mean over videos; a bound from above that falls with the number of samples."""
+    values, device = [], next(scalor.parameters()).device
+    for first in range(0, count, EVALUATION_BATCH):
+        batch = videos.batch(first, min(EVALUATION_BATCH, count - first))
+        values.append(nll(scalor, batch.tensor(device), samples))
+    return float(torch.cat(values).mean())
+
+
 def report(
-    scalor: Scalor,
+    scalor: Any,
     unseen: SyntheticVideos,
-    config: RunConfig,
+    config: Experiment,
     folder: RunFolder,
     ended: TrainResult,
     final_videos: int,
+    assessment: Assessment = TRACKING,
+    likelihood: Likelihood | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a trained model, and write results.json, tracks, pictures and the player."""
-    tracks = folder.path / "tracks"
-    tracks.mkdir(exist_ok=True)
-    for stale in tracks.glob("*.txt"):  # of an evaluation before a resume, which may have had more videos
-        stale.unlink()
-    figures = without_nan(evaluate(scalor, unseen, final_videos, tracks=tracks))
-    rows = folder.rows()
+    """Evaluate a trained model, and write results.json, pictures, and what else its assessment leaves."""
+    figures: dict[str, Any] = assessment.scores(scalor, unseen, final_videos, folder=folder)
+    if likelihood is not None:
+        pyro.set_rng_seed(config.seed)  # of the importance samples
+        figures["nll"] = mean_nll(scalor, unseen, likelihood.videos, likelihood.samples)
+        figures |= {"nll_samples": likelihood.samples, "nll_videos": likelihood.videos}
     results = {
-        **figures,
+        **without_nan(figures),
         "videos": final_videos,
         "steps": ended.step,
         "training_minutes": ended.minutes,
         "seed": config.seed,
         "digits": config.evaluated.digits if config.evaluated.objects == "digits" else None,
-        "evaluations": [row for row in rows if row.get("evaluation")],
+        "evaluations": [row for row in folder.rows() if row.get("evaluation")],
     }
     write_atomically(folder.path / "results.json", json.dumps(results, indent=1).encode())
-    batch = unseen.batch(0, 1)
-    frames = batch.tensor()
-    inference = infer(scalor, batch.tensor(next(scalor.parameters()).device))
-    save_pictures(folder.pictures, frames, inference, truth=batch.truth[0], rows=rows)
-    write_player(folder.path / "player.html", frames, inference)
+    assessment.leave_pictures(scalor, unseen.batch(0, 1), folder)
     return results
 
 
-def with_known_digits(config: RunConfig, mnist: Path | None) -> RunConfig:
+def with_known_digits(config: ExperimentT, mnist: Path | None) -> ExperimentT:
     """The config with 'auto' replaced by the digits that there are, so that the run says what it was trained on.
 
     :raises ValueError: if MNIST is given for videos without digits.

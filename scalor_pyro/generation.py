@@ -8,7 +8,7 @@ asked for: what is to change them (``swap_prior``, ``ModeMessenger``) must be en
             ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pyro
@@ -18,14 +18,18 @@ from torch import Tensor
 
 from scalor_pyro import sites
 from scalor_pyro.config import ConfigError
-from scalor_pyro.scalor import Scalor, check_videos
+from scalor_pyro.program import Program
+from scalor_pyro.scalor import check_videos
 
 # Samples that one call of Predictive draws: it runs the program once more than that, to learn the shapes of its sites.
 AT_ONCE = 4
 
 
 class Generated(NamedTuple):
-    """One sample of B videos: the model's deterministic sites of all frames. K slots, z_where in [-1, 1]."""
+    """One sample of B videos: the model's deterministic sites of all frames. K slots, z_where in [-1, 1].
+
+    A model without objects has no slots: K is 0.
+    """
 
     y: Tensor  # (B, T, C, H, W) the frames without noise
     presence: Tensor  # (B, T, K) z_pres in [0, 1], 0 where the slot is empty
@@ -34,7 +38,7 @@ class Generated(NamedTuple):
 
 
 def forecast(
-    scalor: Scalor, x: Tensor, observed: int, frames: int, samples: int, at_once: int = AT_ONCE
+    scalor: Program, x: Tensor, observed: int, frames: int, samples: int, at_once: int = AT_ONCE
 ) -> Iterator[Generated]:
     """What may come: the posterior on the first frames, the prior after.
 
@@ -51,7 +55,7 @@ def forecast(
 
 
 def imagine(
-    scalor: Scalor, frames: int, samples: int, sequences: int = 1, at_once: int = AT_ONCE
+    scalor: Program, frames: int, samples: int, sequences: int = 1, at_once: int = AT_ONCE
 ) -> Iterator[Generated]:
     """Videos from nothing. A trained prior of discovery is close to never: swap in one for the first frame, see
     :func:`scalor_pyro.priors.first_frame_presence`.
@@ -66,7 +70,7 @@ def imagine(
     return _stream(scalor, None, frames, sequences, samples, at_once)
 
 
-def reconstruct(scalor: Scalor, x: Tensor, samples: int, at_once: int = AT_ONCE) -> Iterator[Generated]:
+def reconstruct(scalor: Program, x: Tensor, samples: int, at_once: int = AT_ONCE) -> Iterator[Generated]:
     """The posterior predictive: what the model draws for frames that the guide has seen.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
@@ -112,7 +116,7 @@ def _at_least_1(**counts: int) -> None:
 
 
 def _stream(
-    scalor: Scalor, x: Tensor | None, frames: int, sequences: int, samples: int, at_once: int
+    scalor: Program, x: Tensor | None, frames: int, sequences: int, samples: int, at_once: int
 ) -> Iterator[Generated]:
     # Checked here, before the first sample is asked for: a generator function would check only then.
     _at_least_1(samples=samples, at_once=at_once)
@@ -124,14 +128,21 @@ def _stream(
     )
 
 
-def _draw(scalor: Scalor, x: Tensor | None, frames: int, sequences: int, samples: int) -> Generated:
+def _draw(scalor: Program, x: Tensor | None, frames: int, sequences: int, samples: int) -> Generated:
     """Some samples, stacked in front: y (S, B, T, C, H, W) and so on."""
-    families = (sites.y, sites.slot_pres, sites.slot_where, sites.slot_identity)
-    wanted = [family(t) for family in families for t in range(frames)]
+    of_slots = (sites.slot_pres, sites.slot_where, sites.slot_identity)
+    wanted = [family(t) for family in (sites.y, *of_slots) for t in range(frames)]
     predictive = Predictive(
         scalor.model, guide=None if x is None else scalor.guide, num_samples=samples, return_sites=wanted
     )
     with pyro.validation_enabled(False), torch.no_grad():
         found = predictive(x, frames=frames, sequences=sequences)
-    y, presence, where, identity = (torch.stack([found[family(t)] for t in range(frames)], 2) for family in families)
-    return Generated(y[:, :, :, 0], presence, where, identity)
+
+    def over_time(family: Callable[[int], str]) -> Tensor:
+        return torch.stack([found[family(t)] for t in range(frames)], 2)
+
+    y = over_time(sites.y)[:, :, :, 0]
+    if sites.slot_pres(0) in found:
+        return Generated(y, *map(over_time, of_slots))
+    none = y.new_zeros(*y.shape[:3], 0)
+    return Generated(y, none, none[..., None].expand(*none.shape, 4), none.long())

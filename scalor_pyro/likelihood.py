@@ -30,7 +30,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from scalor_pyro.scalor import Scalor
+from scalor_pyro.program import Program
 
 # Below this weight an object is absent: its other latents are drawn from the prior and do not count.
 # Any threshold gives a bound; the closer it is to 1, the more the fresh draws disturb the frame, and the closer to 0,
@@ -202,7 +202,7 @@ def log_evidence(
     return Evidence(counts, torch.stack(bounds), mean.effective)
 
 
-def nll(scalor: Scalor, x: Tensor, samples: int = 100) -> Tensor:
+def nll(program: Program, x: Tensor, samples: int = 100) -> Tensor:
     """Importance-weighted negative log-likelihood of videos, in nats per pixel: the mean falls as samples grow.
 
     Total nats / (T · H · W): the channels of a pixel are summed. A density of numbers in [0, 1] may be above 1, so this
@@ -214,6 +214,6 @@ def nll(scalor: Scalor, x: Tensor, samples: int = 100) -> Tensor:
     :return: (B,)
     :raises ValueError: if x is not a batch of videos that this model can see, or N is below 1.
     """
-    evidence = log_evidence(scalor.model, scalor.guide, x, samples=[samples])
+    evidence = log_evidence(program.model, program.guide, x, samples=[samples])
     frames, height, width = x.shape[1], x.shape[3], x.shape[4]
     return -evidence.bound[-1] / (frames * height * width)

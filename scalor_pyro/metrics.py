@@ -48,6 +48,7 @@ _TABLE = (
     ("false_alarms", "false alarms"),
     ("count_mae", "count error |reported - true| / true"),
     ("mse", "MSE of the reconstruction per pixel"),
+    ("nll", "NLL, nats per pixel"),
     ("propagation_rate", "propagated share of objects after frame 0"),
     ("discoveries", "discoveries per video"),
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence
+from scalor_pyro.program import Program
 from scalor_pyro.rendering import paste, window_size
 from scalor_pyro.scalor import Carried, FrameLatents, Scalor
 
@@ -56,16 +57,25 @@ class ModeMessenger(Messenger):
 
 
 @torch.no_grad()
-def infer(scalor: Scalor, x: Tensor) -> Inference:
+def infer(scalor: Program, x: Tensor) -> Inference:
     """Follow the objects of a batch of videos.
 
+    :param scalor: SCALOR, or another program whose model returns :class:`~scalor_pyro.scalor.FrameLatents`.
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :raises ValueError: if x is not a batch of videos that this model can see.
     """
+    return collect(at_mode(scalor, x), scalor.config.presence_threshold)
+
+
+@torch.no_grad()
+def at_mode(program: Program, x: Tensor) -> Any:
+    """What a model returns for the mode of its guide.
+
+    :param Tensor x: (B, T, C, H, W) in [0, 1]
+    """
     with pyro.validation_enabled(False), ModeMessenger():
-        trace = poutine.trace(scalor.guide).get_trace(x)
-        latents = poutine.replay(scalor.model, trace=trace)(x)
-    return collect(latents, scalor.config.presence_threshold)
+        trace = poutine.trace(program.guide).get_trace(x)
+        return poutine.replay(program.model, trace=trace)(x)
 
 
 @torch.no_grad()

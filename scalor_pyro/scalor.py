@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pyro
 import torch
@@ -162,7 +162,7 @@ class Scalor(nn.Module):
         :return: one entry a frame.
         :raises ValueError: if x is not a batch of videos that this model can see.
         """
-        observed, frames, sequences = self._extent(x, frames, sequences)
+        observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
         plates = self._plates(sequences)
         latents: list[FrameLatents] = []
         scene: Scene | None = None
@@ -208,7 +208,7 @@ class Scalor(nn.Module):
         :param carried: of the last frame of an earlier call, to go on from there: x is then the frames that follow, and
             sites count from 0 again.
         """
-        observed, frames, sequences = self._extent(x, frames, sequences)
+        observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
         if x is None:
             return []
         self.shared.forget()
@@ -217,7 +217,7 @@ class Scalor(nn.Module):
         scene, memory, seen_before = (None, None, None) if carried is None else carried
         difference = None if self.scene is None else x - self.scene  # what moves, and the light
         maps, cells, memories = (part.unbind(1) for part in self.frame_encoder(x, difference, seen_before))
-        with plates.sequences, _GuideMessenger():
+        with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
                 if scene is not None:
@@ -364,30 +364,14 @@ class Scalor(nn.Module):
             pyro.plate("proposals", config.proposals(first=False), dim=-1, device=device),
         )
 
-    def _extent(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, int]:
-        """How many frames are observed, how many there are in all, and B."""
-        if x is not None:
-            check_videos(x, self.config)
-            dtype = self.decoder.bias.dtype
-            if x.dtype != dtype:
-                raise ValueError(f"Videos had dtype {x.dtype}, but the model's {dtype} was expected.")
-            if frames is not None and frames < 1:
-                raise ValueError(f"frames is {frames}, but at least 1 was expected.")
-            return x.shape[1], x.shape[1] if frames is None else frames, x.shape[0]
-        if not frames or frames < 1 or sequences < 1:
-            raise ValueError(
-                f"Without a video, frames is {frames} and sequences {sequences}, but at least 1 of each was expected."
-            )
-        return 0, frames, sequences
 
-
-class _GuideMessenger(Messenger):
-    """Does nothing but stand on Pyro's stack while the guide runs, whose sites have the names of the model's."""
+class GuideMessenger(Messenger):
+    """Does nothing but stand on Pyro's stack while a guide runs, whose sites have the names of the model's."""
 
 
 def guide_runs() -> bool:
     """Whether a site that a handler is given is the guide's."""
-    return any(isinstance(handler, _GuideMessenger) for handler in _PYRO_STACK)
+    return any(isinstance(handler, GuideMessenger) for handler in _PYRO_STACK)
 
 
 def _going_on(logit: Tensor, alive: Tensor) -> Tensor:
@@ -398,7 +382,43 @@ def _presence_of(logits: Tensor, cells: Tensor) -> Tensor:
     return torch.sigmoid(logits.gather(1, cells))
 
 
-def check_videos(x: Tensor, config: ModelConfig) -> None:
+class Looks(Protocol):
+    """What a config says of the videos that its model can see."""
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def image_size(self) -> tuple[int, int]: ...
+
+
+def extent(
+    x: Tensor | None, frames: int | None, sequences: int, config: Looks, dtype: torch.dtype
+) -> tuple[int, int, int]:
+    """How many frames are observed, how many there are in all, and B, of a call of a model or guide.
+
+    :param x: (B, T, C, H, W) in [0, 1], or None.
+    :param frames: how many in all; default T.
+    :param sequences: B, where there is no x.
+    :param config: of the model.
+    :param dtype: the model's.
+    :raises ValueError: if x is not a batch of videos that the model can see, or there is nothing to see or imagine.
+    """
+    if x is not None:
+        check_videos(x, config)
+        if x.dtype != dtype:
+            raise ValueError(f"Videos had dtype {x.dtype}, but the model's {dtype} was expected.")
+        if frames is not None and frames < 1:
+            raise ValueError(f"frames is {frames}, but at least 1 was expected.")
+        return x.shape[1], x.shape[1] if frames is None else frames, x.shape[0]
+    if not frames or frames < 1 or sequences < 1:
+        raise ValueError(
+            f"Without a video, frames is {frames} and sequences {sequences}, but at least 1 of each was expected."
+        )
+    return 0, frames, sequences
+
+
+def check_videos(x: Tensor, config: Looks) -> None:
     """Refuse what is not a batch of videos that a model with this config can see.
 
     :raises ValueError: for the wrong rank, dtype, size, an empty batch, values outside [0, 1] or NaN.

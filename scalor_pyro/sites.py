@@ -15,6 +15,7 @@ EVENT_AXES: dict[str, tuple[str, ...]] = {
     "z_depth_disc": (),
     "z_what_disc": ("feature",),
     "z_bg": ("feature",),
+    "z": ("feature",),
     "x": ("channel", "row", "column"),
     "y": ("channel", "row", "column"),
     "slot_pres": (),
@@ -61,6 +62,17 @@ def z_what(part: Part, t: int) -> str:
 def z_bg(t: int) -> str:
     """Background of a frame."""
     return f"z_bg_{t}"
+
+
+def z(t: int) -> str:
+    """All that a whole frame is made of, in models without objects."""
+    return f"z_{t}"
+
+
+def of_object(name: str, n: int) -> str:
+    """The site of one object, where objects are drawn one after the other: the number n before the time."""
+    family, _, t = name.rpartition("_")
+    return f"{family}_{n}_{t}"
 
 
 def x(t: int) -> str:

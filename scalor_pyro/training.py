@@ -29,7 +29,7 @@ from scalor_pyro.checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from scalor_pyro.config import ModelConfig, TrainConfig
+from scalor_pyro.config import TrainConfig
 from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.interruption import StopRequest
 from scalor_pyro.precision import networks_in_bfloat16
@@ -74,7 +74,7 @@ class Run(Protocol):
     """What the loop needs of a config like :class:`~scalor_pyro.config.RunConfig`; all of it is saved."""
 
     @property
-    def model(self) -> ModelConfig: ...
+    def model(self) -> Any: ...
 
     @property
     def train(self) -> TrainConfig: ...

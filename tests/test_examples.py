@@ -32,6 +32,7 @@ TINY_ABLATION = ["--preset", "sprites-vld", "--steps", "2", "--eval-videos", "1"
 # How each example is run; it gets --out, too.
 RUNS = {
     "ablate.py": TINY_ABLATION,
+    "baselines.py": [*TINY, "--model", "sqair", "--digits", "uci", "--steps", "2", "--nll", "2", "--nll-videos", "1"],
     "evaluate.py": [
         RUN,
         "--on",

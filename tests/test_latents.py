@@ -65,7 +65,9 @@ def table(stacked: dict[str, Stacked]) -> set[str]:
 
 def test_every_site_has_its_family_and_time() -> None:
     of_parts = [f(part, 12) for f in (sites.z_pres, sites.z_where, sites.z_depth, sites.z_what) for part in PARTS]
-    of_frames = [f(12) for f in (sites.z_bg, sites.x, sites.y, sites.slot_pres, sites.slot_where, sites.slot_identity)]
+    of_frames = [
+        f(12) for f in (sites.z_bg, sites.z, sites.x, sites.y, sites.slot_pres, sites.slot_where, sites.slot_identity)
+    ]
     parsed = [sites.parse(name) for name in (*of_parts, *of_frames)]
     assert {each.family for each in parsed if each} == set(sites.EVENT_AXES) and len(parsed) == len(sites.EVENT_AXES)
     assert {each.t for each in parsed if each} == {12}

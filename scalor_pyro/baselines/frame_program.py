@@ -1,0 +1,87 @@
+"""What the models of whole frames have in common, beside their networks: no objects, one observed site a frame."""
+
+import itertools
+from collections.abc import Mapping
+
+import pyro
+import torch
+from pyro import distributions as dist
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from scalor_pyro import sites
+from scalor_pyro.baselines.config import FrameModelConfig
+from scalor_pyro.distributions import normal
+from scalor_pyro.networks import mlp, positive
+from scalor_pyro.scalor import extent
+
+# Standard deviations of z before training, in the posterior and in the prior.
+POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
+# Standard deviation of the weights that lead to the posterior's mean, before training. With small ones z is noise at
+# first: the decoder learns black frames without it, its sigmoid saturates, and z is never used again.
+POSTERIOR_WEIGHTS = 0.3
+
+_numbers = itertools.count()
+
+Memory = tuple[Tensor, Tensor]  # output and cell of an LSTM, each (B, R)
+
+
+class FrameProgram(nn.Module):
+    """A model of frames without objects.
+
+    :param FrameModelConfig config: sizes.
+    """
+
+    def __init__(self, config: FrameModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.last_statistics: dict[str, Tensor] = {}  # of objects, of which there are none
+        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
+        self._name = f"{type(self).__name__.lower()}_{next(_numbers)}"
+
+    def schedule(self, values: Mapping[str, float]) -> None:
+        """Nothing here changes during training but the weights."""
+
+    def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, pyro.plate]:
+        """How many frames are observed, how many there are in all, and the plate of the sequences.
+
+        :raises ValueError: if x is not a batch of videos that this model can see.
+        """
+        weight = next(self.parameters())
+        observed, frames, sequences = extent(x, frames, sequences, self.config, weight.dtype)
+        pyro.module(self._name, self)
+        return observed, frames, pyro.plate("sequences", sequences, dim=-2, device=str(weight.device))
+
+    def _empty(self, sequences: int) -> Memory:
+        """Before the first frame."""
+        zeros = next(self.parameters()).new_zeros(sequences, self.config.memory_dim)
+        return zeros, zeros
+
+    def _show(self, t: int, y: Tensor, x: Tensor | None) -> None:
+        """The frame: observed where there is one.
+
+        :param Tensor y: (B, C, H, W) without noise.
+        """
+        pyro.deterministic(sites.y(t), y[:, None], event_dim=3)
+        seen = x[:, t, None] if x is not None and t < x.shape[1] else None
+        pyro.sample(sites.x(t), dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3), obs=seen)
+
+
+def posterior_head(inputs: int, hidden: int, latent_dim: int) -> nn.Sequential:
+    """A network whose output :func:`law_of_z` takes; its mean tells much of the input before training."""
+    net = mlp(inputs, hidden, 2 * latent_dim)
+    last = net[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.normal_(last.weight[:latent_dim], std=POSTERIOR_WEIGHTS)
+    return net
+
+
+def law_of_z(parameters: Tensor, start: float) -> TorchDistribution:
+    """Normal, batch (B, 1), event (D), from (B, 2·D) numbers; ``start`` is its standard deviation before training."""
+    loc, raw = parameters[:, None].chunk(2, -1)
+    return normal(loc, positive(raw, start))
+
+
+def draw_z(t: int, law: TorchDistribution) -> Tensor:
+    """The latent of frame t. (B, D)"""
+    return torch.squeeze(pyro.sample(sites.z(t), law), 1)

@@ -1,0 +1,71 @@
+"""Whole frames to features and back, by convolutions."""
+
+import torch
+from torch import Tensor, nn
+
+from scalor_pyro.baselines.config import HALVINGS, FrameModelConfig
+
+# Channels are normalised in this many groups.
+GROUPS = 4
+
+
+def _channels(config: FrameModelConfig) -> tuple[int, int, int, int]:
+    """Channels after each halving."""
+    width = config.width
+    return width, 2 * width, 2 * width, 4 * width
+
+
+def _smallest(config: FrameModelConfig) -> tuple[int, int]:
+    """Size of the map in which all halvings end, (vertical, horizontal)."""
+    height, width = config.image_size
+    return height // 2**HALVINGS, width // 2**HALVINGS
+
+
+class ImageEncoder(nn.Module):
+    """A frame to a feature vector that knows where things are. (B, C, H, W) → (B, F)"""
+
+    def __init__(self, config: FrameModelConfig) -> None:
+        super().__init__()
+        channels, layers = config.channels, list[nn.Module]()
+        for wider in _channels(config):
+            layers += [nn.Conv2d(channels, wider, 4, 2, 1), nn.GroupNorm(GROUPS, wider), nn.CELU(inplace=True)]
+            channels = wider
+        height, width = _smallest(config)
+        self.net = nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(channels * height * width, config.feature_dim),
+            nn.LayerNorm(config.feature_dim),
+            nn.CELU(inplace=True),
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        features: Tensor = self.net(frames * 2 - 1)
+        return features
+
+    def of_videos(self, videos: Tensor) -> tuple[Tensor, ...]:
+        """All frames at once. (B, T, C, H, W) → T of (B, F)"""
+        return self(videos.flatten(0, 1)).unflatten(0, videos.shape[:2]).unbind(1)
+
+
+class ImageDecoder(nn.Module):
+    """A vector to a frame. (B, inputs) → (B, C, H, W) in [0, 1]"""
+
+    def __init__(self, config: FrameModelConfig, inputs: int) -> None:
+        super().__init__()
+        channels = _channels(config)[-1]
+        height, width = _smallest(config)
+        layers: list[nn.Module] = [
+            nn.Linear(inputs, channels * height * width),
+            nn.Unflatten(1, (channels, height, width)),
+            nn.GroupNorm(GROUPS, channels),
+            nn.CELU(inplace=True),
+        ]
+        for narrower in reversed(_channels(config)[:-1]):
+            layers += [nn.Conv2d(channels, 4 * narrower, 3, padding=1), nn.PixelShuffle(2)]
+            layers += [nn.GroupNorm(GROUPS, narrower), nn.CELU(inplace=True)]
+            channels = narrower
+        self.net = nn.Sequential(*layers, nn.Conv2d(channels, 4 * config.channels, 3, padding=1), nn.PixelShuffle(2))
+
+    def forward(self, code: Tensor) -> Tensor:
+        return torch.sigmoid(self.net(code))

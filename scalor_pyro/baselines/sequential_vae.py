@@ -1,0 +1,88 @@
+"""Sequential VAE: each frame has a latent of its own, and an RNN says which latents follow each other."""
+
+from torch import Tensor, nn
+
+from scalor_pyro.baselines.config import SequentialVAEConfig
+from scalor_pyro.baselines.frame_program import (
+    POSTERIOR_SCALE,
+    PRIOR_SCALE,
+    FrameProgram,
+    draw_z,
+    law_of_z,
+    posterior_head,
+)
+from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
+from scalor_pyro.networks import mlp
+from scalor_pyro.scalor import GuideMessenger
+
+
+class SequentialVAE(FrameProgram):
+    r"""Variational autoencoder with a sequential prior: the plainest of what the paper compares with.
+
+    An autoencoder of single frames (Kingma and Welling, 2014, arXiv 1312.6114); only the prior knows of time.
+
+    For B sequences of T frames:
+
+    ================================  ===========  =======  ==============================================
+    site                              batch shape  event    meaning
+    ================================  ===========  =======  ==============================================
+    ``z_t``                           (B, 1)       (D)      all that the frame shows
+    ``x_t``                           (B, 1)       (C,H,W)  the frame
+    ``y_t`` (deterministic, model)    (B, 1)       (C,H,W)  the frame without noise
+    ================================  ===========  =======  ==============================================
+
+    .. math::
+
+        p(x, z) &= \prod_t p(x_t | z_t)\, p(z_t | z_{<t}) \\
+        q(z | x) &= \prod_t q(z_t | x_t)
+
+    Every law is a Normal whose parameters a network gives; that of the prior is an LSTM over z.
+
+    :param SequentialVAEConfig config: sizes.
+    """
+
+    config: SequentialVAEConfig
+
+    def __init__(self, config: SequentialVAEConfig) -> None:
+        super().__init__(config)
+        memory = config.memory_dim
+        self.encoder = ImageEncoder(config)
+        self.posterior = posterior_head(config.feature_dim, config.feature_dim, config.latent_dim)
+        self.decoder = ImageDecoder(config, config.latent_dim)
+        self.rnn = nn.LSTMCell(config.latent_dim, memory)
+        self.prior = mlp(memory, memory, 2 * config.latent_dim)
+
+    def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
+        """p(x, z): observes the frames it is given, imagines the rest.
+
+        :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
+        :param frames: how many frames in all; default T.
+        :param sequences: B, where nothing is observed.
+        :return: y_t (B, C, H, W) of each frame.
+        :raises ValueError: if x is not a batch of videos that this model can see.
+        """
+        _, frames, plate = self._begin(x, frames, sequences)
+        memory, shown = self._empty(plate.size), list[Tensor]()
+        with plate:
+            for t in range(frames):
+                hidden, _ = memory
+                z = draw_z(t, law_of_z(self.prior(hidden), PRIOR_SCALE))
+                y = self.decoder(z)
+                self._show(t, y, x)
+                memory = self.rnn(z, memory)
+                shown.append(y)
+        return shown
+
+    def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
+        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+
+        Takes what :meth:`model` takes.
+
+        :return: z_t (B, D) of each frame that was seen.
+        """
+        observed, frames, plate = self._begin(x, frames, sequences)
+        if x is None:
+            return []
+        seen = self.encoder.of_videos(x)
+        with plate, GuideMessenger():
+            return [draw_z(t, law_of_z(self.posterior(seen[t]), POSTERIOR_SCALE)) for t in range(min(observed, frames))]

@@ -1,0 +1,302 @@
+"""SQAIR: objects that are inferred one after the other, and followed (Kosiorek et al., 2018)."""
+
+import itertools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pyro
+import torch
+from pyro import distributions as dist
+from torch import Tensor, nn
+
+from scalor_pyro import sites
+from scalor_pyro.annealed import Annealed
+from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
+from scalor_pyro.baselines.config import SQAIRConfig
+from scalor_pyro.baselines.frames import ImageEncoder
+from scalor_pyro.baselines.sqair_guide import (
+    Drawn,
+    LawOf,
+    ObjectLaw,
+    SQAIRDiscoveryPosterior,
+    SQAIRPropagationPosterior,
+)
+from scalor_pyro.boxes import Boxes
+from scalor_pyro.distributions import RelaxedPresence, standard_normal, weighted_by
+from scalor_pyro.networks import GlimpseDecoder
+from scalor_pyro.objects import Objects, Scene
+from scalor_pyro.propagation import PropagationLaw, PropagationPrior
+from scalor_pyro.rejection import fill_slots
+from scalor_pyro.rendering import Canvas, bilinear_weights, glimpse_centres
+from scalor_pyro.scalor import FrameLatents, GuideMessenger, extent, statistics
+from scalor_pyro.shared import SharedWork
+
+_numbers = itertools.count()
+
+
+class _Plates(NamedTuple):
+    sequences: pyro.plate  # B, dim -2
+    slots: pyro.plate  # K, dim -1
+
+
+class SQAIR(nn.Module):
+    r"""Sequential attend, infer, repeat (Kosiorek et al., NeurIPS 2018, arXiv 1806.01794).
+
+    For B sequences of T frames and K slots. Objects n = 0, …, K − 1 have sites of their own, because in the guide each
+    is drawn after the one before:
+
+    ================================  ===========  =======  ==============================================
+    site                              batch shape  event    meaning
+    ================================  ===========  =======  ==============================================
+    ``z_pres_prop_n_t`` (t > 0)       (B, 1)       ()       logit: does the object in slot n go on?
+    ``z_where_prop_n_t`` (t > 0)      (B, 1)       (4)      deviation from its last size, aspect and place
+    ``z_what_prop_n_t`` (t > 0)       (B, 1)       (D)      its appearance
+    ``z_pres_disc_n_t``               (B, 1)       ()       logit: is there an n-th new object?
+    ``z_where_disc_n_t``              (B, 1)       (4)      its size, aspect and place
+    ``z_what_disc_n_t``               (B, 1)       (D)      its appearance
+    ``x_t``                           (B, 1)       (C,H,W)  the frame
+    ================================  ===========  =======  ==============================================
+
+    and, deterministic, in the model alone, ``y_t``, ``slot_pres_t``, ``slot_where_t`` and ``slot_identity_t``, as
+    :class:`~scalor_pyro.scalor.Scalor` has them.
+
+    .. math::
+
+        p(x, z) &= \prod_t p(x_t | z_t)\, p(z^D_t | z^P_t) \prod_n p(z^{P,n}_t | z^n_{<t}) \\
+        q(z | x) &= \prod_t \prod_n q(z^{D,n}_t | z^{D,<n}_t, z^P_t, x_t)
+                    \prod_n q(z^{P,n}_t | z^{P,<n}_t, z^n_{<t}, x_t)
+
+    An n-th object can only be discovered where the one before was, and where there is room for it among K: its presence
+    is the product of theirs, and their number is geometric a priori (AIR, Eslami et al., 2016). A frame is the sum of
+    what its objects draw.
+
+    Differs:
+
+    - z_pres is relaxed, and the objective is the ELBO weighted by presence, as in SCALOR; the paper has discrete
+      presences and VIMCO over five particles.
+    - A priori, what is discovered depends on the objects that are there by the room that they leave alone.
+    - Sizes and aspects are bounded, and glimpses, their networks and the prior of propagation are those of SCALOR.
+    - Latents are carried from frame to frame without their gradients, as in SCALOR.
+
+    :param SQAIRConfig config: sizes.
+    """
+
+    def __init__(self, config: SQAIRConfig) -> None:
+        super().__init__()
+        self.config = config
+        objects = config.of_objects()
+        self.annealed = Annealed()
+        self.boxes = Boxes(objects)
+        self.decoder = GlimpseDecoder(config.channels, config.glimpse_size, config.z_what_dim, colour_gain=0.0)
+        self.propagation_prior = PropagationPrior(objects)
+        self.appearance_prior = AppearancePrior(objects)
+        self.image_encoder = ImageEncoder(config.of_frames())
+        appearance = AppearanceEncoder(objects)
+        self.propagation_posterior = SQAIRPropagationPosterior(config, self.boxes, appearance)
+        self.discovery_posterior = SQAIRDiscoveryPosterior(config, appearance)
+        self.last_statistics: dict[str, Tensor] = {}
+        self.shared = SharedWork()
+        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
+        self._name = f"sqair_{next(_numbers)}"
+
+    # ------------------------------------------------------------------ the program
+
+    def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
+        """p(x, z): observes the frames it is given, imagines the rest.
+
+        :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
+        :param frames: how many frames in all; default T.
+        :param sequences: B, where nothing is observed.
+        :return: one entry a frame.
+        :raises ValueError: if x is not a batch of videos that this model can see.
+        """
+        observed, frames, plates = self._begin(x, frames, sequences)
+        latents: list[FrameLatents] = []
+        scene: Scene | None = None
+        memory = propagated = None
+        with plates.sequences:
+            for t in range(frames):
+                if scene is not None:
+                    going_on = self.propagation_prior(scene, memory, self.annealed)
+                    memory = going_on.memory
+                    propagated = self._propagate(t, _each(going_on), scene)
+                proposals = self._discover(t, self._new_object(plates.sequences.size), propagated)
+                frame = self.shared(self.settle, scene, propagated, proposals)
+                scene = frame.scene
+                y = frame.canvas.colour
+                self._record(t, y, scene, plates)
+                pyro.sample(
+                    sites.x(t),
+                    dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3),
+                    obs=x[:, t, None] if x is not None and t < observed else None,
+                )
+                latents.append(frame)
+        self.shared.forget()
+        return latents
+
+    def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
+        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+
+        Takes what :meth:`model` takes.
+        """
+        observed, frames, plates = self._begin(x, frames, sequences)
+        if x is None:
+            return []
+        self.shared.forget()
+        latents: list[FrameLatents] = []
+        scene: Scene | None = None
+        memory = propagated = None
+        features = self.image_encoder.of_videos(x)
+        with plates.sequences, GuideMessenger():
+            for t in range(min(observed, frames)):
+                if scene is not None:
+                    law_of, memory = self.propagation_posterior(scene, memory, self.annealed, x[:, t])
+                    propagated = self._propagate(t, law_of, scene)
+                law_of = self.discovery_posterior(propagated, self.annealed, x[:, t], features[t])
+                proposals = self._discover(t, law_of, propagated)
+                frame = self.shared(self.settle, scene, propagated, proposals)
+                scene = frame.scene
+                latents.append(frame)
+        self.last_statistics = statistics(latents, self.config.presence_threshold)
+        return latents
+
+    # ------------------------------------------------------------------ what both draw, object by object
+
+    def _propagate(self, t: int, law_of: LawOf, scene: Scene) -> Objects:
+        """Draw z_t^P; an empty slot counts nothing."""
+        drawn: list[Drawn] = []
+        for n, (one, alive) in enumerate(self.shared(_one_by_one, scene)):
+            law = law_of(n, drawn[-1] if drawn else None)
+            with weighted_by(alive):
+                logit = pyro.sample(sites.of_object(sites.z_pres("prop", t), n), law.presence)
+            presence = self.shared(_present, logit, alive)
+            with weighted_by(presence):
+                raw = pyro.sample(sites.of_object(sites.z_where("prop", t), n), law.where)
+                where, shape, velocity = self.shared(self.boxes.propagated, one, raw)
+                what = pyro.sample(sites.of_object(sites.z_what("prop", t), n), law.what(where))
+            drawn.append(Drawn(presence, where, shape, velocity, what))
+        objects: Objects = self.shared(self._together, tuple(drawn))
+        return objects
+
+    def _discover(self, t: int, law_of: LawOf, propagated: Objects | None) -> Objects:
+        """Draw z_t^D: an object counts as much as it, and those before it, are there, and as there is room for it."""
+        drawn: list[Drawn] = []
+        for n in range(self.config.slots):
+            law = law_of(n, drawn[-1] if drawn else None)
+            possible = self.shared(self._possible, law.presence.batch_shape, propagated, tuple(drawn))
+            with weighted_by(possible):
+                logit = pyro.sample(sites.of_object(sites.z_pres("disc", t), n), law.presence)
+            presence = self.shared(_present, logit, possible)
+            with weighted_by(presence):
+                raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), law.where)
+                where, shape, velocity = self.shared(self._anywhere, raw)
+                what = pyro.sample(sites.of_object(sites.z_what("disc", t), n), law.what(where))
+            drawn.append(Drawn(presence, where, shape, velocity, what))
+        objects: Objects = self.shared(self._together, tuple(drawn))
+        return objects
+
+    def _new_object(self, sequences: int) -> LawOf:
+        """p(z_t^D): present with an annealed probability, anywhere, looking like anything."""
+        logit = torch.logit(self.annealed.discovery_prior)
+        law = ObjectLaw(
+            RelaxedPresence(self.annealed.temperature, logit.expand(sequences, 1)),
+            standard_normal((sequences, 1, 4), logit),
+            self.appearance_prior,
+        )
+        return lambda n, before: law
+
+    # ------------------------------------------------------------------ what follows without chance
+
+    def _possible(self, shape: tuple[int, ...], propagated: Objects | None, drawn: tuple[Drawn, ...]) -> Tensor:
+        """How far there can be a further discovery: all before it are there, and at most K objects in all. (B, 1)"""
+        possible = drawn[-1].presence if drawn else self.decoder.bias.new_ones(shape)
+        if propagated is None:
+            return possible
+        free = self.config.slots - propagated.presence.detach().sum(1, keepdim=True)
+        return possible * (free - len(drawn)).clamp(0, 1)
+
+    def _anywhere(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z_where, shape and velocity of a discovery: the cell is the image."""
+        return self.boxes.discovered(raw, torch.zeros_like(raw[..., 0], dtype=torch.long))
+
+    def _together(self, drawn: tuple[Drawn, ...]) -> Objects:
+        """Objects that were drawn one by one, decoded."""
+        presence, where, shape, velocity, what = (torch.cat(parts, 1) for parts in zip(*drawn, strict=True))
+        depth = torch.zeros_like(presence)[..., None]  # none is in front: what objects draw is summed
+        return Objects(presence, where, shape, velocity, depth, what, self.decoder(what))
+
+    def settle(self, previous: Scene | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
+        """Fill the slots, draw the frame's objects."""
+        config = self.config
+        drawn = proposals if propagated is None else propagated.joined(proposals)
+        before = None if propagated is None else propagated.detach()
+        scene = fill_slots(previous, before, proposals.detach(), config.slots, config.presence_threshold)
+        return FrameLatents(scene, propagated, proposals, add_up(drawn, config.image_size))
+
+    def _record(self, t: int, frame_loc: Tensor, scene: Scene, plates: _Plates) -> None:
+        """Give names to what follows from the latents, for traces and Predictive."""
+        pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
+        with plates.slots:
+            pyro.deterministic(sites.slot_pres(t), scene.objects.presence, event_dim=0)
+            pyro.deterministic(sites.slot_where(t), scene.objects.where, event_dim=1)
+            pyro.deterministic(sites.slot_identity(t), scene.identity, event_dim=0)
+
+    # ------------------------------------------------------------------ housekeeping
+
+    def schedule(self, values: Mapping[str, float]) -> None:
+        """Set scheduled quantities by name; temperature and discovery_prior have an effect here."""
+        self.annealed.set(values)
+
+    def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, _Plates]:
+        """How many frames are observed, how many there are in all, and the plates."""
+        observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
+        pyro.module(self._name, self)
+        device = str(self.decoder.bias.device)
+        plates = _Plates(
+            pyro.plate("sequences", sequences, dim=-2, device=device),
+            pyro.plate("slots", self.config.slots, dim=-1, device=device),
+        )
+        return observed, frames, plates
+
+
+def _one_by_one(scene: Scene) -> tuple[tuple[Objects, Tensor], ...]:
+    """Each slot's object, and 1 where there is one, 0 elsewhere (B, 1)."""
+    alive = scene.alive.to(scene.objects.presence.dtype)
+    return tuple(
+        (Objects(*(part[:, n : n + 1] for part in scene.objects)), alive[:, n : n + 1]) for n in range(alive.shape[1])
+    )
+
+
+def _each(law: PropagationLaw) -> LawOf:
+    """The objects' laws one by one; a priori they do not depend on each other."""
+
+    def law_of(n: int, before: Drawn | None) -> ObjectLaw:
+        one = slice(n, n + 1)
+        presence = RelaxedPresence(law.presence.temperature, law.presence.logits[:, one])
+        return ObjectLaw(presence, _of(law.where, one), lambda where: _of(law.what(where), one))
+
+    return law_of
+
+
+def _of(law: dist.Independent, one: slice) -> dist.Independent:
+    """The part of a diagonal Normal that belongs to one object."""
+    return dist.Normal(law.mean[:, one], law.stddev[:, one]).to_event(1)
+
+
+def _present(logit: Tensor, possible: Tensor) -> Tensor:
+    """z_pres in [0, 1], at most what it depends on."""
+    return torch.sigmoid(logit) * possible
+
+
+def add_up(objects: Objects, image_size: tuple[int, int]) -> Canvas:
+    """The sum of what objects draw; the total opacity is cut to 1."""
+    where, present = objects.where, objects.glimpse * objects.presence[..., None, None, None]
+    columns, rows = (
+        bilinear_weights(
+            (glimpse_centres(pixels, where) - where[..., axis + 2, None]) / where[..., axis, None],
+            present.shape[-1],
+        )
+        for axis, pixels in ((0, image_size[1]), (1, image_size[0]))
+    )  # (B, n, W, S), (B, n, H, S)
+    summed = torch.einsum("bnhi,bncij,bnwj->bchw", rows, present, columns)
+    return Canvas(summed[:, :-1], summed[:, -1:].clamp(max=1))

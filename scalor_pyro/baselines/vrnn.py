@@ -1,0 +1,105 @@
+"""VRNN: a variational autoencoder at each step of an RNN (Chung et al., 2015)."""
+
+import torch
+from torch import Tensor, nn
+
+from scalor_pyro.baselines.config import VRNNConfig
+from scalor_pyro.baselines.frame_program import (
+    POSTERIOR_SCALE,
+    PRIOR_SCALE,
+    FrameProgram,
+    Memory,
+    draw_z,
+    law_of_z,
+    posterior_head,
+)
+from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
+from scalor_pyro.networks import mlp
+from scalor_pyro.scalor import GuideMessenger
+
+
+class VRNN(FrameProgram):
+    r"""Variational recurrent neural network (Chung et al., NeurIPS 2015, arXiv 1506.02216), over whole frames.
+
+    For B sequences of T frames:
+
+    ================================  ===========  =======  ==============================================
+    site                              batch shape  event    meaning
+    ================================  ===========  =======  ==============================================
+    ``z_t``                           (B, 1)       (D)      all that is new in the frame
+    ``x_t``                           (B, 1)       (C,H,W)  the frame
+    ``y_t`` (deterministic, model)    (B, 1)       (C,H,W)  the frame without noise
+    ================================  ===========  =======  ==============================================
+
+    .. math::
+
+        p(x, z) &= \prod_t p(x_t | z_t, h_{t-1})\, p(z_t | h_{t-1}) \\
+        q(z | x) &= \prod_t q(z_t | x_t, h_{t-1}) \\
+        h_t &= \mathrm{LSTM}(x_t, z_t, h_{t-1})
+
+    Every law is a Normal whose parameters a network gives (eq. 5 to 9); of x_t, the standard deviation is fixed.
+
+    Differs: the LSTM is fed y_t, not x_t, where a frame is imagined: the noise of x_t is the tolerance of the
+    likelihood, and no frame that the LSTM was trained on has it.
+
+    :param VRNNConfig config: sizes.
+    """
+
+    config: VRNNConfig
+
+    def __init__(self, config: VRNNConfig) -> None:
+        super().__init__(config)
+        width, memory = config.feature_dim, config.memory_dim
+        self.encoder = ImageEncoder(config)
+        self.latent_encoder = nn.Sequential(nn.Linear(config.latent_dim, width), nn.CELU(inplace=True))
+        self.decoder = ImageDecoder(config, width + memory)
+        self.prior = mlp(memory, memory, 2 * config.latent_dim)
+        self.posterior = posterior_head(width + memory, memory, config.latent_dim)
+        self.rnn = nn.LSTMCell(2 * width, memory)
+
+    def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
+        """p(x, z): observes the frames it is given, imagines the rest.
+
+        :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
+        :param frames: how many frames in all; default T.
+        :param sequences: B, where nothing is observed.
+        :return: y_t (B, C, H, W) of each frame.
+        :raises ValueError: if x is not a batch of videos that this model can see.
+        """
+        observed, frames, plate = self._begin(x, frames, sequences)
+        seen = () if x is None else self.encoder.of_videos(x)
+        memory, shown = self._empty(plate.size), list[Tensor]()
+        with plate:
+            for t in range(frames):
+                hidden, _ = memory
+                z = draw_z(t, law_of_z(self.prior(hidden), PRIOR_SCALE))
+                y = self.decoder(torch.cat((self.latent_encoder(z), hidden), -1))
+                self._show(t, y, x)
+                memory = self._remember(seen[t] if t < observed else self.encoder(y), z, memory)
+                shown.append(y)
+        return shown
+
+    def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
+        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+
+        Takes what :meth:`model` takes.
+
+        :return: z_t (B, D) of each frame that was seen.
+        """
+        observed, frames, plate = self._begin(x, frames, sequences)
+        if x is None:
+            return []
+        memory, drawn = self._empty(plate.size), list[Tensor]()
+        seen = self.encoder.of_videos(x)
+        with plate, GuideMessenger():
+            for t in range(min(observed, frames)):
+                hidden, _ = memory
+                z = draw_z(t, law_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE))
+                memory = self._remember(seen[t], z, memory)
+                drawn.append(z)
+        return drawn
+
+    def _remember(self, features: Tensor, z: Tensor, memory: Memory) -> Memory:
+        """h_t, from the features (B, F) and the latent (B, D) of a frame."""
+        after: Memory = self.rnn(torch.cat((features, self.latent_encoder(z)), -1), memory)
+        return after
