@@ -21,6 +21,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from scalor_pyro.config import DataConfig
 from scalor_pyro.data.painting import paint
@@ -28,7 +29,9 @@ from scalor_pyro.data.scenes import Scenes, draw_scenes
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
 from scalor_pyro.metrics import Tally
+from scalor_pyro.run_folder import written_whole
 from scalor_pyro.track_text import read_mot
+from scalor_pyro.tracks import Tracks
 
 RATE = 10  # frames per second
 SPRITES = DataConfig(
@@ -40,6 +43,8 @@ LONG = "long.mp4", 0
 CHUNK = 50
 # The scene: grey values of plane waves and of a fixed grain, and the noise of the camera; of 1.
 GREY, WAVES, GRAIN, NOISE = 0.45, 0.12, 0.03, 0.01
+# Frames before and after a line is crossed, between which an identity should be kept.
+AROUND = 5
 # Seconds between two looks at the memory; flat is judged after the first minute.
 LOOK_EVERY, SETTLED = 5.0, 60.0
 
@@ -66,16 +71,25 @@ def chunks(scenes: Scenes, frames: int) -> Iterator[Scenes]:
 
 
 def make(path: Path, seed: int, frames: int) -> GroundTruth:
-    """Write a video as H.264, and give its truth."""
-    bank, behind = sprite_glyphs(SPRITES.object_size), scene_background()
+    """Write a video as H.264, if it is not there, and give its truth."""
+    bank = sprite_glyphs(SPRITES.object_size)
     scenes = draw_scenes(SPRITES, seed, "test", range(1), len(bank), frames)
-    camera = np.random.default_rng(seed)
+    if not path.exists():
+        with written_whole(path) as temporary:
+            write(temporary, scenes, bank, seed)
+    (truth,) = ground_truth(scenes, bank, SPRITES.object_size, SPRITES.image_size)
+    return truth
+
+
+def write(path: Path, scenes: Scenes, bank: NDArray[np.uint8], seed: int) -> None:
+    """Write the scenes as a video."""
+    camera, behind = np.random.default_rng(seed), scene_background()
     height, width = SPRITES.image_size
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(RATE))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast"}
-        for part in chunks(scenes, frames):
+        for part in chunks(scenes, scenes.centre.shape[2]):
             length = part.centre.shape[2]
             video = paint(part, bank, SPRITES.image_size, np.repeat(behind, length, 1))[0]
             video += camera.normal(0, NOISE, video.shape).astype(np.float32)
@@ -83,8 +97,6 @@ def make(path: Path, seed: int, frames: int) -> GroundTruth:
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)), format="rgb24")
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    (truth,) = ground_truth(scenes, bank, SPRITES.object_size, SPRITES.image_size)
-    return truth
 
 
 def watched(command: list[str]) -> tuple[float, list[tuple[float, float]]]:
@@ -103,6 +115,31 @@ def watched(command: list[str]) -> tuple[float, list[tuple[float, float]]]:
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
     return time.monotonic() - started, memory
+
+
+def kept_over(tracks: Tracks, truth: GroundTruth, every: int, offset: int) -> float:
+    """Of the sprites that cross a line, the share that has the same identity some frames before and after.
+
+    :param every: px between the lines, of either direction.
+    :param offset: px, of the first line.
+    """
+    frames = int(truth.frame.max()) + 1
+    known = np.full((frames, SPRITES.count_max), -1)  # reported identity of each sprite
+    place = np.full((frames, SPRITES.count_max, 2), np.nan)
+    place[truth.frame, truth.identity] = np.stack([truth.x, truth.y], 1)
+    starts = np.searchsorted(tracks.frame, np.arange(frames + 1))
+    for t in range(frames):
+        rows = slice(starts[t], starts[t + 1])
+        centres = np.stack([tracks.x[rows], tracks.y[rows]], 1)
+        distance = np.linalg.norm(place[t][:, None] - centres[None], axis=-1)
+        true, reported = linear_sum_assignment(np.minimum(distance, SPRITES.object_size))
+        near = distance[true, reported] < SPRITES.object_size / 2
+        known[t, true[near]] = tracks.identity[rows][reported[near]]
+    cell = np.floor((place - offset) / every)
+    crossing = (cell[AROUND + 1 : -AROUND] != cell[AROUND : -AROUND - 1]).any(-1)  # (T - 2·AROUND - 1, N)
+    before, after = known[: -2 * AROUND - 1][crossing], known[2 * AROUND + 1 :][crossing]
+    both = (before >= 0) & (after >= 0)
+    return float((before == after)[both].mean())
 
 
 def main() -> None:
@@ -124,14 +161,17 @@ def main() -> None:
         subprocess.run([*scalor, "train", str(out / name), "--out", str(out / "run"), *budget], check=True)
     tracking = ["track", str(out / LONG[0]), "--weights", str(out / "run"), "--out", str(out / "tracks"), "--overwrite"]
     seconds, memory = watched([*scalor, *tracking, "--player", "0"])
-    tally = Tally()
-    tally.add(read_mot(out / "tracks" / "long.txt"), truth)
+    tally, tracks = Tally(), read_mot(out / "tracks" / "long.txt")
+    tally.add(tracks, truth)
+    window = json.loads((out / "run" / "config.json").read_text())["video"]["options"]["crop"]["width"]
     settled = [size for at, size in memory if at >= SETTLED]
     results = {
         "frames": frames,
         "seconds": seconds,
         "frames_per_second": frames / seconds,
         "memory_mb": {"least": min(settled, default=None), "most": max(settled, default=None), "all": memory},
+        "kept_over_window_borders": kept_over(tracks, truth, window, window),
+        "kept_over_other_lines": kept_over(tracks, truth, window, window // 2),
         "scores": asdict(tally.scores()),
     }
     (out / "results.json").write_text(json.dumps(results, indent=1))
