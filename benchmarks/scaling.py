@@ -23,6 +23,7 @@ import pyro
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from step import Measured, median_times
 from torch import Tensor
 
@@ -194,10 +195,17 @@ def draw(found: dict[str, dict[int, Measured]], path: Path) -> None:
         for series in (name, "in_turn") if name == "together" and "in_turn" in found else (name,):
             points = found[series]
             axes.loglog(list(points), [each["processor_seconds"] for each in points.values()], "o-", label=series)
-        axes.set_xlabel(SERIES[name][0])
-        axes.set_ylabel("processor seconds")
+        values = list(found[name])
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(SERIES[name][0].removesuffix(": inference"))
+        axes.set_title("inference" if name == "together" else "training step", fontsize=10)
         if name == "together":
-            axes.legend()
+            axes.legend(["all at once", "one after the other"])
+    figure.supylabel("processor seconds", fontsize=10)
     figure.savefig(path, dpi=130)
 
 
