@@ -66,8 +66,8 @@ ALL_FOREGROUND = Collapse(
     "objects explain the background",
     "Objects take nearly all slots, or draw more of the picture than all slots should cover, and so explain the "
     "background: give a moving background more numbers (z_bg_grid, z_bg_extra); set the scene of a static one before "
-    "training, as scalor train does, and where it moves by itself crop that part off or try twice the sigma; if each "
-    "box is on an object, give more slots.",
+    "training, as scalor train does, and where it moves by itself crop that part off, or set flicker to 3; if each box "
+    "is on an object, give more slots.",
 )
 
 
