@@ -15,11 +15,15 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sprite_video import RATE, make, textured_scene
 
 from scalor_pyro.config import DataConfig
+from scalor_pyro.data import GroundTruth
 from scalor_pyro.metrics import Tally
 from scalor_pyro.track_text import read_mot
+from scalor_pyro.tracks import Tracks
 
 SPRITES = DataConfig(
     objects="sprites", count_min=40, count_max=40, object_size=28.0, image_size=(480, 640), speed_min=1.0, speed_max=5.0
@@ -28,6 +32,8 @@ TRAINING = "train.mp4", 1, 2.0  # name, seed, minutes
 LONG = "long.mp4", 0
 # px, see textured_scene.
 SCALE = 100
+# Frames before and after a line is crossed, between which an identity should be kept.
+AROUND = 5
 # Seconds between two looks at the memory; flat is judged after the first minute.
 LOOK_EVERY, SETTLED = 5.0, 60.0
 
@@ -50,6 +56,31 @@ def watched(command: list[str]) -> tuple[float, list[tuple[float, float]]]:
     return time.monotonic() - started, memory
 
 
+def kept_over(tracks: Tracks, truth: GroundTruth, every: int, offset: int) -> float:
+    """Of the sprites that cross a line, the share that has the same identity some frames before and after.
+
+    :param every: px between the lines, of either direction.
+    :param offset: px, of the first line.
+    """
+    frames = int(truth.frame.max()) + 1
+    known = np.full((frames, SPRITES.count_max), -1)  # reported identity of each sprite
+    place = np.full((frames, SPRITES.count_max, 2), np.nan)
+    place[truth.frame, truth.identity] = np.stack([truth.x, truth.y], 1)
+    starts = np.searchsorted(tracks.frame, np.arange(frames + 1))
+    for t in range(frames):
+        rows = slice(starts[t], starts[t + 1])
+        centres = np.stack([tracks.x[rows], tracks.y[rows]], 1)
+        distance = np.linalg.norm(place[t][:, None] - centres[None], axis=-1)
+        true, reported = linear_sum_assignment(np.minimum(distance, SPRITES.object_size))
+        near = distance[true, reported] < SPRITES.object_size / 2
+        known[t, true[near]] = tracks.identity[rows][reported[near]]
+    cell = np.floor((place - offset) / every)
+    crossing = (cell[AROUND + 1 : -AROUND] != cell[AROUND : -AROUND - 1]).any(-1)  # (T - 2·AROUND - 1, N)
+    before, after = known[: -2 * AROUND - 1][crossing], known[2 * AROUND + 1 :][crossing]
+    both = (before >= 0) & (after >= 0)
+    return float((before == after)[both].mean())
+
+
 def main() -> None:
     """Make, train, track, score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,14 +101,17 @@ def main() -> None:
         subprocess.run([*scalor, "train", str(out / name), "--out", str(out / "run"), *budget], check=True)
     tracking = ["track", str(out / LONG[0]), "--weights", str(out / "run"), "--out", str(out / "tracks"), "--overwrite"]
     seconds, memory = watched([*scalor, *tracking, "--player", "0"])
-    tally = Tally()
-    tally.add(read_mot(out / "tracks" / "long.txt"), truth)
+    tally, tracks = Tally(), read_mot(out / "tracks" / "long.txt")
+    tally.add(tracks, truth)
+    window = json.loads((out / "run" / "config.json").read_text())["video"]["options"]["crop"]["width"]
     settled = [size for at, size in memory if at >= SETTLED]
     results = {
         "frames": frames,
         "seconds": seconds,
         "frames_per_second": frames / seconds,
         "memory_mb": {"least": min(settled, default=None), "most": max(settled, default=None), "all": memory},
+        "kept_over_window_borders": kept_over(tracks, truth, window, window),
+        "kept_over_other_lines": kept_over(tracks, truth, window, window // 2),
         "scores": asdict(tally.scores()),
     }
     (out / "results.json").write_text(json.dumps(results, indent=1))

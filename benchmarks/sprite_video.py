@@ -15,6 +15,7 @@ from scalor_pyro.data.painting import paint
 from scalor_pyro.data.scenes import Scenes, draw_scenes
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
+from scalor_pyro.run_folder import written_whole
 
 Pixels = NDArray[np.float32]
 
@@ -61,7 +62,7 @@ def make(
     light: Callable[[NDArray[np.int64]], Pixels | float] = _steady,
     contrast: float = 1.0,
 ) -> GroundTruth:
-    """Write a video as H.264, and give its truth.
+    """Write a video as H.264, if it is not there, and give its truth.
 
     :param seed: of sprites and of the camera's noise.
     :param scene: (3, H, W), behind the sprites.
@@ -72,22 +73,35 @@ def make(
     bank = sprite_glyphs(sprites.object_size)
     scenes = draw_scenes(sprites, seed, "test", range(1), len(bank), frames)
     scenes = replace(scenes, colour=(GREY + contrast * (scenes.colour - GREY)).astype(np.float32))
+    if not path.exists():
+        with written_whole(path) as temporary:
+            parts = _chunks(scenes, frames)
+            videos = (_painted(part, bank, scene + ripple(times)) * light(times) for times, part in parts)
+            _write(temporary, videos, sprites.image_size, seed)
+    (truth,) = ground_truth(scenes, bank, sprites.object_size, sprites.image_size)
+    return truth
+
+
+def _painted(scenes: Scenes, bank: NDArray[np.uint8], behind: Pixels) -> Pixels:
+    """The frames of one video, (n, 3, H, W), over scenes (n or none, 3, H, W)."""
+    size = behind.shape[-3:]
+    whole = np.broadcast_to(behind, (scenes.centre.shape[2], *size)).astype(np.float32)
+    return paint(scenes, bank, size[1:], whole[None])[0]
+
+
+def _write(path: Path, videos: Iterator[Pixels], size: tuple[int, int], seed: int) -> None:
+    """Write frames (n, 3, H, W), a chunk at a time, with the noise of a camera."""
     camera = np.random.default_rng(seed)
-    height, width = sprites.image_size
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(RATE))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "18", "preset": "veryfast"}
-        for times, part in _chunks(scenes, frames):
-            behind = np.broadcast_to(scene + ripple(times), (len(times), *scene.shape)).astype(np.float32)
-            video = paint(part, bank, sprites.image_size, behind[None])[0] * light(times)
-            video += camera.normal(0, NOISE, video.shape).astype(np.float32)
-            for image in (video.clip(0, 1) * 255).round().astype(np.uint8):
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18", "preset": "veryfast"}
+        stream.height, stream.width = size
+        for video in videos:
+            noisy = video + camera.normal(0, NOISE, video.shape).astype(np.float32)
+            for image in (noisy.clip(0, 1) * 255).round().astype(np.uint8):
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)), format="rgb24")
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    (truth,) = ground_truth(scenes, bank, sprites.object_size, sprites.image_size)
-    return truth
 
 
 def _chunks(scenes: Scenes, frames: int) -> Iterator[tuple[NDArray[np.int64], Scenes]]:

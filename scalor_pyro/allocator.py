@@ -1,4 +1,4 @@
-"""Memory that is used again rather than given back: what a step of training frees, the next one needs."""
+"""Memory that is used again rather than given back: what a step frees, or a chunk of frames, the next one needs."""
 
 import ctypes
 import platform

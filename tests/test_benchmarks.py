@@ -48,9 +48,9 @@ def test_backgrounds_move_where_and_as_they_should(tmp_path: Path, monkeypatch: 
     scene, empty = textured_scene((96, 96), 46), replace(SPRITES, count_min=0, count_max=0)
 
     def frames_of(kind: str, frames: int) -> np.ndarray:
-        truth = make(tmp_path / "a.mp4", empty, 0, frames, scene, *KINDS[kind])
+        truth = make(tmp_path / f"{kind}.mp4", empty, 0, frames, scene, *KINDS[kind])
         assert len(truth.frame) == 0
-        return np.stack([frame.image for frame in Video(tmp_path / "a.mp4")]) / 255
+        return np.stack([frame.image for frame in Video(tmp_path / f"{kind}.mp4")]) / 255
 
     still, rippled = frames_of("still", 5), frames_of("ripples", 5)
     assert still.shape == (5, 3, 96, 96) and np.abs(still - scene).mean() < 0.03

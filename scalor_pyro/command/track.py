@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from scalor_pyro.allocator import keep_freed_memory
 from scalor_pyro.annotate import ENDING as MOVIE
 from scalor_pyro.annotate import annotate, require_encoder
 from scalor_pyro.command.info import table
@@ -87,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
     :raises ValueError: for what the user has to put right.
     """
+    keep_freed_memory()
     if options.player < 0:
         raise ConfigError(f"player is {options.player}, but 0 or more frames were expected.")
     everything = distinct(options.videos)
