@@ -12,91 +12,30 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from fractions import Fraction
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from sprite_video import RATE, make, textured_scene
 
 from scalor_pyro.config import DataConfig
-from scalor_pyro.data.painting import paint
-from scalor_pyro.data.scenes import Scenes, draw_scenes
-from scalor_pyro.data.sprites import sprite_glyphs
-from scalor_pyro.data.truth import GroundTruth, ground_truth
+from scalor_pyro.data import GroundTruth
 from scalor_pyro.metrics import Tally
-from scalor_pyro.run_folder import written_whole
 from scalor_pyro.track_text import read_mot
 from scalor_pyro.tracks import Tracks
 
-RATE = 10  # frames per second
 SPRITES = DataConfig(
     objects="sprites", count_min=40, count_max=40, object_size=28.0, image_size=(480, 640), speed_min=1.0, speed_max=5.0
 )
 TRAINING = "train.mp4", 1, 2.0  # name, seed, minutes
 LONG = "long.mp4", 0
-# Frames painted at a time.
-CHUNK = 50
-# The scene: grey values of plane waves and of a fixed grain, and the noise of the camera; of 1.
-GREY, WAVES, GRAIN, NOISE = 0.45, 0.12, 0.03, 0.01
+# px, see textured_scene.
+SCALE = 100
 # Frames before and after a line is crossed, between which an identity should be kept.
 AROUND = 5
 # Seconds between two looks at the memory; flat is judged after the first minute.
 LOOK_EVERY, SETTLED = 5.0, 60.0
-
-
-def scene_background() -> NDArray[np.float32]:
-    """(1, 1, 3, H, W)"""
-    height, width = SPRITES.image_size
-    y, x = np.mgrid[:height, :width] / 100
-    generator = np.random.default_rng(0)
-    image = np.full((3, height, width), GREY)
-    for _ in range(6):
-        direction, phase = generator.normal(size=2) * 2, generator.uniform(0, 6.28)
-        tint = generator.uniform(-1, 1, (3, 1, 1))
-        image += WAVES / 2 * tint * np.sin(direction[0] * x + direction[1] * y + phase)
-    image += generator.normal(0, GRAIN, (1, height, width))
-    return image[None, None].astype(np.float32)
-
-
-def chunks(scenes: Scenes, frames: int) -> Iterator[Scenes]:
-    """The scenes of so many frames, a few at a time."""
-    for start in range(0, frames, CHUNK):
-        part = slice(start, min(frames, start + CHUNK))
-        yield replace(scenes, centre=scenes.centre[:, :, part], alive=scenes.alive[:, :, part])
-
-
-def make(path: Path, seed: int, frames: int) -> GroundTruth:
-    """Write a video as H.264, if it is not there, and give its truth."""
-    bank = sprite_glyphs(SPRITES.object_size)
-    scenes = draw_scenes(SPRITES, seed, "test", range(1), len(bank), frames)
-    if not path.exists():
-        with written_whole(path) as temporary:
-            write(temporary, scenes, bank, seed)
-    (truth,) = ground_truth(scenes, bank, SPRITES.object_size, SPRITES.image_size)
-    return truth
-
-
-def write(path: Path, scenes: Scenes, bank: NDArray[np.uint8], seed: int) -> None:
-    """Write the scenes as a video."""
-    camera, behind = np.random.default_rng(seed), scene_background()
-    height, width = SPRITES.image_size
-    with av.open(str(path), "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(RATE))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "18", "preset": "veryfast"}
-        for part in chunks(scenes, scenes.centre.shape[2]):
-            length = part.centre.shape[2]
-            video = paint(part, bank, SPRITES.image_size, np.repeat(behind, length, 1))[0]
-            video += camera.normal(0, NOISE, video.shape).astype(np.float32)
-            for image in (video.clip(0, 1) * 255).round().astype(np.uint8):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.moveaxis(image, 0, -1)), format="rgb24")
-                container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def watched(command: list[str]) -> tuple[float, list[tuple[float, float]]]:
@@ -152,9 +91,10 @@ def main() -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     name, seed, minutes = TRAINING
-    make(out / name, seed, round(minutes * 60 * RATE))
+    scene = textured_scene(SPRITES.image_size, SCALE)
+    make(out / name, SPRITES, seed, round(minutes * 60 * RATE), scene)
     frames = round(options.minutes * 60 * RATE)
-    truth = make(out / LONG[0], LONG[1], frames)
+    truth = make(out / LONG[0], SPRITES, LONG[1], frames, scene)
     scalor = [sys.executable, "-m", "scalor_pyro"]
     if not (out / "run").exists():
         budget = ["--minutes", str(options.training)]

@@ -28,6 +28,8 @@ LIGHT_POINTS = 4
 # … and changes the scene by at most this, of the range from black to white.
 LIGHT_RANGE = 0.2
 LIGHT_HIDDEN = 32
+# σ of a normal distribution / its median absolute deviation.
+MAD_TO_SIGMA = 1.4826
 # Keeps the average of a wholly covered part of the grid finite.
 COVERED = 1e-2
 
@@ -147,10 +149,12 @@ class StaticPosterior(nn.Module):
 class StaticDecoder(nn.Module):
     """z_bg to an image: the scene, and a smooth change of light. (B, D_bg) → (B, C, H, W)
 
-    The scene is a parameter: it starts as what :meth:`set_scene` is given, and goes on learning.
+    The scene is a parameter: it starts as what :meth:`set_scene` is given, and goes on learning. Where it moves by
+    itself, as water and leaves do, a pixel says less: its σ is larger.
     """
 
     points: Tensor  # (P, 2)
+    sigma: Tensor  # (C, H, W)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -158,6 +162,8 @@ class StaticDecoder(nn.Module):
         self.light = mlp(z_bg_dim(config) + 2, LIGHT_HIDDEN, config.channels)
         side = torch.linspace(-1, 1, LIGHT_POINTS)
         self.register_buffer("points", torch.cartesian_prod(side, side), persistent=False)
+        self.least_sigma, self.flicker = config.sigma, config.flicker
+        self.register_buffer("sigma", torch.full_like(self.scene.detach(), config.sigma), config.flicker > 0)
 
     def forward(self, z_bg: Tensor) -> Tensor:
         batch, points = len(z_bg), len(self.points)
@@ -168,5 +174,24 @@ class StaticDecoder(nn.Module):
 
     @torch.no_grad()
     def set_scene(self, images: Tensor) -> None:
-        """Start from the median of images (n, C, H, W)."""
+        """Start from the median of images (n, C, H, W); several also tell how much each place varies."""
         self.scene.copy_(images.median(0).values)
+        if self.flicker > 0 and len(images) > 1:
+            self.set_flicker(variation(images - self.scene))
+
+    @torch.no_grad()
+    def set_flicker(self, flicker: Tensor) -> None:
+        """Say how much each place of the scene varies by itself; (C, H, W), see :func:`variation`."""
+        self.sigma.copy_((self.flicker * flicker).clamp(min=self.least_sigma))
+
+
+def variation(differences: Tensor) -> Tensor:
+    """How much each place varies beyond the light: a robust standard deviation, which objects that pass do not change.
+
+    :param differences: (n, C, H, W) of images from the scene.
+    :return: (C, H, W)
+    """
+    cells = differences.unflatten(-1, (LIGHT_POINTS, -1)).unflatten(-3, (LIGHT_POINTS, -1))  # (n, C, 4, h, 4, w)
+    light = cells.transpose(-3, -2).flatten(-2).median(-1).values  # (n, C, 4, 4)
+    left = differences - F.interpolate(light, differences.shape[-2:], mode="bilinear")
+    return MAD_TO_SIGMA * left.abs().median(0).values

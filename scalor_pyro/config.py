@@ -143,6 +143,7 @@ class ModelConfig:
     z_bg_grid: int = 4  # the latent of a moving background starts as the frame on this coarse grid
     z_bg_extra: int = 16  # further numbers of it, for what the grid leaves out
     z_bg_light: int = 4  # numbers of a static background's latent, for slow changes of light
+    flicker: float = 0.0  # over a static background, a pixel's σ is at least so many times what the scene varies there
     presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
     mask_threshold: float = 0.3  # a pixel belongs to an object's mask above it (for rejection)
     logit_bound: float = 8.8  # presence logits lie within ± this
@@ -177,6 +178,7 @@ class ModelConfig:
         _require(0 <= self.aspect_range < 2, "aspect_range", self.aspect_range, "a number from 0 to below 2")
         _require(self.feature_dim % 8 == 0, "feature_dim", self.feature_dim, "a multiple of 8")
         _require(self.z_bg_extra >= 0, "z_bg_extra", self.z_bg_extra, "0 or more")
+        _require(self.flicker >= 0 and math.isfinite(self.flicker), "flicker", self.flicker, "a number from 0")
         _probability(self, "presence_threshold", "mask_threshold", "colour_threshold", "propagated_overlap")
         _require(min(self.cells) > 0, "cells", self.cells, "at least 1 each way")
         for size, cells in zip(self.image_size, self.cells, strict=True):

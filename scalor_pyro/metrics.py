@@ -66,6 +66,8 @@ _COLUMNS = {
     "count_mae": ("CountMAE", "{:.3f}"),
     "mse": ("MSE", "{:.4f}"),
     "nll": ("NLL", "{:.4f}"),
+    "objects_per_frame": ("objects", "{:.1f}"),
+    "foreground_share": ("foreground", "{:.3f}"),
     "propagation_rate": ("propagated", "{:.3f}"),
     "discoveries": ("discoveries", "{:.1f}"),
     "steps": ("steps", "{}"),

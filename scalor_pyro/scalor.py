@@ -187,7 +187,7 @@ class Scalor(nn.Module):
                 self._record(t, frame_loc, scene, plates)
                 pyro.sample(
                     sites.x(t),
-                    dist.Normal(frame_loc[:, None], frame_loc.new_full((), self.config.sigma)).to_event(3),
+                    dist.Normal(frame_loc[:, None], self.sigma).to_event(3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame._replace(background=background))
@@ -216,7 +216,8 @@ class Scalor(nn.Module):
         latents: list[FrameLatents] = []
         scene, memory, seen_before = (None, None, None) if carried is None else carried
         difference = None if self.scene is None else x - self.scene  # what moves, and the light
-        maps, cells, memories = (part.unbind(1) for part in self.frame_encoder(x, difference, seen_before))
+        surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
+        maps, cells, memories = (part.unbind(1) for part in self.frame_encoder(x, surprising, seen_before))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
@@ -329,13 +330,24 @@ class Scalor(nn.Module):
         decoder = self.background_decoder if self.config.background == "static" else None
         return decoder.scene.detach() if isinstance(decoder, StaticDecoder) else None
 
-    def set_scene(self, images: Tensor) -> None:
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of a pixel: (C, H, W) over a static background, else one for all."""
+        if self.config.background == "static" and isinstance(self.background_decoder, StaticDecoder):
+            return self.background_decoder.sigma
+        return self.decoder.bias.new_full((), self.config.sigma)
+
+    def set_scene(self, images: Tensor, flicker: Tensor | None = None) -> None:
         """Show the one scene of a static background: the median of these images is where it starts.
+
+        Where the images vary by themselves, as water does, σ of a pixel is larger (``config.flicker``).
 
         Before training; without it the background starts grey, and objects learn the scene. All videos must then be of
         this scene, seen by the same camera from the same place.
 
         :param images: (n, C, H, W) in [0, 1]: one of the empty scene, or many in which each place is mostly empty.
+        :param flicker: (C, H, W) the standard deviation of each place; None: as several images have it, or, of one
+            image, as it is.
         :raises ValueError: if the background is not static, or these are not such images.
         """
         if not isinstance(decoder := getattr(self, "background_decoder", None), StaticDecoder):
@@ -346,8 +358,14 @@ class Scalor(nn.Module):
         if len(shape) != 4 or shape[1:] != decoder.scene.shape:
             expected = ", ".join(map(str, decoder.scene.shape))
             raise ValueError(f"Images of the scene had shape {shape}, but (n, {expected}) was expected.")
+        if flicker is not None and flicker.shape != decoder.scene.shape:
+            raise ValueError(
+                f"The scene's flicker had shape {tuple(flicker.shape)}, but {tuple(decoder.scene.shape)} was expected."
+            )
         check_videos(images[None], self.config)
         decoder.set_scene(images)
+        if flicker is not None:
+            decoder.set_flicker(flicker)
 
     def schedule(self, values: Mapping[str, float]) -> None:
         """Set scheduled quantities by name, see :class:`scalor_pyro.annealed.Annealed`."""

@@ -21,7 +21,7 @@ from scalor_pyro.posterior import follow, owners, slots_of
 from scalor_pyro.scalor import Carried, FrameLatents, Scalor
 from scalor_pyro.tracks import Tracks, tracks_of
 from scalor_pyro.video import Chunk, Crop, Geometry, Video
-from scalor_pyro.video.scene import scene_of
+from scalor_pyro.video.scene import Scenery, scenery_of
 from scalor_pyro.video_run import VideoRunConfig, load_scene, load_video_run, region_options
 from scalor_pyro.views import with_view
 
@@ -153,9 +153,9 @@ def tracker_of(run: Run, path: str | Path, options: Options | None = None) -> tu
     reading = replace(reading, start=options.start, stop=options.stop, stride=stride)
     video = Video(path, reading)
     require_colour(run, video)
-    scene = torch.from_numpy(_scene(run, video, options)).float() / 255
+    image, flicker = (torch.from_numpy(part).float() / 255 for part in _scene(run, video, options))
     slots = run.config.video.region_slots if options.slots is None else options.slots
-    scalor = with_view(run.scalor, video.geometry.size, scene, slots)
+    scalor = with_view(run.scalor, video.geometry.size, image, slots, flicker)
     return Tracker(scalor, video.geometry, scene_step=options.scene_step), video
 
 
@@ -182,19 +182,18 @@ def track(run: Run, path: str | Path, options: Options | None = None, chunk: int
         yield tracker.advance(frames)
 
 
-def _scene(run: Run, video: Video, options: Options) -> NDArray[np.uint8]:
-    """The scene, (C, H, W), of the frames that are read."""
+def _scene(run: Run, video: Video, options: Options) -> Scenery:
+    """The scene of the frames that are read."""
     kept = None if options.scene == "video" else load_scene(run.folder)
-    fits = kept is not None and kept.shape == (video.channels, *video.geometry.size)
-    if kept is not None and fits:
+    if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
         return kept
     if options.scene == "run":
-        found = "there is none" if kept is None else f"it has {kept.shape[2]} × {kept.shape[1]} px"
+        found = "there is none" if kept is None else f"it has {kept.image.shape[2]} × {kept.image.shape[1]} px"
         raise ConfigError(
             f"The scene of {run.folder} does not fit {video.path}: {found}, but {video.geometry.size[1]} ×"
             f" {video.geometry.size[0]} px were expected."
         )
-    return scene_of([video])
+    return scenery_of([video])
 
 
 def _colour(channels: int) -> str:

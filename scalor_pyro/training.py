@@ -194,7 +194,7 @@ class _Trainer:
         self.device = self.parameters[0].device
         self.loss = world.wrap(_Loss(scalor, elbo), self.blank_videos())
         self.optimiser = make_optimiser(self.parameters, self.budget)
-        self.watch = CollapseWatch(background=config.model.background != "none")
+        self.watch = CollapseWatch(config.model)
         self.check_each_step = checks_each_step(self.device)
         capture = self.budget.capture and self.device.type == "cuda" and world.size == 1
         self.captured = CapturedStep(self.whole_step, enabled=capture)

@@ -27,11 +27,11 @@ from scalor_pyro.run_folder import RunFolder, write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.training import train
 from scalor_pyro.video import Clips, Crop, Proposal, ReadOptions, Video
-from scalor_pyro.video.scene import SCENE_FRAMES, scene_of
+from scalor_pyro.video.scene import SCENE_FRAMES, Scenery, scenery_of
 from scalor_pyro.views import nearest_size
 
-# In the run folder: the scene of the whole region, at the scale of training.
-SCENE = "scene.png"
+# In the run folder: the scene of the whole region at the scale of training, and how much it moves by itself.
+SCENE, FLICKER = "scene.png", "flicker.png"
 RESULTS = "results.json"
 # Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
@@ -173,30 +173,44 @@ def region_options(config: VideoRunConfig, source_size: tuple[int, int], region:
 
 
 def save_scene(config: VideoRunConfig, folder: Path) -> None:
-    """Keep the scene of the region as a picture in the run folder."""
+    """Keep the scene of the region as two pictures in the run folder."""
     first = Video(config.video.paths[0])
     options = region_options(config, first.info.size)
     within = replace(options, start=config.video.options.start, stop=config.video.options.stop)
-    scene = np.moveaxis(scene_of([Video(path, within) for path in config.video.paths]), 0, -1)
-    picture = io.BytesIO()
-    Image.fromarray(scene.squeeze(-1) if scene.shape[-1] == 1 else scene).save(picture, "png")
-    write_atomically(folder / SCENE, picture.getvalue())
+    scenery = scenery_of([Video(path, within) for path in config.video.paths])
+    for name, values in zip((SCENE, FLICKER), scenery, strict=True):
+        pixels, picture = np.moveaxis(values, 0, -1), io.BytesIO()
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(picture, "png")
+        write_atomically(folder / name, picture.getvalue())
 
 
-def load_scene(folder: str | Path) -> NDArray[np.uint8] | None:
-    """What :func:`save_scene` kept, (C, H, W); None where there is none.
+def load_scene(folder: str | Path) -> Scenery | None:
+    """What :func:`save_scene` kept; None where there is none. A run of before has no flicker.
 
-    :raises ConfigError: if the file is not a picture.
+    :raises ConfigError: if a file is not a picture, or the two are not of one size.
     """
-    path = Path(folder) / SCENE
+    image, flicker = (_load_picture(Path(folder) / name) for name in (SCENE, FLICKER))
+    if image is None:
+        return None
+    if flicker is None:
+        flicker = np.zeros_like(image)
+    if flicker.shape != image.shape:
+        raise ConfigError(
+            f"{Path(folder) / FLICKER} has shape {flicker.shape}, but {image.shape}, that of {SCENE}, was expected."
+        )
+    return Scenery(image, flicker)
+
+
+def _load_picture(path: Path) -> NDArray[np.uint8] | None:
+    """(C, H, W)"""
     if not path.exists():
         return None
     try:
         with Image.open(path) as picture:
-            scene = np.array(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
+            pixels = np.array(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
     except (OSError, SyntaxError) as error:
         raise ConfigError(f"{path} is not a picture ({error}), but the scene of the run was expected.") from error
-    return np.moveaxis(scene.reshape(*scene.shape[:2], -1), -1, 0)
+    return np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), -1, 0)
 
 
 def load_video_run(folder: str | Path) -> tuple[VideoRunConfig, Scalor]:

@@ -17,6 +17,9 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.frame_encoder import cell_size
 from scalor_pyro.scalor import Scalor
 
+# What is known of a scene place by place, and not the same elsewhere.
+OF_THE_PLACE = ("background_decoder.scene", "background_decoder.sigma")
+
 
 def nearest_size(config: ModelConfig, size: tuple[float, float]) -> tuple[int, int]:
     """The size nearest to `size` (H, W in px) that whole cells make up."""
@@ -53,17 +56,23 @@ def viewing(config: ModelConfig, image_size: tuple[int, int], slots: int | None 
 
 
 @torch.no_grad()
-def with_view(scalor: Scalor, image_size: tuple[int, int], scene: Tensor, slots: int | None = None) -> Scalor:
+def with_view(
+    scalor: Scalor,
+    image_size: tuple[int, int],
+    scene: Tensor,
+    slots: int | None = None,
+    flicker: Tensor | None = None,
+) -> Scalor:
     """A trained model over a static background, for images of another size.
 
     :param image_size: H, W in px, made up of whole cells (:func:`nearest_size`).
     :param scene: (C, H, W) in [0, 1], without objects.
     :param slots: K; default: in proportion to the area.
+    :param flicker: (C, H, W) how much each place of the scene varies by itself; None: nowhere.
     :raises ValueError: for another background, another size or another scene.
     """
     larger = Scalor(viewing(scalor.config, image_size, slots)).to(next(scalor.parameters()).device)
-    larger.set_scene(scene[None])
-    weights = scalor.state_dict()
-    weights["background_decoder.scene"] = larger.state_dict()["background_decoder.scene"]
-    larger.load_state_dict(weights)
+    larger.set_scene(scene[None], flicker)
+    own = {name: value for name, value in larger.state_dict().items() if name in OF_THE_PLACE}
+    larger.load_state_dict({**scalor.state_dict(), **own})
     return larger

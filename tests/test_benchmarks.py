@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyro
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.scalor import Scalor
+from scalor_pyro.video import Video
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -34,6 +37,28 @@ def test_the_plain_loop_computes_what_pyro_does(
         found.append([loss.detach(), *(p.grad for p in scalor.parameters() if p.grad is not None)])
     for plain, program in zip(*found, strict=True):
         torch.testing.assert_close(plain, program, rtol=1e-3, atol=1e-3)
+
+
+def test_backgrounds_move_where_and_as_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from sprites: water below the shore alone, light everywhere and in proportion to what is there."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from backgrounds import GAIN, GRADIENT, KINDS, SPRITES
+    from sprite_video import make, textured_scene
+
+    scene, empty = textured_scene((96, 96), 46), replace(SPRITES, count_min=0, count_max=0)
+
+    def frames_of(kind: str, frames: int) -> np.ndarray:
+        truth = make(tmp_path / f"{kind}.mp4", empty, 0, frames, scene, *KINDS[kind])
+        assert len(truth.frame) == 0
+        return np.stack([frame.image for frame in Video(tmp_path / f"{kind}.mp4")]) / 255
+
+    still, rippled = frames_of("still", 5), frames_of("ripples", 5)
+    assert still.shape == (5, 3, 96, 96) and np.abs(still - scene).mean() < 0.03
+    assert np.ptp(rippled[:, :, :50], axis=0).mean() < 0.06 < 0.15 < np.ptp(rippled[:, :, 62:], axis=0).mean()
+    lit = frames_of("light", 76)
+    assert lit[75].mean() / still.mean() == pytest.approx(1 + GAIN, abs=0.02)  # a quarter of the period
+    left, right = lit[0, :, :, 2].mean() / still[..., 2].mean(), lit[0, :, :, -3].mean() / still[..., -3].mean()
+    assert right - left == pytest.approx(2 * GRADIENT, abs=0.06)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

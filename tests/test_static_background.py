@@ -70,6 +70,51 @@ def test_the_frame_encoder_sees_the_difference(scalor: Scalor, make_scalor: Make
     assert make_scalor(background="moving").frame_encoder.convolutions[0].in_channels == 3
 
 
+def rippling(scene: Tensor, images: int = 60) -> Tensor:
+    """(n, 3, 32, 48): the lower half varies by 0.1, the light by more, and an object passes."""
+    noise = torch.Generator().manual_seed(1)
+    frames = scene.expand(images, -1, -1, -1) * 0.6 + 0.2
+    light = 0.15 * torch.rand(images, 1, 1, 1, generator=noise)
+    ripple = 0.1 * torch.randn(images, 3, 16, 48, generator=noise)
+    frames = frames + light
+    frames[:, :, 16:] += ripple
+    for t in range(images):
+        frames[t, :, 4:9, 3 * t % 43 : 3 * t % 43 + 5] = 1.0
+    return frames.clamp(0, 1)
+
+
+def test_a_pixel_says_less_where_the_scene_moves_by_itself(make_scalor: Make, scene: Tensor) -> None:
+    scalor = make_scalor(background="static", sigma=0.08, flicker=2.0)
+    scalor.set_scene(rippling(scene))
+    assert (scalor.sigma[:, :16] == 0.08).all()  # neither light nor objects
+    assert float(scalor.sigma[:, 16:].median()) == pytest.approx(0.2, rel=0.15)
+    scalor.set_scene(scene[None])  # the light may move the scene
+    assert float(scalor.sigma[:, 16:].median()) == pytest.approx(0.2, rel=0.15)
+    trace = poutine.trace(scalor.model).get_trace(still(scene))
+    assert torch.equal(trace.nodes[sites.x(0)]["fn"].base_dist.scale[0, 0], scalor.sigma)
+
+
+def test_what_differs_counts_less_where_the_scene_moves_by_itself(make_scalor: Make, scene: Tensor) -> None:
+    seen: list[Tensor] = []
+    scalor = make_scalor(background="static", sigma=0.08, flicker=2.0)
+    scalor.frame_encoder.convolutions.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    scalor.set_scene(rippling(scene))
+    assert scalor.scene is not None
+    x = (scalor.scene + 0.1).clamp(0, 1).expand(1, 1, 3, 32, 48)
+    scalor.guide(x)
+    torch.testing.assert_close(seen[0][0, 3:], 2 * (x[0, 0] - scalor.scene) * 0.08 / scalor.sigma)
+
+
+def test_a_scene_without_movement_of_its_own_is_as_it_was(make_scalor: Make, scene: Tensor) -> None:
+    """Pictures of it, with noise and an object, change nothing; runs of before have no such weights."""
+    plain, told = (make_scalor(background="static", flicker=flicker) for flicker in (0.0, 2.0))
+    assert set(told.state_dict()) - set(plain.state_dict()) == {"background_decoder.sigma"}
+    frames = scene.expand(20, -1, -1, -1) + 0.01 * torch.randn(20, 3, 32, 48)
+    for scalor in (plain, told):
+        scalor.set_scene(frames.clamp(0, 1))
+        assert (scalor.sigma == scalor.config.sigma).all()
+
+
 def test_the_encoder_does_not_teach_the_scene(scalor: Scalor, scene: Tensor) -> None:
     features = []
     scalor.frame_encoder.register_forward_hook(lambda module, inputs, output: features.append(output))
@@ -113,6 +158,11 @@ def test_forecasts_and_imagines_over_the_scene(scalor: Scalor, scene: Tensor) ->
     trace = poutine.trace(poutine.condition(scalor.model, data=nothing)).get_trace(None, frames=1)
     pyro.clear_param_store()
     torch.testing.assert_close(trace.nodes[sites.y(0)]["value"][0, 0], scene, atol=0.02, rtol=0)
+
+
+def test_refuses_a_flicker_of_another_size(scalor: Scalor, scene: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"flicker had shape \(1, 32, 48\), but \(3, 32, 48\)"):
+        scalor.set_scene(scene[None], scene[:1])
 
 
 @pytest.mark.parametrize("background", ["none", "moving"])

@@ -102,10 +102,14 @@ def test_a_moving_camera_is_noticed_and_moving_objects_are_not_taken_for_one(tmp
     assert not survey(Video(saved(tmp_path, still))).camera_moves
 
 
-def test_light_that_changes_everywhere_is_no_object(tmp_path: Path) -> None:
-    video = squares().astype(int) - 20 + 2 * np.arange(24)[:, None, None, None]
-    seen = survey(Video(saved(tmp_path, np.clip(video, 0, 255).astype(np.uint8))))
+@pytest.mark.parametrize("across", [0.0, 1.0], ids=["everywhere alike", "from side to side"])
+def test_light_that_changes_is_no_object(tmp_path: Path, across: float) -> None:
+    frames = squares().astype(int)
+    side = 1 + across * np.linspace(-2, 2, frames.shape[2])[:, None]  # (W, 1): the right gets brighter, the left darker
+    light = (2 * np.arange(24) - 20)[:, None, None, None] * side
+    seen = survey(Video(saved(tmp_path, np.clip(frames + light, 0, 255).astype(np.uint8))))
     assert seen.count == pytest.approx(5, abs=1)
+    assert 8 <= seen.height <= 10 and 8 <= seen.width <= 10
 
 
 def test_a_video_in_which_nothing_moves_is_refused(tmp_path: Path) -> None:

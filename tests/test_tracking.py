@@ -13,7 +13,7 @@ from scalor_pyro.scalor import Scalor
 from scalor_pyro.tracking import Options, Run, load_scene, track, tracker_of
 from scalor_pyro.tracks import Tracks, concatenate
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
-from scalor_pyro.video_run import SCENE, VideoData, VideoRunConfig, save_scene
+from scalor_pyro.video_run import FLICKER, SCENE, VideoData, VideoRunConfig, save_scene
 from tests.video_files import squares, write_video
 
 FRAMES = 21
@@ -99,14 +99,37 @@ def test_masks_are_of_what_is_tracked(run: Run, video: Path) -> None:
 def test_the_scene_of_the_run_is_a_picture_that_can_be_changed(run: Run, video: Path) -> None:
     save_scene(run.config, run.folder)
     scene = load_scene(run.folder)
-    assert scene is not None and scene.shape == (3, 64, 96)
+    assert scene is not None and scene.image.shape == scene.flicker.shape == (3, 64, 96)
     images = np.stack([frame.image for frame in Video(video, ReadOptions(size=(64, 96)))])
-    assert np.abs(scene.astype(int) - np.median(images, 0)).mean() < 3
+    assert np.abs(scene.image.astype(int) - np.median(images, 0)).mean() < 3
     Image.new("RGB", (96, 64), (255, 0, 0)).save(run.folder / SCENE)
     tracker, _ = tracker_of(run, video, Options(scene="run"))
     assert tracker.scalor.scene is not None and torch.equal(tracker.scalor.scene[0], torch.ones(64, 96))
     tracker, _ = tracker_of(run, video, Options(scene="video"))
     assert tracker.scalor.scene is not None and tracker.scalor.scene[0].max() < 1
+
+
+def test_where_the_scene_moves_by_itself_is_known_in_the_whole_frame(
+    make_scalor: Callable[..., Scalor], tmp_path: Path
+) -> None:
+    """Of the run's video, or of the tracked one where the run has no picture of it."""
+    frames = squares(40, size=(128, 192), side=16, speed=4)
+    water = np.random.default_rng(0).integers(-40, 40, (40, 64, 192, 1))
+    frames[:, 64:] = np.clip(frames[:, 64:] + water, 0, 255)
+    video = tmp_path / "lake.npy"
+    np.save(video, frames)
+    scalor = make_scalor(background="static", channels=3, flicker=3.0, sigma=0.05)
+    data = VideoData((str(video),), ReadOptions(crop=Crop(8, 16, 96, 64), size=(32, 48)))
+    run = Run(tmp_path, VideoRunConfig(data, scalor.config, TrainConfig(steps=1)), scalor)
+    save_scene(run.config, run.folder)
+    for scene in ("run", "video"):
+        sigma = tracker_of(run, video, Options(scene=scene))[0].scalor.sigma
+        assert (sigma[:, :30] == np.float32(0.05)).float().mean() > 0.95 and sigma[:, 36:].median() > 0.07
+    (tmp_path / FLICKER).unlink()  # as a run of before
+    assert (tracker_of(run, video)[0].scalor.sigma == np.float32(0.05)).all()
+    Image.new("RGB", (50, 40)).save(tmp_path / FLICKER)
+    with pytest.raises(ConfigError, match=r"flicker.png has shape \(3, 40, 50\), but \(3, 64, 96\)"):
+        tracker_of(run, video)
 
 
 @pytest.mark.parametrize(("there", "found"), [(None, "there is none"), ((50, 40), "it has 50 × 40 px")])

@@ -58,12 +58,31 @@ def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
 def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much a frame differs from the background, in [0, 1], of all channels the most. (C, H, W) → (H, W)
 
-    What all pixels have in common is a change of light, and is left out.
+    What all pixels have in common, or changes evenly from side to side, is a change of light, and is left out.
     """
-    signed = (frame - background) / 255
-    signed -= np.median(signed, axis=(1, 2), keepdims=True)
+    signed: NDArray[np.float32] = ((frame - background) / 255).astype(np.float32)
+    signed -= _light(signed)
     smooth: NDArray[np.float32] = ndimage.gaussian_filter(signed, (0, SMOOTHING, SMOOTHING))
     return np.abs(smooth).max(0)
+
+
+def _light(signed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A plane through differences, by the medians of the whole and of its halves. (C, H, W) → (C, H, W)"""
+    height, width = signed.shape[1:]
+    halves = [
+        (signed[:, : height // 2], signed[:, height // 2 :]),
+        (signed[..., : width // 2], signed[..., width // 2 :]),
+    ]
+    down, right = (2 * (_median(after) - _median(before)) for before, after in halves)
+    y, x = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None], np.linspace(-0.5, 0.5, width, dtype=np.float32)
+    plane: NDArray[np.float32] = _median(signed) + down * y + right * x
+    return plane
+
+
+def _median(signed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each channel. (C, H, W) → (C, 1, 1)"""
+    median: NDArray[np.float32] = np.median(signed, axis=(1, 2), keepdims=True)
+    return median
 
 
 def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.float32]:

@@ -1,24 +1,35 @@
-"""The scene: what a still camera sees where nothing moves."""
+"""The scene: what a still camera sees where nothing moves, and how much it moves by itself there."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from scalor_pyro.background import variation
 from scalor_pyro.video.reading import Video
 
 # Frames, evenly spaced, whose median is the scene; and how far into a video they are looked for.
 SCENE_FRAMES = 200
 SPAN = 20_000
+# Of these, so many tell how much the scene moves by itself: as floating point, they take four times the memory.
+FLICKER_FRAMES = 50
 
 
-def scene_of(videos: Sequence[Video], frames: int = SCENE_FRAMES) -> NDArray[np.uint8]:
-    """The median of frames from all over the videos, which show one scene and give frames of one size.
+class Scenery(NamedTuple):
+    """The scene of videos, both (C, H, W), from 0 to 255."""
+
+    image: NDArray[np.uint8]  # the median of the frames
+    flicker: NDArray[np.uint8]  # how much they vary beyond the light: see background.variation
+
+
+def scenery_of(videos: Sequence[Video], frames: int = SCENE_FRAMES) -> Scenery:
+    """Look at frames from all over the videos, which show one scene and give frames of one size.
 
     :param frames: about how many to take.
-    :return: (C, H, W)
     """
     lengths = [min(video.expected_frames, SPAN) for video in videos]
     each = max(1, math.ceil(sum(lengths) / frames))
@@ -27,4 +38,13 @@ def scene_of(videos: Sequence[Video], frames: int = SCENE_FRAMES) -> NDArray[np.
         sparse = Video(video.path, replace(video.options, stride=video.options.stride * each))
         for frame, _ in zip(sparse, range(math.ceil(length / each)), strict=False):
             taken.append(frame.image)
-    return np.median(np.stack(taken), axis=0).astype(np.uint8)
+    image = np.median(np.stack(taken), axis=0).astype(np.uint8)
+    few = np.stack(taken[:: math.ceil(len(taken) / FLICKER_FRAMES)])
+    return Scenery(image, np.stack([_flicker(few[:, i], image[i]) for i in range(len(image))]))
+
+
+def _flicker(frames: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Of one channel: (n, H, W), (H, W) → (H, W)"""
+    differences = torch.from_numpy(frames).float() - torch.from_numpy(image)
+    varies: NDArray[np.uint8] = variation(differences[:, None])[0].round().clamp(max=255).byte().numpy()
+    return varies
