@@ -64,8 +64,8 @@ def require_encoder() -> None:
         av.codec.Codec(ENCODER, "w")
     except UnknownCodecError as error:
         raise VideoError(
-            f"The FFmpeg of PyAV has no encoder {ENCODER}, but for an annotated mp4 a PyAV that has it, as the one from"
-            " PyPI, was expected."
+            f"The FFmpeg of PyAV has no encoder {ENCODER}, but for an annotated mp4 a PyAV that has it, as the one"
+            " that pip installs, was expected."
         ) from error
 
 
