@@ -292,7 +292,7 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
     except (safetensors.SafetensorError, *_UNREADABLE) as error:
         raise CheckpointError(
             f"{path} is cut off, damaged or of another kind: whole weights in safetensors form were expected."

@@ -255,10 +255,6 @@ def markdown(results: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] =
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _in_column(key: str, value: float | None) -> str:
-    return "-" if value is None else _COLUMNS[key][1].format(value)
-
-
 def without_nan(results: Any) -> Any:
     """The results, nested or not, with None in place of NaN, which JSON does not know."""
     if isinstance(results, Mapping):

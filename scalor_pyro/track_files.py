@@ -8,6 +8,7 @@ tracked up to then (see :func:`~scalor_pyro.track_text.read_mot`); ``tail -f`` s
 
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,16 +28,16 @@ LAYOUTS = {"mot": MOT, "csv": CSV}
 NUMBER = "<f8"
 
 
-class _GrowingFile:
+class _GrowingFile(ABC):
     """A file that grows by whole pieces: when it is closed, a piece that was cut off by an error is taken away."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "wb", buffering=0)  # what is appended is in the file at once; closed by close
         self._size = 0
 
+    @abstractmethod
     def add(self, tracks: Tracks) -> None:
         """Append a chunk."""
-        raise NotImplementedError
 
     def append(self, piece: bytes) -> None:
         rest = memoryview(piece)
