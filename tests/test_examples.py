@@ -123,6 +123,12 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 # ------------------------------------------------------------------ what works
 
 
+def test_results_name_the_command(run: Path) -> None:
+    origin = json.loads((run / "results.json").read_text())["provenance"]
+    assert origin["command"].startswith("python examples/train_mnist.py --frames 2 --batch-size 1 ")
+    assert origin["preset"] is None, "with other frames it is no preset"
+
+
 def test_every_example_is_run() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS), "add the example to RUNS"
 
