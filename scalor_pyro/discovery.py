@@ -1,6 +1,7 @@
 """Discovery: every cell of a grid proposes an object, prior and posterior side by side (paper §3.1, §3.2)."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -90,6 +91,7 @@ class DiscoveryPosterior(nn.Module):
         logits = bounded(self.presence_head(hidden).flatten(1), annealed.discovery_bound)
         by_cell = hidden.flatten(2).transpose(1, 2)  # (B, N, F)
 
+        @cache  # place and depth are asked for at the same cells
         def parameters(chosen: Tensor) -> tuple[Tensor, ...]:
             split: tuple[Tensor, ...] = self.head(gather(by_cell, chosen)).split((4, 4, 1, 1), -1)
             return split
