@@ -36,7 +36,6 @@ FRAMES: dict[str, Any] = {
     "image_size": (32, 48),
     "latent_dim": 7,
     "memory_dim": 11,
-    "feature_dim": 13,
     "width": 4,
 }
 OBJECTS: dict[str, Any] = {
@@ -333,13 +332,13 @@ def test_what_is_no_batch_of_videos_is_refused(name: str, videos: Tensor) -> Non
 @pytest.mark.parametrize(
     ("kind", "changes", "match"),
     [
-        (VRNNConfig, {"image_size": (64, 60)}, "multiples of 16 px"),
+        (VRNNConfig, {"image_size": (64, 60)}, "multiples of 8 px"),
         (VRNNConfig, {"latent_dim": 0}, "latent_dim is 0"),
         (SequentialVAEConfig, {"width": 6}, "width is 6"),
         (SequentialVAEConfig, {"channels": 2}, "channels is 2"),
         (SQAIRConfig, {"slots": 0}, "slots is 0"),
         (SQAIRConfig, {"glimpse_size": 7}, "glimpse_size is 7"),
-        (SQAIRConfig, {"image_size": (72, 64)}, "multiples of 16 px"),
+        (SQAIRConfig, {"image_size": (68, 64)}, "multiples of 8 px"),
     ],
 )
 def test_configs_that_cannot_be(kind: Any, changes: dict[str, Any], match: str) -> None:

@@ -47,7 +47,7 @@ class SequentialVAE(FrameProgram):
         super().__init__(config)
         memory = config.memory_dim
         self.encoder = ImageEncoder(config)
-        self.posterior = posterior_head(config.feature_dim, config.feature_dim, config.latent_dim)
+        self.posterior = posterior_head(self.encoder.features, config.latent_dim)
         self.decoder = ImageDecoder(config, config.latent_dim)
         self.rnn = nn.LSTMCell(config.latent_dim, memory)
         self.prior = mlp(memory, memory, 2 * config.latent_dim)
