@@ -208,6 +208,28 @@ def test_what_the_guide_looks_at(name: str, remembers: bool, videos: Tensor) -> 
     assert same == [True, False, not remembers]
 
 
+def square_somewhere(count: int) -> Tensor:
+    """Videos of one frame: a white square on black, each in another place. (B, 1, C, H, W)"""
+    frames = torch.zeros(count, 1, 3, 32, 48)
+    for frame, y, x in zip(frames, torch.randint(24, (count,)), torch.randint(40, (count,)), strict=True):
+        frame[..., y : y + 8, x : x + 8] = 1.0
+    return frames
+
+
+@pytest.mark.parametrize("name", ["vrnn", "sequential-vae"])
+def test_frame_models_draw_what_they_see(name: str) -> None:
+    """And soon: most of a frame is black, and black frames are a plateau of the loss."""
+    torch.manual_seed(1)
+    program = BASELINES[name].build(replace(MODELS[name], latent_dim=16, width=8))
+    optimiser = torch.optim.Adam(program.parameters(), 3e-3)
+    for step in range(75):
+        optimiser.zero_grad()
+        (loss_of(program, square_somewhere(16), step) / 16).backward()
+        optimiser.step()
+    unseen = square_somewhere(32)
+    assert (reconstruction(program, unseen) - unseen).square().mean() < unseen.square().mean() / 2
+
+
 # ------------------------------------------------------------------ SQAIR
 
 
