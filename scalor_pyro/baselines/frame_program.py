@@ -18,8 +18,7 @@ from scalor_pyro.scalor import extent
 
 # Standard deviations of z before training, in the posterior and in the prior.
 POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
-# How large the posterior's mean is before training, for features of size 1. Near 0, z would be noise at first: the
-# decoder would learn black frames without it, its sigmoid would saturate, and z would never be used.
+# How large the posterior's mean is before training, for features of size 1: as large as the prior expects it.
 POSTERIOR_GAIN = 1.0
 
 _numbers = itertools.count()
@@ -69,7 +68,7 @@ class FrameProgram(nn.Module):
 
 
 def posterior_head(inputs: int, latent_dim: int) -> nn.Linear:
-    """A layer whose output :func:`law_of_z` takes; its mean tells much of the input before training."""
+    """A layer whose output :func:`law_of_z` takes: before training its mean tells of the input, its scale does not."""
     head = nn.Linear(inputs, 2 * latent_dim)
     loc, raw = head.weight.data.split(latent_dim)
     nn.init.normal_(loc, std=POSTERIOR_GAIN / math.sqrt(inputs))

@@ -23,8 +23,8 @@ def _smallest(config: FrameModelConfig) -> tuple[int, int]:
 class ImageEncoder(nn.Module):
     """A frame to what is seen at each place of a coarse map. (B, C, H, W) → (B, F)
 
-    There is no narrow layer behind the map, and above all no normalised one: before training, frames differ in few of
-    their pixels, features hardly differ, and a decoder that is fed those learns black frames.
+    No narrow layer follows the map. With one, and above all with a normalised one, autoencoders learned much later to
+    draw anything but black frames, if at all (docs/baselines.md).
     """
 
     features: int  # F
