@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, TrainConfig, check_run
 
 # The encoder halves a frame so many times.
-HALVINGS = 4
+HALVINGS = 3
 
 
 def _positive(config: object, *names: str) -> None:
@@ -23,12 +23,11 @@ class FrameModelConfig:
     image_size: tuple[int, int] = (64, 64)  # H, W in px
     channels: int = 3  # C
     memory_dim: int = 128  # R, of the LSTM
-    feature_dim: int = 128  # F, what is read of a frame
-    width: int = 32  # channels of the first convolution; later ones have up to 4 times as many
+    width: int = 16  # channels of the first convolution; later ones have twice as many
     sigma: float = 0.2  # standard deviation of a pixel
 
     def __post_init__(self) -> None:
-        _positive(self, "latent_dim", "memory_dim", "feature_dim", "sigma")
+        _positive(self, "latent_dim", "memory_dim", "sigma")
         if self.channels not in (1, 3):
             raise ConfigError(f"channels is {self.channels!r}, but 1 (grey) or 3 (colour) was expected.")
         if self.width < 4 or self.width % 4:
@@ -122,7 +121,6 @@ class SQAIRConfig:
             latent_dim=self.z_what_dim,
             image_size=self.image_size,
             channels=self.channels,
-            feature_dim=self.feature_dim,
             width=self.width,
         )
 

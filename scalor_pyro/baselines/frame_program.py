@@ -1,6 +1,7 @@
 """What the models of whole frames have in common, beside their networks: no objects, one observed site a frame."""
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import pyro
@@ -11,14 +12,13 @@ from torch import Tensor, nn
 from scalor_pyro import sites
 from scalor_pyro.baselines.config import FrameModelConfig
 from scalor_pyro.distributions import normal
-from scalor_pyro.networks import mlp, positive
+from scalor_pyro.networks import positive
 from scalor_pyro.scalor import extent
 
 # Standard deviations of z before training, in the posterior and in the prior.
 POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
-# Standard deviation of the weights that lead to the posterior's mean, before training. With small ones z is noise at
-# first: the decoder learns black frames without it, its sigmoid saturates, and z is never used again.
-POSTERIOR_WEIGHTS = 0.3
+# How large the posterior's mean is before training, for features of size 1: as large as the prior expects it.
+POSTERIOR_GAIN = 1.0
 
 _numbers = itertools.count()
 
@@ -66,13 +66,14 @@ class FrameProgram(nn.Module):
         pyro.sample(sites.x(t), normal(y[:, None], y.new_full((), self.config.sigma), event_dims=3), obs=seen)
 
 
-def posterior_head(inputs: int, hidden: int, latent_dim: int) -> nn.Sequential:
-    """A network whose output :func:`law_of_z` takes; its mean tells much of the input before training."""
-    net = mlp(inputs, hidden, 2 * latent_dim)
-    last = net[-1]
-    assert isinstance(last, nn.Linear)
-    nn.init.normal_(last.weight[:latent_dim], std=POSTERIOR_WEIGHTS)
-    return net
+def posterior_head(inputs: int, latent_dim: int) -> nn.Linear:
+    """A layer whose output :func:`law_of_z` takes: before training its mean tells of the input, its scale does not."""
+    head = nn.Linear(inputs, 2 * latent_dim)
+    loc, raw = head.weight.data.split(latent_dim)
+    nn.init.normal_(loc, std=POSTERIOR_GAIN / math.sqrt(inputs))
+    nn.init.zeros_(raw)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def law_of_z(parameters: Tensor, start: float) -> TorchDistribution:

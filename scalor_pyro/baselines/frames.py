@@ -9,10 +9,9 @@ from scalor_pyro.baselines.config import HALVINGS, FrameModelConfig
 GROUPS = 4
 
 
-def _channels(config: FrameModelConfig) -> tuple[int, int, int, int]:
+def _channels(config: FrameModelConfig) -> tuple[int, int, int]:
     """Channels after each halving."""
-    width = config.width
-    return width, 2 * width, 2 * width, 4 * width
+    return config.width, 2 * config.width, 2 * config.width
 
 
 def _smallest(config: FrameModelConfig) -> tuple[int, int]:
@@ -22,7 +21,13 @@ def _smallest(config: FrameModelConfig) -> tuple[int, int]:
 
 
 class ImageEncoder(nn.Module):
-    """A frame to a feature vector that knows where things are. (B, C, H, W) → (B, F)"""
+    """A frame to what is seen at each place of a coarse map. (B, C, H, W) → (B, F)
+
+    No narrow layer follows the map. With one, and above all with a normalised one, autoencoders learned much later to
+    draw anything but black frames, if at all (docs/baselines.md).
+    """
+
+    features: int  # F
 
     def __init__(self, config: FrameModelConfig) -> None:
         super().__init__()
@@ -31,13 +36,8 @@ class ImageEncoder(nn.Module):
             layers += [nn.Conv2d(channels, wider, 4, 2, 1), nn.GroupNorm(GROUPS, wider), nn.CELU(inplace=True)]
             channels = wider
         height, width = _smallest(config)
-        self.net = nn.Sequential(
-            *layers,
-            nn.Flatten(),
-            nn.Linear(channels * height * width, config.feature_dim),
-            nn.LayerNorm(config.feature_dim),
-            nn.CELU(inplace=True),
-        )
+        self.features = channels * height * width
+        self.net = nn.Sequential(*layers, nn.Flatten())
 
     def forward(self, frames: Tensor) -> Tensor:
         features: Tensor = self.net(frames * 2 - 1)
@@ -53,7 +53,7 @@ class ImageDecoder(nn.Module):
 
     def __init__(self, config: FrameModelConfig, inputs: int) -> None:
         super().__init__()
-        channels = _channels(config)[-1]
+        *narrower, channels = _channels(config)
         height, width = _smallest(config)
         layers: list[nn.Module] = [
             nn.Linear(inputs, channels * height * width),
@@ -61,10 +61,10 @@ class ImageDecoder(nn.Module):
             nn.GroupNorm(GROUPS, channels),
             nn.CELU(inplace=True),
         ]
-        for narrower in reversed(_channels(config)[:-1]):
-            layers += [nn.Conv2d(channels, 4 * narrower, 3, padding=1), nn.PixelShuffle(2)]
-            layers += [nn.GroupNorm(GROUPS, narrower), nn.CELU(inplace=True)]
-            channels = narrower
+        for fewer in reversed(narrower):
+            layers += [nn.Conv2d(channels, 4 * fewer, 3, padding=1), nn.PixelShuffle(2)]
+            layers += [nn.GroupNorm(GROUPS, fewer), nn.CELU(inplace=True)]
+            channels = fewer
         self.net = nn.Sequential(*layers, nn.Conv2d(channels, 4 * config.channels, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, code: Tensor) -> Tensor:

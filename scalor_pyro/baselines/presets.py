@@ -13,8 +13,9 @@ from scalor_pyro.config import ConfigError, DataConfig, Stage, TrainConfig
 from scalor_pyro.experiment import TRACKING, Assessment
 from scalor_pyro.presets import PRESETS, preset, same_but_for_budget
 
-# Of whole frames: many short videos first, while there is most to learn of single frames.
-CURRICULUM = (Stage(0.7, 2, 32), Stage(1.0, 8, 8))
+# Of whole frames: single ones first, while there is most to learn of them. A step has as many frames in each stage.
+CURRICULUM = (Stage(0.6, 1, 32), Stage(1.0, 8, 4))
+FRAMES_TRAIN = TrainConfig(steps=4000, curriculum=CURRICULUM)
 
 
 class Baseline(NamedTuple):
@@ -27,11 +28,11 @@ class Baseline(NamedTuple):
 
 
 def _vrnn(data: DataConfig) -> VRNNRun:
-    return VRNNRun(data=data, train=TrainConfig(steps=800, curriculum=CURRICULUM))
+    return VRNNRun(data=data, train=FRAMES_TRAIN)
 
 
 def _sequential_vae(data: DataConfig) -> SequentialVAERun:
-    return SequentialVAERun(data=data, train=TrainConfig(steps=900, curriculum=CURRICULUM))
+    return SequentialVAERun(data=data, train=FRAMES_TRAIN)
 
 
 def _sqair(data: DataConfig) -> SQAIRRun:

@@ -36,7 +36,8 @@ class SequentialVAE(FrameProgram):
         p(x, z) &= \prod_t p(x_t | z_t)\, p(z_t | z_{<t}) \\
         q(z | x) &= \prod_t q(z_t | x_t)
 
-    Every law is a Normal whose parameters a network gives; that of the prior is an LSTM over z.
+    Every law is a Normal whose parameters a network gives; that of the prior is an LSTM over z. The posterior is linear
+    in what the convolutions see: see :class:`~scalor_pyro.baselines.frames.ImageEncoder`.
 
     :param SequentialVAEConfig config: sizes.
     """
@@ -47,7 +48,7 @@ class SequentialVAE(FrameProgram):
         super().__init__(config)
         memory = config.memory_dim
         self.encoder = ImageEncoder(config)
-        self.posterior = posterior_head(config.feature_dim, config.feature_dim, config.latent_dim)
+        self.posterior = posterior_head(self.encoder.features, config.latent_dim)
         self.decoder = ImageDecoder(config, config.latent_dim)
         self.rnn = nn.LSTMCell(config.latent_dim, memory)
         self.prior = mlp(memory, memory, 2 * config.latent_dim)

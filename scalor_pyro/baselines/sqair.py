@@ -91,6 +91,11 @@ class SQAIR(nn.Module):
         self.propagation_prior = PropagationPrior(objects)
         self.appearance_prior = AppearancePrior(objects)
         self.image_encoder = ImageEncoder(config.of_frames())
+        self.summary = nn.Sequential(
+            nn.Linear(self.image_encoder.features, config.feature_dim),
+            nn.LayerNorm(config.feature_dim),
+            nn.CELU(inplace=True),
+        )
         appearance = AppearanceEncoder(objects)
         self.propagation_posterior = SQAIRPropagationPosterior(config, self.boxes, appearance)
         self.discovery_posterior = SQAIRDiscoveryPosterior(config, appearance)
@@ -146,7 +151,7 @@ class SQAIR(nn.Module):
         latents: list[FrameLatents] = []
         scene: Scene | None = None
         memory = propagated = None
-        features = self.image_encoder.of_videos(x)
+        features = [self.summary(seen) for seen in self.image_encoder.of_videos(x)]
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 if scene is not None:

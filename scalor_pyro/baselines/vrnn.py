@@ -16,6 +16,7 @@ from scalor_pyro.baselines.frame_program import (
 from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
 from scalor_pyro.networks import mlp
 from scalor_pyro.scalor import GuideMessenger
+from scalor_pyro.shared import SharedWork
 
 
 class VRNN(FrameProgram):
@@ -39,6 +40,9 @@ class VRNN(FrameProgram):
 
     Every law is a Normal whose parameters a network gives (eq. 5 to 9); of x_t, the standard deviation is fixed.
 
+    Differs: the posterior is linear in what the convolutions see and in h, and z goes to the decoder and the LSTM as it
+    is, without a network of its own in between: see :class:`~scalor_pyro.baselines.frames.ImageEncoder`.
+
     Differs: the LSTM is fed y_t, not x_t, where a frame is imagined: the noise of x_t is the tolerance of the
     likelihood, and no frame that the LSTM was trained on has it.
 
@@ -49,13 +53,14 @@ class VRNN(FrameProgram):
 
     def __init__(self, config: VRNNConfig) -> None:
         super().__init__(config)
-        width, memory = config.feature_dim, config.memory_dim
+        memory, latent = config.memory_dim, config.latent_dim
         self.encoder = ImageEncoder(config)
-        self.latent_encoder = nn.Sequential(nn.Linear(config.latent_dim, width), nn.CELU(inplace=True))
-        self.decoder = ImageDecoder(config, width + memory)
-        self.prior = mlp(memory, memory, 2 * config.latent_dim)
-        self.posterior = posterior_head(width + memory, memory, config.latent_dim)
-        self.rnn = nn.LSTMCell(2 * width, memory)
+        self.decoder = ImageDecoder(config, latent + memory)
+        self.prior = mlp(memory, memory, 2 * latent)
+        self.posterior = posterior_head(self.encoder.features + memory, latent)
+        self.summary = nn.Sequential(nn.Linear(self.encoder.features, memory), nn.CELU(inplace=True))
+        self.rnn = nn.LSTMCell(memory + latent, memory)
+        self.shared = SharedWork()
 
     def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
         """p(x, z): observes the frames it is given, imagines the rest.
@@ -67,16 +72,17 @@ class VRNN(FrameProgram):
         :raises ValueError: if x is not a batch of videos that this model can see.
         """
         observed, frames, plate = self._begin(x, frames, sequences)
-        seen = () if x is None else self.encoder.of_videos(x)
+        seen = () if x is None else self.shared(self.encoder.of_videos, x)
         memory, shown = self._empty(plate.size), list[Tensor]()
         with plate:
             for t in range(frames):
                 hidden, _ = memory
                 z = draw_z(t, law_of_z(self.prior(hidden), PRIOR_SCALE))
-                y = self.decoder(torch.cat((self.latent_encoder(z), hidden), -1))
+                y = self.decoder(torch.cat((z, hidden), -1))
                 self._show(t, y, x)
                 memory = self._remember(seen[t] if t < observed else self.encoder(y), z, memory)
                 shown.append(y)
+        self.shared.forget()
         return shown
 
     def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
@@ -89,8 +95,9 @@ class VRNN(FrameProgram):
         observed, frames, plate = self._begin(x, frames, sequences)
         if x is None:
             return []
+        self.shared.forget()
         memory, drawn = self._empty(plate.size), list[Tensor]()
-        seen = self.encoder.of_videos(x)
+        seen = self.shared(self.encoder.of_videos, x)
         with plate, GuideMessenger():
             for t in range(min(observed, frames)):
                 hidden, _ = memory
@@ -101,5 +108,5 @@ class VRNN(FrameProgram):
 
     def _remember(self, features: Tensor, z: Tensor, memory: Memory) -> Memory:
         """h_t, from the features (B, F) and the latent (B, D) of a frame."""
-        after: Memory = self.rnn(torch.cat((features, self.latent_encoder(z)), -1), memory)
+        after: Memory = self.rnn(torch.cat((self.summary(features), z), -1), memory)
         return after
