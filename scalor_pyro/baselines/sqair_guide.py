@@ -12,7 +12,7 @@ from scalor_pyro.appearance import AppearanceEncoder
 from scalor_pyro.baselines.config import SQAIRConfig
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.distributions import RelaxedPresence, normal
-from scalor_pyro.networks import GlimpseEncoder, bounded, mlp, positive
+from scalor_pyro.networks import GlimpseEncoder, PatchConv2d, bounded, mlp, positive
 from scalor_pyro.objects import Objects, Scene
 from scalor_pyro.propagation import (
     ATTENTION_ZOOM,
@@ -22,12 +22,14 @@ from scalor_pyro.propagation import (
     description_size,
     remember,
 )
-from scalor_pyro.rendering import extract
+from scalor_pyro.rendering import Canvas, extract
 
 # Presence of a discovery leans this much towards an object before training.
 DISCOVERY_BIAS = 1.0
 # Posterior standard deviation of where a discovery is, before training.
-DISCOVERY_WHERE = 0.2
+DISCOVERY_WHERE = 0.05
+GROUPS = 4
+GAIN = 4.0
 
 
 class ObjectLaw(NamedTuple):
@@ -46,10 +48,11 @@ class Drawn(NamedTuple):
     shape: Tensor  # (B, 1, 2) unbounded size and aspect, behind where
     velocity: Tensor  # (B, 1, 2)
     what: Tensor  # (B, 1, D)
+    glimpse: Tensor  # (B, 1, C + 1, S, S) decoded
 
 
-# The law of object n, given the one that was drawn before it in the same frame.
-LawOf = Callable[[int, Drawn | None], ObjectLaw]
+# The law of object n, given the one that was drawn before it in the same frame, and what they all draw together so far.
+LawOf = Callable[[int, Drawn | None, Canvas], ObjectLaw]
 
 
 def _told(before: Drawn | None, like: Tensor, what_dim: int) -> Tensor:
@@ -71,7 +74,7 @@ class SQAIRPropagationPosterior(nn.Module):
         self.shared = config.of_objects()
         width, what = config.tracker_dim, config.z_what_dim
         self.temporal = nn.GRUCell(description_size(self.shared), width)
-        self.glimpse_encoder = GlimpseEncoder(config.channels, config.glimpse_size, width)
+        self.glimpse_encoder = GlimpseEncoder(2 * config.channels + 1, config.glimpse_size, width)
         self.relational = nn.GRUCell(2 * width + what + 5, width)
         self.head = mlp(2 * width, width, 1 + 8 + what)
         self.what_head = mlp(2 * width + AppearanceEncoder.FEATURES, width, 3 * what)
@@ -85,13 +88,12 @@ class SQAIRPropagationPosterior(nn.Module):
         memory = remember(self.temporal, describe(objects, self.shared), memory, scene)
         expected = self.boxes.expected(objects)
         region = torch.cat((ATTENTION_ZOOM * expected[..., :2], expected[..., 2:]), -1)
-        seen = self.glimpse_encoder(extract(frame, region, self.config.glimpse_size))
-        of_each = torch.cat((memory, seen), -1)  # (B, K, 2·R)
         relation: Tensor | None = None
 
-        def law_of(n: int, before: Drawn | None) -> ObjectLaw:
+        def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
             nonlocal relation
-            own = of_each[:, n]
+            crop = extract(_beside(frame, explained), region[:, n, None], self.config.glimpse_size)
+            own = torch.cat((memory[:, n], self.glimpse_encoder(crop)[:, 0]), -1)  # (B, 2·R)
             relation = self.relational(torch.cat((own, _told(before, own, what_dim)), -1), relation)
             state = torch.cat((memory[:, n], relation), -1)[:, None]  # (B, 1, 2·R)
             pres, where, where_raw, recalled = self.head(state).split((1, 4, 4, what_dim), -1)
@@ -113,49 +115,84 @@ class SQAIRPropagationPosterior(nn.Module):
         return law_of, memory
 
 
-class SQAIRDiscoveryPosterior(nn.Module):
-    """q(z_t^D | z_t^P, x_t): an RNN looks at the whole frame, and says where an object is that it has not named yet.
+class Localiser(nn.Module):
+    """Looks at a frame for what is not drawn yet: one place, and what is seen there.
 
-    What was propagated enters as a sum over objects, so that their order does not matter.
+    Attention over a feature map of a quarter of the resolution; the place is its mean.
+    """
+
+    def __init__(self, config: SQAIRConfig) -> None:
+        super().__init__()
+        width = config.width
+        rows, columns = (size // 4 for size in config.image_size)
+        y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (rows, columns))
+        places = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)))
+        self.register_buffer("places", places, persistent=False)  # (2, H/4, W/4)
+        self.patches = PatchConv2d(2 * config.channels + 1, width, 4)
+        self.net = nn.Sequential(
+            nn.GroupNorm(GROUPS, width + 2 * 0),
+            nn.CELU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(GROUPS, width),
+            nn.CELU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=2, dilation=2),
+            nn.GroupNorm(GROUPS, width),
+            nn.CELU(inplace=True),
+        )
+        self.attention = nn.Conv2d(width + 2, 1, 1)
+
+    def forward(self, frame: Tensor, explained: Canvas) -> tuple[Tensor, Tensor]:
+        """Features (B, F) and place (B, 2) in image coordinates."""
+        features = self.net(self.patches(_beside(frame, explained)))
+        places = self.places.expand(len(features), -1, -1, -1)
+        features = torch.cat((features, places), 1)
+        weights = (GAIN * self.attention(features)).flatten(1).softmax(-1)  # (B, N)
+        pooled = torch.einsum("bn,bfn->bf", weights, features.flatten(2))
+        return pooled, pooled[:, -2:]
+
+
+class SQAIRDiscoveryPosterior(nn.Module):
+    """q(z_t^D | z_t^P, x_t): an RNN looks at the frame for an object that is not drawn yet.
+
+    Differs: what was propagated, and discovered before, enters as the picture that it draws.
     """
 
     def __init__(self, config: SQAIRConfig, appearance: AppearanceEncoder) -> None:
         super().__init__()
         self.config, self.appearance = config, appearance
         width, what = config.tracker_dim, config.z_what_dim
-        self.set_encoder = nn.Sequential(nn.Linear(what + 4, width), nn.CELU(inplace=True), nn.Linear(width, width))
-        self.rnn = nn.GRUCell(config.feature_dim + width + what + 5, width)
+        self.localiser = Localiser(config)
+        self.rnn = nn.GRUCell(config.width + 2 + what + 5, width)
         self.head = mlp(width, width, 1 + 8)
 
-    def forward(self, propagated: Objects | None, annealed: Annealed, frame: Tensor, features: Tensor) -> LawOf:
+    def forward(self, annealed: Annealed, frame: Tensor) -> LawOf:
         """The law of each step of discovery in turn.
 
-        :param propagated: what goes on in this frame; None in the first.
         :param Tensor frame: (B, C, H, W)
-        :param Tensor features: (B, F) of the frame.
         """
-        explained = self._sum(propagated, features)
         memory: Tensor | None = None
 
         def what(z_where: Tensor) -> TorchDistribution:
             looks = self.appearance(frame, z_where)
             return normal(looks.loc, looks.scale)
 
-        def law_of(_: int, before: Drawn | None) -> ObjectLaw:
+        def law_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
             nonlocal memory
-            inputs = torch.cat((features, explained, _told(before, features, self.config.z_what_dim)), -1)
-            memory = self.rnn(inputs, memory)
-            pres, where, where_raw = self.head(memory)[:, None].split((1, 4, 4), -1)
-            logits = bounded(DISCOVERY_BIAS + pres[..., 0], self.config.logit_bound)
+            seen, place = self.localiser(frame, explained)
+            memory = self.rnn(torch.cat((seen, _told(before, seen, self.config.z_what_dim)), -1), memory)
+            pres, shape, offset, where_raw = self.head(memory)[:, None].split((1, 2, 2, 4), -1)
+            centre = torch.atanh(0.97 * place[:, None]) + offset
+            logits = bounded(DISCOVERY_BIAS + pres[..., 0], annealed.discovery_bound)
             return ObjectLaw(
-                RelaxedPresence(annealed.temperature, logits), normal(where, positive(where_raw, DISCOVERY_WHERE)), what
+                RelaxedPresence(annealed.temperature, logits),
+                normal(torch.cat((shape, centre), -1), positive(where_raw, DISCOVERY_WHERE)),
+                what,
             )
 
         return law_of
 
-    def _sum(self, propagated: Objects | None, features: Tensor) -> Tensor:
-        """What is there already. (B, R)"""
-        if propagated is None:
-            return features.new_zeros(len(features), self.config.tracker_dim)
-        each = self.set_encoder(torch.cat((propagated.what, propagated.where), -1))  # (B, K, R)
-        return (each * propagated.presence[..., None]).sum(1)
+
+def _beside(frame: Tensor, explained: Canvas) -> Tensor:
+    """A frame, what is left of it, and the opacity of what is drawn. (B, 2·C + 1, H, W)"""
+    drawn = explained.colour.detach()
+    return torch.cat((frame, frame - drawn, explained.alpha.detach()), 1)
