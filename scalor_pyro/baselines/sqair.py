@@ -74,6 +74,9 @@ class SQAIR(nn.Module):
     - z_pres is relaxed, and the objective is the ELBO weighted by presence, as in SCALOR; the paper has discrete
       presences and VIMCO over five particles.
     - A priori, what is discovered depends on the objects that are there by the room that they leave alone.
+    - Each step of inference sees what the steps before have drawn in the frame, and what is left of it, and discovery
+      looks for its place by attention; in the paper an RNN has to remember what is explained. That made it learn to
+      count: docs/baselines.md.
     - Sizes and aspects are bounded, and glimpses, their networks and the prior of propagation are those of SCALOR.
     - Latents are carried from frame to frame without their gradients, as in SCALOR.
 
@@ -112,10 +115,9 @@ class SQAIR(nn.Module):
         latents: list[FrameLatents] = []
         scene: Scene | None = None
         memory = propagated = None
-        blank = self._blank(plates.sequences.size)
         with plates.sequences:
             for t in range(frames):
-                canvas = blank
+                canvas = self.shared(self._blank, plates.sequences.size)
                 if scene is not None:
                     going_on = self.propagation_prior(scene, memory, self.annealed)
                     memory = going_on.memory
@@ -147,10 +149,9 @@ class SQAIR(nn.Module):
         latents: list[FrameLatents] = []
         scene: Scene | None = None
         memory = propagated = None
-        blank = self._blank(len(x))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
-                canvas = blank
+                canvas = self.shared(self._blank, plates.sequences.size)
                 if scene is not None:
                     law_of, memory = self.propagation_posterior(scene, memory, self.annealed, x[:, t])
                     propagated, canvas = self._propagate(t, law_of, scene, canvas)
@@ -176,13 +177,11 @@ class SQAIR(nn.Module):
                 raw = pyro.sample(sites.of_object(sites.z_where("prop", t), n), law.where)
                 where, shape, velocity = self.shared(self.boxes.propagated, one, raw)
                 what = pyro.sample(sites.of_object(sites.z_what("prop", t), n), law.what(where))
-            glimpse, canvas = self.shared(self._draw, canvas, presence, where, what)
+            glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
             drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
         return self.shared(_together, tuple(drawn)), canvas
 
-    def _discover(
-        self, t: int, law_of: LawOf, propagated: Objects | None, canvas: Canvas
-    ) -> tuple[Objects, Canvas]:
+    def _discover(self, t: int, law_of: LawOf, propagated: Objects | None, canvas: Canvas) -> tuple[Objects, Canvas]:
         """Draw z_t^D: an object counts as much as it, and those before it, are there, and as there is room for it."""
         drawn: list[Drawn] = []
         for n in range(self.config.slots):
@@ -195,7 +194,7 @@ class SQAIR(nn.Module):
                 raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), law.where)
                 where, shape, velocity = self.shared(self._anywhere, raw)
                 what = pyro.sample(sites.of_object(sites.z_what("disc", t), n), law.what(where))
-            glimpse, canvas = self.shared(self._draw, canvas, presence, where, what)
+            glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
             drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
         return self.shared(_together, tuple(drawn)), canvas
 
@@ -207,7 +206,7 @@ class SQAIR(nn.Module):
             standard_normal((sequences, 1, 4), logit),
             self.appearance_prior,
         )
-        return lambda n, before, explained: law
+        return lambda *_: law
 
     # ------------------------------------------------------------------ what follows without chance
 
@@ -228,7 +227,7 @@ class SQAIR(nn.Module):
         empty = self.decoder.bias.new_zeros(sequences, self.config.channels + 1, *self.config.image_size)
         return Canvas(empty[:, :-1], empty[:, -1:])
 
-    def _draw(self, canvas: Canvas, presence: Tensor, where: Tensor, what: Tensor) -> tuple[Tensor, Canvas]:
+    def _paint(self, canvas: Canvas, presence: Tensor, where: Tensor, what: Tensor) -> tuple[Tensor, Canvas]:
         """The glimpse of one more object, and all that is drawn with it."""
         glimpse = self.decoder(what)
         return glimpse, add(canvas, presence, where, glimpse)
@@ -236,7 +235,7 @@ class SQAIR(nn.Module):
     def settle(
         self, previous: Scene | None, propagated: Objects | None, proposals: Objects, canvas: Canvas
     ) -> FrameLatents:
-        """Fill the slots."""
+        """Fill the slots; the frame's canvas is done."""
         config = self.config
         before = None if propagated is None else propagated.detach()
         scene = fill_slots(previous, before, proposals.detach(), config.slots, config.presence_threshold)
@@ -253,7 +252,7 @@ class SQAIR(nn.Module):
     # ------------------------------------------------------------------ housekeeping
 
     def schedule(self, values: Mapping[str, float]) -> None:
-        """Set scheduled quantities by name; temperature and discovery_prior have an effect here."""
+        """Set scheduled quantities by name; temperature, discovery_prior and discovery_bound have an effect here."""
         self.annealed.set(values)
 
     def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, _Plates]:

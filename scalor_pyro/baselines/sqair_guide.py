@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import AppearanceEncoder
-from scalor_pyro.baselines.config import SQAIRConfig
+from scalor_pyro.baselines.config import GROUPS, SQAIRConfig
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.distributions import RelaxedPresence, normal
 from scalor_pyro.networks import GlimpseEncoder, PatchConv2d, bounded, mlp, positive
-from scalor_pyro.objects import Objects, Scene
+from scalor_pyro.objects import Scene
 from scalor_pyro.propagation import (
     ATTENTION_ZOOM,
     POSTERIOR_BIAS,
@@ -26,10 +26,14 @@ from scalor_pyro.rendering import Canvas, extract
 
 # Presence of a discovery leans this much towards an object before training.
 DISCOVERY_BIAS = 1.0
-# Posterior standard deviation of where a discovery is, before training.
+# Posterior standard deviation of where a discovery is, before training: of its centre, this part of the half-image.
 DISCOVERY_WHERE = 0.05
-GROUPS = 4
-GAIN = 4.0
+# Resolution of the feature map in which discovery looks for a place: a point for so many pixels a side.
+STRIDE = 4
+# Attention starts so much steeper than weights of a usual size make it: over two objects, its mean lies between them.
+ATTENTION_GAIN = 4.0
+# A centre proposed at the border of the image comes to this part of the half-image, where artanh is still small.
+REACH = 0.97
 
 
 class ObjectLaw(NamedTuple):
@@ -62,10 +66,16 @@ def _told(before: Drawn | None, like: Tensor, what_dim: int) -> Tensor:
     return torch.cat((before.what, before.where, before.presence[..., None]), -1)[:, 0]
 
 
+def beside(frame: Tensor, explained: Canvas) -> Tensor:
+    """A frame, what is left of it, and the opacity of what is drawn; without gradients. (B, 2·C + 1, H, W)"""
+    return torch.cat((frame, frame - explained.colour, explained.alpha), 1).detach()
+
+
 class SQAIRPropagationPosterior(nn.Module):
     """q(z_t^P | z_{<t}, x_t): a temporal RNN for each object, and a relational one from object to object.
 
-    Differs: the attention is a crop round the last place, of 1.75 boxes, where the paper predicts its place.
+    Differs: the attention is a crop round the last place, of 1.75 boxes, where the paper predicts its place; and
+    it sees what the objects before have drawn in this frame.
     """
 
     def __init__(self, config: SQAIRConfig, boxes: Boxes, appearance: AppearanceEncoder) -> None:
@@ -92,7 +102,7 @@ class SQAIRPropagationPosterior(nn.Module):
 
         def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
             nonlocal relation
-            crop = extract(_beside(frame, explained), region[:, n, None], self.config.glimpse_size)
+            crop = extract(beside(frame, explained), region[:, n, None], self.config.glimpse_size)
             own = torch.cat((memory[:, n], self.glimpse_encoder(crop)[:, 0]), -1)  # (B, 2·R)
             relation = self.relational(torch.cat((own, _told(before, own, what_dim)), -1), relation)
             state = torch.cat((memory[:, n], relation), -1)[:, None]  # (B, 1, 2·R)
@@ -116,45 +126,51 @@ class SQAIRPropagationPosterior(nn.Module):
 
 
 class Localiser(nn.Module):
-    """Looks at a frame for what is not drawn yet: one place, and what is seen there.
+    """Looks in a frame for an object that is not drawn yet: attention over a feature map, whose mean is the place.
 
-    Attention over a feature map of a quarter of the resolution; the place is its mean.
+    Differs: the paper reads a place off a vector that describes the whole frame.
     """
+
+    places: Tensor
 
     def __init__(self, config: SQAIRConfig) -> None:
         super().__init__()
         width = config.width
-        rows, columns = (size // 4 for size in config.image_size)
+        rows, columns = (size // STRIDE for size in config.image_size)
         y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (rows, columns))
         places = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)))
-        self.register_buffer("places", places, persistent=False)  # (2, H/4, W/4)
-        self.patches = PatchConv2d(2 * config.channels + 1, width, 4)
+        self.register_buffer("places", places, persistent=False)  # (2, H / 4, W / 4)
         self.net = nn.Sequential(
-            nn.GroupNorm(GROUPS, width + 2 * 0),
+            PatchConv2d(2 * config.channels + 1, width, STRIDE),
+            nn.GroupNorm(GROUPS, width),
             nn.CELU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1),
             nn.GroupNorm(GROUPS, width),
             nn.CELU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=2, dilation=2),
+            nn.Conv2d(width, width, 3, padding=2, dilation=2),  # sees 28 px: a whole object
             nn.GroupNorm(GROUPS, width),
             nn.CELU(inplace=True),
         )
-        self.attention = nn.Conv2d(width + 2, 1, 1)
+        self.attention = nn.Conv2d(width + 2, 1, 1)  # the place is an input, too: of like objects, one is preferred
 
     def forward(self, frame: Tensor, explained: Canvas) -> tuple[Tensor, Tensor]:
-        """Features (B, F) and place (B, 2) in image coordinates."""
-        features = self.net(self.patches(_beside(frame, explained)))
-        places = self.places.expand(len(features), -1, -1, -1)
-        features = torch.cat((features, places), 1)
-        weights = (GAIN * self.attention(features)).flatten(1).softmax(-1)  # (B, N)
-        pooled = torch.einsum("bn,bfn->bf", weights, features.flatten(2))
-        return pooled, pooled[:, -2:]
+        """What is seen (B, width) and where (B, 2), in image coordinates.
+
+        :param Tensor frame: (B, C, H, W)
+        :param explained: what is drawn of it so far.
+        """
+        features = self.net(beside(frame, explained))
+        everywhere = torch.cat((features, self.places.expand(len(features), -1, -1, -1)), 1)
+        weights = (ATTENTION_GAIN * self.attention(everywhere)).flatten(1).softmax(-1)  # (B, N)
+        seen = torch.einsum("bfn,bn->bf", features.flatten(2), weights)
+        return seen, weights @ self.places.flatten(1).T
 
 
 class SQAIRDiscoveryPosterior(nn.Module):
-    """q(z_t^D | z_t^P, x_t): an RNN looks at the frame for an object that is not drawn yet.
+    """q(z_t^D | z_t^P, x_t): an RNN over the steps of discovery, each of which looks for what is not drawn yet.
 
-    Differs: what was propagated, and discovered before, enters as the picture that it draws.
+    Differs: what was propagated, and discovered in steps before, enters as the picture that it draws; in the paper as a
+    sum over encoded objects, and as the RNN's memory alone.
     """
 
     def __init__(self, config: SQAIRConfig, appearance: AppearanceEncoder) -> None:
@@ -179,9 +195,9 @@ class SQAIRDiscoveryPosterior(nn.Module):
         def law_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
             nonlocal memory
             seen, place = self.localiser(frame, explained)
-            memory = self.rnn(torch.cat((seen, _told(before, seen, self.config.z_what_dim)), -1), memory)
+            memory = self.rnn(torch.cat((seen, place, _told(before, seen, self.config.z_what_dim)), -1), memory)
             pres, shape, offset, where_raw = self.head(memory)[:, None].split((1, 2, 2, 4), -1)
-            centre = torch.atanh(0.97 * place[:, None]) + offset
+            centre = torch.atanh(REACH * place)[:, None] + offset  # see Boxes.discovered; the cell is the image
             logits = bounded(DISCOVERY_BIAS + pres[..., 0], annealed.discovery_bound)
             return ObjectLaw(
                 RelaxedPresence(annealed.temperature, logits),
@@ -190,9 +206,3 @@ class SQAIRDiscoveryPosterior(nn.Module):
             )
 
         return law_of
-
-
-def _beside(frame: Tensor, explained: Canvas) -> Tensor:
-    """A frame, what is left of it, and the opacity of what is drawn. (B, 2·C + 1, H, W)"""
-    drawn = explained.colour.detach()
-    return torch.cat((frame, frame - drawn, explained.alpha.detach()), 1)
