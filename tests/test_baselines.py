@@ -17,7 +17,7 @@ from scalor_pyro.baselines import SQAIR, VRNN, SequentialVAE, SequentialVAEConfi
 from scalor_pyro.baselines.assessment import reconstruction
 from scalor_pyro.baselines.config import BaselineRun, SequentialVAERun, SQAIRRun, VRNNRun
 from scalor_pyro.baselines.presets import BASELINES, baseline
-from scalor_pyro.baselines.sqair import add_up
+from scalor_pyro.baselines.sqair import add
 from scalor_pyro.checkpoint import load_run_as
 from scalor_pyro.config import ConfigError, DataConfig, Stage, TrainConfig, config_from_dict, config_to_dict
 from scalor_pyro.elbo import ReparamELBO
@@ -28,7 +28,7 @@ from scalor_pyro.likelihood import log_evidence, nll
 from scalor_pyro.objects import Objects
 from scalor_pyro.posterior import infer
 from scalor_pyro.priors import first_frame_presence, no_discovery_from
-from scalor_pyro.rendering import draw
+from scalor_pyro.rendering import Canvas, draw
 from scalor_pyro.swap_prior import swap_prior
 
 # B = 2, T = 3, 32 × 48 px, as the videos of conftest have.
@@ -44,7 +44,6 @@ OBJECTS: dict[str, Any] = {
     "object_size": 10.0,
     "z_what_dim": 9,
     "glimpse_size": 8,
-    "feature_dim": 13,
     "width": 4,
     "tracker_dim": 16,
     "prior_dim": 11,
@@ -248,16 +247,54 @@ def some_objects(n: int) -> Objects:
     )
 
 
-def test_a_frame_is_the_sum_of_its_objects() -> None:
+def test_what_objects_draw_is_added_up() -> None:
     objects = some_objects(3)
-    singly = [objects.take(torch.full((2, 1), n)) for n in range(3)]
-    together = add_up(objects, (32, 48))
-    parts = [add_up(one, (32, 48)) for one in singly]
-    torch.testing.assert_close(together.colour, sum(part.colour for part in parts))
-    for one, part in zip(singly, parts, strict=True):
+    canvas = blank = Canvas(torch.zeros(2, 3, 32, 48), torch.zeros(2, 1, 32, 48))
+    parts = []
+    for n in range(3):
+        one = objects.take(torch.full((2, 1), n))
+        canvas = add(canvas, one.presence, one.where, one.glimpse)
+        parts.append(add(blank, one.presence, one.where, one.glimpse))
         alone = draw(one.glimpse, one.where, one.presence, one.depth, (32, 48), (32, 48))
-        torch.testing.assert_close(part.colour, alone.colour, rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(part.alpha, alone.alpha, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(parts[-1].colour, alone.colour, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(parts[-1].alpha, alone.alpha, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(canvas.colour, sum(part.colour for part in parts))
+    torch.testing.assert_close(canvas.alpha, sum(part.alpha for part in parts))
+
+
+def test_a_frame_shows_all_of_its_objects(videos: Tensor) -> None:
+    sqair = eager_sqair()
+    trace = poutine.trace(sqair.guide).get_trace(videos)
+    for frame in poutine.replay(sqair.model, trace=trace)(videos):
+        drawn = frame.discovered if frame.propagated is None else frame.propagated.joined(frame.discovered)
+        canvas = Canvas(torch.zeros(2, 3, 32, 48), torch.zeros(2, 1, 32, 48))
+        for n in range(drawn.presence.shape[1]):
+            one = drawn.take(torch.full((2, 1), n))
+            canvas = add(canvas, one.presence, one.where, one.glimpse)
+        torch.testing.assert_close(frame.canvas.colour, canvas.colour)
+        torch.testing.assert_close(frame.canvas.alpha, canvas.alpha.clamp(max=1))
+
+
+def test_nothing_is_drawn_twice(videos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the guide has decoded, the model does not decode again."""
+    sqair, calls = make("sqair"), []
+    decode = sqair.decoder.forward
+    monkeypatch.setattr(sqair.decoder, "forward", lambda what: calls.append(what) or decode(what))
+    trace = poutine.trace(sqair.guide).get_trace(videos)
+    once = len(calls)
+    poutine.replay(sqair.model, trace=trace)(videos)
+    assert once == len(calls) == 2 + 2 * (2 + 2)
+
+
+def test_the_guide_sees_what_is_drawn_already(videos: Tensor) -> None:
+    """Where an object is looked for depends on what is drawn of the frame."""
+    localiser = make("sqair").discovery_posterior.localiser
+    frame = videos[:, 0]
+    nothing = Canvas(torch.zeros_like(frame), torch.zeros_like(frame[:, :1]))
+    everything = Canvas(frame, torch.ones_like(frame[:, :1]))
+    (seen, place), (other, elsewhere) = (localiser(frame, explained) for explained in (nothing, everything))
+    assert not torch.allclose(seen, other) and not torch.allclose(place, elsewhere)
+    assert place.shape == (2, 2) and bool((place.abs() < 1).all())
 
 
 def test_an_object_is_discovered_only_if_the_one_before_is(videos: Tensor) -> None:
@@ -360,7 +397,8 @@ def test_what_is_no_batch_of_videos_is_refused(name: str, videos: Tensor) -> Non
         (SequentialVAEConfig, {"channels": 2}, "channels is 2"),
         (SQAIRConfig, {"slots": 0}, "slots is 0"),
         (SQAIRConfig, {"glimpse_size": 7}, "glimpse_size is 7"),
-        (SQAIRConfig, {"image_size": (68, 64)}, "multiples of 8 px"),
+        (SQAIRConfig, {"image_size": (66, 64)}, "multiples of 4"),
+        (SQAIRConfig, {"width": 6}, "width is 6, but a multiple of 4"),
     ],
 )
 def test_configs_that_cannot_be(kind: Any, changes: dict[str, Any], match: str) -> None:

@@ -6,6 +6,8 @@ from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, TrainConfig
 
 # The encoder halves a frame so many times.
 HALVINGS = 3
+# Channels are normalised in this many groups.
+GROUPS = 4
 
 
 def _positive(config: object, *names: str) -> None:
@@ -13,6 +15,11 @@ def _positive(config: object, *names: str) -> None:
         value = getattr(config, name)
         if not value > 0:
             raise ConfigError(f"{name} is {value!r}, but a number above 0 was expected.")
+
+
+def _check_width(width: int) -> None:
+    if width < 1 or width % GROUPS:
+        raise ConfigError(f"width is {width!r}, but a multiple of {GROUPS} was expected.")
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,7 @@ class FrameModelConfig:
         _positive(self, "latent_dim", "memory_dim", "sigma")
         if self.channels not in (1, 3):
             raise ConfigError(f"channels is {self.channels!r}, but 1 (grey) or 3 (colour) was expected.")
-        if self.width < 4 or self.width % 4:
-            raise ConfigError(f"width is {self.width!r}, but a multiple of 4 was expected.")
+        _check_width(self.width)
         if any(size < 1 or size % 2**HALVINGS for size in self.image_size):
             raise ConfigError(f"image_size is {self.image_size!r}, but multiples of {2**HALVINGS} px were expected.")
 
@@ -69,18 +75,17 @@ class SQAIRConfig:
     move_range: float = 0.2  # a propagated centre deviates at most this part of the half-image a frame
     z_what_dim: int = 32  # D
     glimpse_size: int = 16  # S
-    feature_dim: int = 128  # F, what discovery reads of a frame
-    width: int = 32  # channels of the first convolution of the frame encoder
+    width: int = 32  # channels of the feature map in which discovery looks for a place
     tracker_dim: int = 128  # R, of the RNNs of the guide
     prior_dim: int = 64  # of the RNN of the model
-    sigma: float = 0.2  # standard deviation of a pixel
+    sigma: float = 0.5  # standard deviation of a pixel; with SCALOR's 0.2, two boxes share what is one object
     presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
     logit_bound: float = 8.8  # presence logits lie within ± this
 
     def __post_init__(self) -> None:
-        _positive(self, "slots", "feature_dim")
+        _positive(self, "slots")
+        _check_width(self.width)
         self.of_objects()
-        self.of_frames()
 
     @property
     def background(self) -> str:
@@ -113,15 +118,6 @@ class SQAIRConfig:
             presence_threshold=self.presence_threshold,
             logit_bound=self.logit_bound,
             constant_velocity=False,
-        )
-
-    def of_frames(self) -> FrameModelConfig:
-        """For the encoder of whole frames, which the other baselines have, too."""
-        return FrameModelConfig(
-            latent_dim=self.z_what_dim,
-            image_size=self.image_size,
-            channels=self.channels,
-            width=self.width,
         )
 
 

@@ -3,10 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from scalor_pyro.baselines.config import HALVINGS, FrameModelConfig
-
-# Channels are normalised in this many groups.
-GROUPS = 4
+from scalor_pyro.baselines.config import GROUPS, HALVINGS, FrameModelConfig
 
 
 def _channels(config: FrameModelConfig) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from scalor_pyro.baselines.config import BaselineRun, SequentialVAERun, SQAIRCon
 from scalor_pyro.baselines.sequential_vae import SequentialVAE
 from scalor_pyro.baselines.sqair import SQAIR
 from scalor_pyro.baselines.vrnn import VRNN
-from scalor_pyro.config import ConfigError, DataConfig, Stage, TrainConfig
+from scalor_pyro.config import ConfigError, DataConfig, Schedule, Stage, TrainConfig
 from scalor_pyro.experiment import TRACKING, Assessment
 from scalor_pyro.presets import PRESETS, preset, same_but_for_budget
 
@@ -35,11 +35,23 @@ def _sequential_vae(data: DataConfig) -> SequentialVAERun:
     return SequentialVAERun(data=data, train=FRAMES_TRAIN)
 
 
+# SQAIR learns to count and to find in single frames, then to follow.
+SQAIR_CURRICULUM = (Stage(0.35, 1, 32), Stage(0.65, 2, 16), Stage(0.9, 4, 8), Stage(1.0, 8, 4))
+# A discovery costs 37 nats in the end. At σ = 0.5, a digit that is half inside the view is worth about 190 a frame.
+SQAIR_DISCOVERY = Schedule(((30, 0.1), (130, 1e-16)), log=True)
+
+
 def _sqair(data: DataConfig) -> SQAIRRun:
-    """As many slots as there can be objects; most of the budget goes to single frames, until it has learned to look."""
+    """As many slots as there can be objects."""
     model = SQAIRConfig(slots=data.count_max, object_size=data.object_size)
-    stages = (Stage(0.68, 1, 64), Stage(0.86, 2, 32), Stage(1.0, 4, 16))
-    return SQAIRRun(data=data, model=model, train=TrainConfig(steps=2200, curriculum=stages, decay_from=0.8))
+    train = TrainConfig(
+        steps=1200,
+        curriculum=SQAIR_CURRICULUM,
+        learning_rate=2e-3,
+        temperature=Schedule(((0, 0.8), (300, 0.5))),
+        discovery_prior=SQAIR_DISCOVERY,
+    )
+    return SQAIRRun(data=data, model=model, train=train)
 
 
 BASELINES: dict[str, Baseline] = {

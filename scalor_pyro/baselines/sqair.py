@@ -13,7 +13,6 @@ from scalor_pyro import sites
 from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
 from scalor_pyro.baselines.config import SQAIRConfig
-from scalor_pyro.baselines.frames import ImageEncoder
 from scalor_pyro.baselines.sqair_guide import (
     Drawn,
     LawOf,
@@ -75,6 +74,9 @@ class SQAIR(nn.Module):
     - z_pres is relaxed, and the objective is the ELBO weighted by presence, as in SCALOR; the paper has discrete
       presences and VIMCO over five particles.
     - A priori, what is discovered depends on the objects that are there by the room that they leave alone.
+    - Each step of inference sees what the steps before have drawn in the frame, and what is left of it, and discovery
+      looks for its place by attention; in the paper an RNN has to remember what is explained. That made it learn to
+      count: docs/baselines.md.
     - Sizes and aspects are bounded, and glimpses, their networks and the prior of propagation are those of SCALOR.
     - Latents are carried from frame to frame without their gradients, as in SCALOR.
 
@@ -90,12 +92,6 @@ class SQAIR(nn.Module):
         self.decoder = GlimpseDecoder(config.channels, config.glimpse_size, config.z_what_dim, colour_gain=0.0)
         self.propagation_prior = PropagationPrior(objects)
         self.appearance_prior = AppearancePrior(objects)
-        self.image_encoder = ImageEncoder(config.of_frames())
-        self.summary = nn.Sequential(
-            nn.Linear(self.image_encoder.features, config.feature_dim),
-            nn.LayerNorm(config.feature_dim),
-            nn.CELU(inplace=True),
-        )
         appearance = AppearanceEncoder(objects)
         self.propagation_posterior = SQAIRPropagationPosterior(config, self.boxes, appearance)
         self.discovery_posterior = SQAIRDiscoveryPosterior(config, appearance)
@@ -121,12 +117,14 @@ class SQAIR(nn.Module):
         memory = propagated = None
         with plates.sequences:
             for t in range(frames):
+                canvas = self.shared(self._blank, plates.sequences.size)
                 if scene is not None:
                     going_on = self.propagation_prior(scene, memory, self.annealed)
                     memory = going_on.memory
-                    propagated = self._propagate(t, _each(going_on), scene)
-                proposals = self._discover(t, self._new_object(plates.sequences.size), propagated)
-                frame = self.shared(self.settle, scene, propagated, proposals)
+                    propagated, canvas = self._propagate(t, _each(going_on), scene, canvas)
+                law_of = self._new_object(plates.sequences.size)
+                proposals, canvas = self._discover(t, law_of, propagated, canvas)
+                frame = self.shared(self.settle, scene, propagated, proposals, canvas)
                 scene = frame.scene
                 y = frame.canvas.colour
                 self._record(t, y, scene, plates)
@@ -151,15 +149,15 @@ class SQAIR(nn.Module):
         latents: list[FrameLatents] = []
         scene: Scene | None = None
         memory = propagated = None
-        features = [self.summary(seen) for seen in self.image_encoder.of_videos(x)]
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
+                canvas = self.shared(self._blank, plates.sequences.size)
                 if scene is not None:
                     law_of, memory = self.propagation_posterior(scene, memory, self.annealed, x[:, t])
-                    propagated = self._propagate(t, law_of, scene)
-                law_of = self.discovery_posterior(propagated, self.annealed, x[:, t], features[t])
-                proposals = self._discover(t, law_of, propagated)
-                frame = self.shared(self.settle, scene, propagated, proposals)
+                    propagated, canvas = self._propagate(t, law_of, scene, canvas)
+                law_of = self.discovery_posterior(self.annealed, x[:, t])
+                proposals, canvas = self._discover(t, law_of, propagated, canvas)
+                frame = self.shared(self.settle, scene, propagated, proposals, canvas)
                 scene = frame.scene
                 latents.append(frame)
         self.last_statistics = statistics(latents, self.config.presence_threshold)
@@ -167,11 +165,11 @@ class SQAIR(nn.Module):
 
     # ------------------------------------------------------------------ what both draw, object by object
 
-    def _propagate(self, t: int, law_of: LawOf, scene: Scene) -> Objects:
+    def _propagate(self, t: int, law_of: LawOf, scene: Scene, canvas: Canvas) -> tuple[Objects, Canvas]:
         """Draw z_t^P; an empty slot counts nothing."""
         drawn: list[Drawn] = []
         for n, (one, alive) in enumerate(self.shared(_one_by_one, scene)):
-            law = law_of(n, drawn[-1] if drawn else None)
+            law = law_of(n, drawn[-1] if drawn else None, canvas)
             with weighted_by(alive):
                 logit = pyro.sample(sites.of_object(sites.z_pres("prop", t), n), law.presence)
             presence = self.shared(_present, logit, alive)
@@ -179,15 +177,15 @@ class SQAIR(nn.Module):
                 raw = pyro.sample(sites.of_object(sites.z_where("prop", t), n), law.where)
                 where, shape, velocity = self.shared(self.boxes.propagated, one, raw)
                 what = pyro.sample(sites.of_object(sites.z_what("prop", t), n), law.what(where))
-            drawn.append(Drawn(presence, where, shape, velocity, what))
-        objects: Objects = self.shared(self._together, tuple(drawn))
-        return objects
+            glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
+            drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
+        return self.shared(_together, tuple(drawn)), canvas
 
-    def _discover(self, t: int, law_of: LawOf, propagated: Objects | None) -> Objects:
+    def _discover(self, t: int, law_of: LawOf, propagated: Objects | None, canvas: Canvas) -> tuple[Objects, Canvas]:
         """Draw z_t^D: an object counts as much as it, and those before it, are there, and as there is room for it."""
         drawn: list[Drawn] = []
         for n in range(self.config.slots):
-            law = law_of(n, drawn[-1] if drawn else None)
+            law = law_of(n, drawn[-1] if drawn else None, canvas)
             possible = self.shared(self._possible, law.presence.batch_shape, propagated, tuple(drawn))
             with weighted_by(possible):
                 logit = pyro.sample(sites.of_object(sites.z_pres("disc", t), n), law.presence)
@@ -196,9 +194,9 @@ class SQAIR(nn.Module):
                 raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), law.where)
                 where, shape, velocity = self.shared(self._anywhere, raw)
                 what = pyro.sample(sites.of_object(sites.z_what("disc", t), n), law.what(where))
-            drawn.append(Drawn(presence, where, shape, velocity, what))
-        objects: Objects = self.shared(self._together, tuple(drawn))
-        return objects
+            glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
+            drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
+        return self.shared(_together, tuple(drawn)), canvas
 
     def _new_object(self, sequences: int) -> LawOf:
         """p(z_t^D): present with an annealed probability, anywhere, looking like anything."""
@@ -208,7 +206,7 @@ class SQAIR(nn.Module):
             standard_normal((sequences, 1, 4), logit),
             self.appearance_prior,
         )
-        return lambda n, before: law
+        return lambda *_: law
 
     # ------------------------------------------------------------------ what follows without chance
 
@@ -224,19 +222,24 @@ class SQAIR(nn.Module):
         """z_where, shape and velocity of a discovery: the cell is the image."""
         return self.boxes.discovered(raw, torch.zeros_like(raw[..., 0], dtype=torch.long))
 
-    def _together(self, drawn: tuple[Drawn, ...]) -> Objects:
-        """Objects that were drawn one by one, decoded."""
-        presence, where, shape, velocity, what = (torch.cat(parts, 1) for parts in zip(*drawn, strict=True))
-        depth = torch.zeros_like(presence)[..., None]  # none is in front: what objects draw is summed
-        return Objects(presence, where, shape, velocity, depth, what, self.decoder(what))
+    def _blank(self, sequences: int) -> Canvas:
+        """Nothing is drawn yet."""
+        empty = self.decoder.bias.new_zeros(sequences, self.config.channels + 1, *self.config.image_size)
+        return Canvas(empty[:, :-1], empty[:, -1:])
 
-    def settle(self, previous: Scene | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
-        """Fill the slots, draw the frame's objects."""
+    def _paint(self, canvas: Canvas, presence: Tensor, where: Tensor, what: Tensor) -> tuple[Tensor, Canvas]:
+        """The glimpse of one more object, and all that is drawn with it."""
+        glimpse = self.decoder(what)
+        return glimpse, add(canvas, presence, where, glimpse)
+
+    def settle(
+        self, previous: Scene | None, propagated: Objects | None, proposals: Objects, canvas: Canvas
+    ) -> FrameLatents:
+        """Fill the slots; the frame's canvas is done."""
         config = self.config
-        drawn = proposals if propagated is None else propagated.joined(proposals)
         before = None if propagated is None else propagated.detach()
         scene = fill_slots(previous, before, proposals.detach(), config.slots, config.presence_threshold)
-        return FrameLatents(scene, propagated, proposals, add_up(drawn, config.image_size))
+        return FrameLatents(scene, propagated, proposals, canvas._replace(alpha=canvas.alpha.clamp(max=1)))
 
     def _record(self, t: int, frame_loc: Tensor, scene: Scene, plates: _Plates) -> None:
         """Give names to what follows from the latents, for traces and Predictive."""
@@ -249,7 +252,7 @@ class SQAIR(nn.Module):
     # ------------------------------------------------------------------ housekeeping
 
     def schedule(self, values: Mapping[str, float]) -> None:
-        """Set scheduled quantities by name; temperature and discovery_prior have an effect here."""
+        """Set scheduled quantities by name; temperature, discovery_prior and discovery_bound have an effect here."""
         self.annealed.set(values)
 
     def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, _Plates]:
@@ -275,7 +278,7 @@ def _one_by_one(scene: Scene) -> tuple[tuple[Objects, Tensor], ...]:
 def _each(law: PropagationLaw) -> LawOf:
     """The objects' laws one by one; a priori they do not depend on each other."""
 
-    def law_of(n: int, before: Drawn | None) -> ObjectLaw:
+    def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
         one = slice(n, n + 1)
         presence = RelaxedPresence(law.presence.temperature, law.presence.logits[:, one])
         return ObjectLaw(presence, _of(law.where, one), lambda where: _of(law.what(where), one))
@@ -293,15 +296,27 @@ def _present(logit: Tensor, possible: Tensor) -> Tensor:
     return torch.sigmoid(logit) * possible
 
 
-def add_up(objects: Objects, image_size: tuple[int, int]) -> Canvas:
-    """The sum of what objects draw; the total opacity is cut to 1."""
-    where, present = objects.where, objects.glimpse * objects.presence[..., None, None, None]
+def _together(drawn: tuple[Drawn, ...]) -> Objects:
+    """Objects that were drawn one by one."""
+    presence, where, shape, velocity, what, glimpse = (torch.cat(parts, 1) for parts in zip(*drawn, strict=True))
+    depth = torch.zeros_like(presence)[..., None]  # none is in front: what objects draw is summed
+    return Objects(presence, where, shape, velocity, depth, what, glimpse)
+
+
+def add(canvas: Canvas, presence: Tensor, where: Tensor, glimpse: Tensor) -> Canvas:
+    """The canvas with one more object on it: its colour and opacity are added.
+
+    :param Tensor presence: (B, 1) z_pres
+    :param Tensor where: (B, 1, 4)
+    :param Tensor glimpse: (B, 1, C + 1, S, S)
+    """
+    height, width = canvas.alpha.shape[-2:]
+    present = glimpse * presence[..., None, None, None]
     columns, rows = (
         bilinear_weights(
-            (glimpse_centres(pixels, where) - where[..., axis + 2, None]) / where[..., axis, None],
-            present.shape[-1],
+            (glimpse_centres(pixels, where) - where[..., axis + 2, None]) / where[..., axis, None], glimpse.shape[-1]
         )
-        for axis, pixels in ((0, image_size[1]), (1, image_size[0]))
-    )  # (B, n, W, S), (B, n, H, S)
-    summed = torch.einsum("bnhi,bncij,bnwj->bchw", rows, present, columns)
-    return Canvas(summed[:, :-1], summed[:, -1:].clamp(max=1))
+        for axis, pixels in ((0, width), (1, height))
+    )  # (B, 1, W, S), (B, 1, H, S)
+    layer = (rows[:, :, None] @ present @ columns[:, :, None].mT)[:, 0]  # (B, C + 1, H, W)
+    return Canvas(canvas.colour + layer[:, :-1], canvas.alpha + layer[:, -1:])

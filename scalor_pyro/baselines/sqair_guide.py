@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from scalor_pyro.annealed import Annealed
 from scalor_pyro.appearance import AppearanceEncoder
-from scalor_pyro.baselines.config import SQAIRConfig
+from scalor_pyro.baselines.config import GROUPS, SQAIRConfig
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.distributions import RelaxedPresence, normal
-from scalor_pyro.networks import GlimpseEncoder, bounded, mlp, positive
-from scalor_pyro.objects import Objects, Scene
+from scalor_pyro.networks import GlimpseEncoder, PatchConv2d, bounded, mlp, positive
+from scalor_pyro.objects import Scene
 from scalor_pyro.propagation import (
     ATTENTION_ZOOM,
     POSTERIOR_BIAS,
@@ -22,12 +22,18 @@ from scalor_pyro.propagation import (
     description_size,
     remember,
 )
-from scalor_pyro.rendering import extract
+from scalor_pyro.rendering import Canvas, extract
 
 # Presence of a discovery leans this much towards an object before training.
 DISCOVERY_BIAS = 1.0
-# Posterior standard deviation of where a discovery is, before training.
-DISCOVERY_WHERE = 0.2
+# Posterior standard deviation of where a discovery is, before training: of its centre, this part of the half-image.
+DISCOVERY_WHERE = 0.05
+# Resolution of the feature map in which discovery looks for a place: a point for so many pixels a side.
+STRIDE = 4
+# Attention starts so much steeper than weights of a usual size make it: over two objects, its mean lies between them.
+ATTENTION_GAIN = 4.0
+# A centre proposed at the border of the image comes to this part of the half-image, where artanh is still small.
+REACH = 0.97
 
 
 class ObjectLaw(NamedTuple):
@@ -46,10 +52,11 @@ class Drawn(NamedTuple):
     shape: Tensor  # (B, 1, 2) unbounded size and aspect, behind where
     velocity: Tensor  # (B, 1, 2)
     what: Tensor  # (B, 1, D)
+    glimpse: Tensor  # (B, 1, C + 1, S, S) decoded
 
 
-# The law of object n, given the one that was drawn before it in the same frame.
-LawOf = Callable[[int, Drawn | None], ObjectLaw]
+# The law of object n, given the one that was drawn before it in the same frame, and what they all draw together so far.
+LawOf = Callable[[int, Drawn | None, Canvas], ObjectLaw]
 
 
 def _told(before: Drawn | None, like: Tensor, what_dim: int) -> Tensor:
@@ -59,10 +66,16 @@ def _told(before: Drawn | None, like: Tensor, what_dim: int) -> Tensor:
     return torch.cat((before.what, before.where, before.presence[..., None]), -1)[:, 0]
 
 
+def beside(frame: Tensor, explained: Canvas) -> Tensor:
+    """A frame, what is left of it, and the opacity of what is drawn; without gradients. (B, 2·C + 1, H, W)"""
+    return torch.cat((frame, frame - explained.colour, explained.alpha), 1).detach()
+
+
 class SQAIRPropagationPosterior(nn.Module):
     """q(z_t^P | z_{<t}, x_t): a temporal RNN for each object, and a relational one from object to object.
 
-    Differs: the attention is a crop round the last place, of 1.75 boxes, where the paper predicts its place.
+    Differs: the attention is a crop round the last place, of 1.75 boxes, where the paper predicts its place; and
+    it sees what the objects before have drawn in this frame.
     """
 
     def __init__(self, config: SQAIRConfig, boxes: Boxes, appearance: AppearanceEncoder) -> None:
@@ -71,7 +84,7 @@ class SQAIRPropagationPosterior(nn.Module):
         self.shared = config.of_objects()
         width, what = config.tracker_dim, config.z_what_dim
         self.temporal = nn.GRUCell(description_size(self.shared), width)
-        self.glimpse_encoder = GlimpseEncoder(config.channels, config.glimpse_size, width)
+        self.glimpse_encoder = GlimpseEncoder(2 * config.channels + 1, config.glimpse_size, width)
         self.relational = nn.GRUCell(2 * width + what + 5, width)
         self.head = mlp(2 * width, width, 1 + 8 + what)
         self.what_head = mlp(2 * width + AppearanceEncoder.FEATURES, width, 3 * what)
@@ -85,13 +98,12 @@ class SQAIRPropagationPosterior(nn.Module):
         memory = remember(self.temporal, describe(objects, self.shared), memory, scene)
         expected = self.boxes.expected(objects)
         region = torch.cat((ATTENTION_ZOOM * expected[..., :2], expected[..., 2:]), -1)
-        seen = self.glimpse_encoder(extract(frame, region, self.config.glimpse_size))
-        of_each = torch.cat((memory, seen), -1)  # (B, K, 2·R)
         relation: Tensor | None = None
 
-        def law_of(n: int, before: Drawn | None) -> ObjectLaw:
+        def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
             nonlocal relation
-            own = of_each[:, n]
+            crop = extract(beside(frame, explained), region[:, n, None], self.config.glimpse_size)
+            own = torch.cat((memory[:, n], self.glimpse_encoder(crop)[:, 0]), -1)  # (B, 2·R)
             relation = self.relational(torch.cat((own, _told(before, own, what_dim)), -1), relation)
             state = torch.cat((memory[:, n], relation), -1)[:, None]  # (B, 1, 2·R)
             pres, where, where_raw, recalled = self.head(state).split((1, 4, 4, what_dim), -1)
@@ -113,49 +125,84 @@ class SQAIRPropagationPosterior(nn.Module):
         return law_of, memory
 
 
-class SQAIRDiscoveryPosterior(nn.Module):
-    """q(z_t^D | z_t^P, x_t): an RNN looks at the whole frame, and says where an object is that it has not named yet.
+class Localiser(nn.Module):
+    """Looks in a frame for an object that is not drawn yet: attention over a feature map, whose mean is the place.
 
-    What was propagated enters as a sum over objects, so that their order does not matter.
+    Differs: the paper reads a place off a vector that describes the whole frame.
+    """
+
+    places: Tensor
+
+    def __init__(self, config: SQAIRConfig) -> None:
+        super().__init__()
+        width = config.width
+        rows, columns = (size // STRIDE for size in config.image_size)
+        y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (rows, columns))
+        places = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)))
+        self.register_buffer("places", places, persistent=False)  # (2, H / 4, W / 4)
+        self.net = nn.Sequential(
+            PatchConv2d(2 * config.channels + 1, width, STRIDE),
+            nn.GroupNorm(GROUPS, width),
+            nn.CELU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(GROUPS, width),
+            nn.CELU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=2, dilation=2),  # sees 28 px: a whole object
+            nn.GroupNorm(GROUPS, width),
+            nn.CELU(inplace=True),
+        )
+        self.attention = nn.Conv2d(width + 2, 1, 1)  # the place is an input, too: of like objects, one is preferred
+
+    def forward(self, frame: Tensor, explained: Canvas) -> tuple[Tensor, Tensor]:
+        """What is seen (B, width) and where (B, 2), in image coordinates.
+
+        :param Tensor frame: (B, C, H, W)
+        :param explained: what is drawn of it so far.
+        """
+        features = self.net(beside(frame, explained))
+        everywhere = torch.cat((features, self.places.expand(len(features), -1, -1, -1)), 1)
+        weights = (ATTENTION_GAIN * self.attention(everywhere)).flatten(1).softmax(-1)  # (B, N)
+        seen = torch.einsum("bfn,bn->bf", features.flatten(2), weights)
+        return seen, weights @ self.places.flatten(1).T
+
+
+class SQAIRDiscoveryPosterior(nn.Module):
+    """q(z_t^D | z_t^P, x_t): an RNN over the steps of discovery, each of which looks for what is not drawn yet.
+
+    Differs: what was propagated, and discovered in steps before, enters as the picture that it draws; in the paper as a
+    sum over encoded objects, and as the RNN's memory alone.
     """
 
     def __init__(self, config: SQAIRConfig, appearance: AppearanceEncoder) -> None:
         super().__init__()
         self.config, self.appearance = config, appearance
         width, what = config.tracker_dim, config.z_what_dim
-        self.set_encoder = nn.Sequential(nn.Linear(what + 4, width), nn.CELU(inplace=True), nn.Linear(width, width))
-        self.rnn = nn.GRUCell(config.feature_dim + width + what + 5, width)
+        self.localiser = Localiser(config)
+        self.rnn = nn.GRUCell(config.width + 2 + what + 5, width)
         self.head = mlp(width, width, 1 + 8)
 
-    def forward(self, propagated: Objects | None, annealed: Annealed, frame: Tensor, features: Tensor) -> LawOf:
+    def forward(self, annealed: Annealed, frame: Tensor) -> LawOf:
         """The law of each step of discovery in turn.
 
-        :param propagated: what goes on in this frame; None in the first.
         :param Tensor frame: (B, C, H, W)
-        :param Tensor features: (B, F) of the frame.
         """
-        explained = self._sum(propagated, features)
         memory: Tensor | None = None
 
         def what(z_where: Tensor) -> TorchDistribution:
             looks = self.appearance(frame, z_where)
             return normal(looks.loc, looks.scale)
 
-        def law_of(_: int, before: Drawn | None) -> ObjectLaw:
+        def law_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
             nonlocal memory
-            inputs = torch.cat((features, explained, _told(before, features, self.config.z_what_dim)), -1)
-            memory = self.rnn(inputs, memory)
-            pres, where, where_raw = self.head(memory)[:, None].split((1, 4, 4), -1)
-            logits = bounded(DISCOVERY_BIAS + pres[..., 0], self.config.logit_bound)
+            seen, place = self.localiser(frame, explained)
+            memory = self.rnn(torch.cat((seen, place, _told(before, seen, self.config.z_what_dim)), -1), memory)
+            pres, shape, offset, where_raw = self.head(memory)[:, None].split((1, 2, 2, 4), -1)
+            centre = torch.atanh(REACH * place)[:, None] + offset  # see Boxes.discovered; the cell is the image
+            logits = bounded(DISCOVERY_BIAS + pres[..., 0], annealed.discovery_bound)
             return ObjectLaw(
-                RelaxedPresence(annealed.temperature, logits), normal(where, positive(where_raw, DISCOVERY_WHERE)), what
+                RelaxedPresence(annealed.temperature, logits),
+                normal(torch.cat((shape, centre), -1), positive(where_raw, DISCOVERY_WHERE)),
+                what,
             )
 
         return law_of
-
-    def _sum(self, propagated: Objects | None, features: Tensor) -> Tensor:
-        """What is there already. (B, R)"""
-        if propagated is None:
-            return features.new_zeros(len(features), self.config.tracker_dim)
-        each = self.set_encoder(torch.cat((propagated.what, propagated.where), -1))  # (B, K, R)
-        return (each * propagated.presence[..., None]).sum(1)
