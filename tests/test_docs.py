@@ -19,7 +19,7 @@ from scalor_pyro.training import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/own_video.md", "docs/pyro.md"}
+WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/own_video.md", "docs/pyro.md", "docs/weights.md"}
 # What a fence may say; nothing else can hide Python that is not run.
 LANGUAGES = {"python", "sh", "text"}
 FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")

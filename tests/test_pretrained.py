@@ -1,0 +1,191 @@
+"""Weights that come with the package: all are there, small, whole and as good as their cards say; and their names."""
+
+import configparser
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scalor_pyro import pretrained
+from scalor_pyro.checkpoint import CheckpointError, load_run, load_weights, located
+from scalor_pyro.command import main
+from scalor_pyro.config import DataConfig
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.experiment import evaluate
+from scalor_pyro.model_cards import card_of, shown_data
+from scalor_pyro.presets import PRESETS
+from scalor_pyro.pretrained import names, own_folder
+from scalor_pyro.run_folder import WEIGHTS
+from scalor_pyro.scalor import Scalor
+from scalor_pyro.track_text import read_csv
+from scalor_pyro.tracking import Options, load, tracker_of
+
+ROOT = Path(__file__).parents[1]
+MB = 10**6
+# Unseen digits of the kind that is bundled, so that no file is needed.
+DIGITS = DataConfig(digits="uci")
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """What writes the cards into docs/weights.md."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import pack_weights
+
+    made: Callable[[str], str] = pack_weights.page
+    return made
+
+
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, to be in, with digits.npy: 12 frames of 128 × 96 px whose digits are twice as large as in training."""
+    monkeypatch.chdir(tmp_path)
+    data = replace(DIGITS, frames=12)
+    frames = SyntheticVideos(data, 0, "test").batch(0, 1).frames[0]
+    np.save("digits.npy", frames[:, :, :48].repeat(2, -1).repeat(2, -2))
+    return tmp_path
+
+
+def test_there_are_some_and_they_are_small() -> None:
+    assert "digits-vld" in names() and set(names()) <= set(PRESETS)
+    sizes = [pretrained.file_of(name).stat().st_size for name in names()]
+    assert max(sizes) < 4 * MB and sum(sizes) < 25 * MB
+
+
+def test_they_are_installed() -> None:
+    """setup.cfg names them, and what is installed finds them as files of the package."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    patterns = setup["options.package_data"]["scalor_pyro"].split()
+    packaged = {path for pattern in patterns for path in (ROOT / "scalor_pyro").glob(pattern)}
+    assert {ROOT / "scalor_pyro" / "weights" / f"{name}.safetensors" for name in names()} <= packaged
+    for name in names():
+        assert resources.files("scalor_pyro").joinpath("weights", f"{name}.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_is_what_its_card_says(name: str) -> None:
+    config, card = card_of(name)
+    assert replace(config.data, digits="auto") == PRESETS[name]().data
+    scalor = Scalor.from_pretrained(name)
+    assert scalor.config == config.model and not scalor.training
+    assert all(value.dtype == torch.float32 for value in scalor.state_dict().values() if value.is_floating_point())
+    data = replace(config.evaluated, digits="uci") if config.data.objects == "digits" else config.evaluated
+    scores = evaluate(scalor, SyntheticVideos(data, 0, "test"), 2)
+    assert scores["mota"] > card.scores["mota"] - 0.25, "two videos, and other digits than those of the card"
+
+
+def test_the_page_has_their_cards(page: Callable[[str], str]) -> None:
+    written = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    assert page(written) == written, "python benchmarks/pack_weights.py writes it anew"
+
+
+def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(names())
+    config, card = card_of("digits-vld")
+    assert shown_data(config.data) in lines[names().index("digits-vld")]
+    assert f"{card.scores['mota']:.3f}" in lines[names().index("digits-vld")]
+
+
+# ------------------------------------------------------------------ names
+
+
+def test_a_name_means_the_weights_even_beside_a_folder_of_that_name(digits: Path) -> None:
+    (digits / "digits-vld").mkdir()
+    assert located("digits-vld") == pretrained.file_of("digits-vld")
+    for folder in ("./digits-vld", Path("digits-vld")):
+        assert located(folder) == Path("digits-vld") / WEIGHTS
+
+
+def test_another_name_is_refused_with_those_that_there_are() -> None:
+    for load_it in (Scalor.from_pretrained, load_run, load):
+        with pytest.raises(CheckpointError, match="There is no run digits-vls, but .* names .*digits-vld.* expected"):
+            load_it("digits-vls")
+
+
+def test_a_file_alone_is_a_run(tmp_path: Path) -> None:
+    """Weights know their config, wherever they lie."""
+    file = shutil.copy(pretrained.file_of("digits-vld"), tmp_path / "mine.safetensors")
+    (tmp_path / "config.json").write_text("of something else")
+    assert load_run(file)[0] == load_run("digits-vld")[0]
+    scalor = Scalor.from_pretrained(file)
+    load_weights("digits-vld", scalor)
+    assert torch.equal(scalor.decoder.bias, Scalor.from_pretrained("digits-vld").decoder.bias)
+
+
+def test_what_is_made_of_a_run_goes_into_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert own_folder(str(tmp_path / "run")) == tmp_path / "run"
+    assert own_folder(str(tmp_path / "run" / WEIGHTS)) == tmp_path / "run"
+    assert own_folder("digits-vld") == Path("runs/digits-vld")
+
+
+# ------------------------------------------------------------------ on videos of another size
+
+
+def test_track(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["track", "digits.npy", "--weights", "digits-vld", "--out", "tracks", "--object-size", "40"]
+    assert main([*arguments, "--player", "2"]) == 0
+    tracks = read_csv(digits / "tracks" / "digits.csv")
+    assert len(tracks) >= 12 and 30 < np.median(tracks.width) < 60, "in px of the file"
+    assert json.loads((digits / "tracks" / "digits.json").read_text())["weights"] == "digits-vld"
+    assert "camera" not in capsys.readouterr().err
+
+
+def test_a_frame_is_seen_as_it_is_or_at_the_size_of_its_objects(digits: Path) -> None:
+    run = load("digits-vld")
+    slots = run.config.model.slots
+    as_it_is, video = tracker_of(run, "digits.npy")
+    assert video.geometry.size == as_it_is.scalor.config.image_size == (96, 128)
+    assert as_it_is.scalor.config.slots == 3 * slots, "in proportion to the area"
+    smaller, video = tracker_of(run, "digits.npy", Options(object_size=40.0, slots=5))
+    assert video.geometry.size == (48, 64) and smaller.scalor.config.slots == 5
+
+
+def test_grey_is_seen_as_colour(digits: Path) -> None:
+    np.save("grey.npy", np.load("digits.npy")[:, 0])
+    run, found = load("digits-vld"), []
+    for name in ("digits.npy", "grey.npy"):
+        tracker, video = tracker_of(run, name, Options(object_size=40.0))
+        found.append(tracker.advance(next(video.chunks(3))).tracks)
+    assert np.array_equal(found[0].x, found[1].x)
+
+
+def test_a_scene_that_is_not_black_is_said(digits: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker_of(load("digits-vld"), "digits.npy")
+    assert not caplog.text
+    np.save("street.npy", np.load("digits.npy") // 2 + 90)
+    tracker_of(load("digits-vld"), "street.npy")
+    assert "0 % of the first frame of street.npy is black, but" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--weights digits-vld --object-size 0", "object_size is 0.0, but at least 1 px"),
+        ("--weights digits-vld --scene run", "scene is 'run', but 'auto' was expected"),
+        ("--weights digits", "There is no run digits, but .*digits-vld"),
+    ],
+)
+def test_refused(digits: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    assert main(["track", "digits.npy", "--out", "tracks", *arguments.split()]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert re.search(message, error) and not Path("tracks").exists()
+
+
+def test_generate(digits: Path) -> None:
+    arguments = ["generate", "--weights", "digits-vld", "--samples", "2", "--frames", "3"]
+    assert main([*arguments, "--out", "dreams"]) == 0
+    assert (np.load("dreams/imagine.npz")["identity"][:, 0, 0] >= 0).any(), "about as many as in training"
+    assert main([*arguments, "digits.npy", "--observed", "2", "--out", "forecast"]) == 0
+    assert np.load("forecast/forecast.npz")["y"].shape == (2, 1, 3, 3, 96, 128)
