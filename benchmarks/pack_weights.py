@@ -9,7 +9,6 @@ The numbers are rounded to half precision, and the rounded ones are scored; what
 import argparse
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from scalor_pyro.config import ConfigError, RunConfig, config_to_dict
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED, evaluate
 from scalor_pyro.metrics import markdown, without_nan
-from scalor_pyro.model_cards import Card, card_of, rounded, shown_data, write_pretrained
+from scalor_pyro.model_cards import card_of, rounded, shown_data, write_pretrained
 from scalor_pyro.presets import PRESETS
 from scalor_pyro.pretrained import file_of, names
 from scalor_pyro.run_folder import write_atomically
@@ -32,6 +31,8 @@ from scalor_pyro.video_run import RESULTS
 TOLERANCE = 0.002
 # A file is at most so many MB: it is part of each clone and each installation.
 LARGEST, MB = 4, 10**6
+# What a card leaves out of the results of a run.
+SEEN_IN_TRAINING = "evaluations"
 # Columns of the metrics that a card leaves out.
 LEFT_OUT = ("discoveries", "foreground_share", "steps", "training_minutes")
 PAGE = Path(__file__).parents[1] / "docs" / "weights.md"
@@ -57,6 +58,8 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
     config, weights = load_run(run)
     require_setting(run, config, name)
     results = json.loads((run / RESULTS).read_text(encoding="utf-8"))
+    if "provenance" not in results:
+        raise ConfigError(f"{run / RESULTS} does not say where the run comes from: provenance was expected.")
     weights = rounded(weights)
     size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
     if size > LARGEST:
@@ -65,7 +68,7 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
     for key in ("mota", "mota_strict"):
         if abs(scores[key] - results[key]) > TOLERANCE:
             raise ConfigError(f"{key} is {scores[key]:.4f} rounded, but {results[key]:.4f}, as in {run}, was expected.")
-    card = Card(scores, results["videos"], results["steps"], results["training_minutes"], **origin(run, results))
+    card = {**{key: value for key, value in results.items() if key != SEEN_IN_TRAINING}, **scores}
     path = file_of(name)
     write_pretrained(path, weights, config, card)
     return path
@@ -88,11 +91,6 @@ def scored(config: RunConfig, weights: dict[str, Tensor], count: int, mnist: Pat
     return scores
 
 
-def origin(run: Path, results: Mapping[str, Any]) -> dict[str, str]:
-    """Machine, command and commit of a run."""
-    return {name: str(results[name]) for name in ("machine", "command", "commit")}
-
-
 def page(before: str) -> str:
     """The page, with the cards of all files.
 
@@ -109,21 +107,22 @@ def page(before: str) -> str:
 def section(name: str) -> str:
     """The card of a model."""
     config, card = card_of(name)
-    model, data = config.model, config.data
+    model, data, origin = config.model, config.data, card["provenance"]
     numbers = sum(value.numel() for value in load_model(name)[1].values())
     box = model.object_size * model.box_margin
     area = f"{data.image_size[1]} × {data.image_size[0]} px"
     low, high = box * (1 - model.size_range), box * (1 + model.size_range)
     return f"""### {name}
 
-{markdown({shown_data(data): card.scores}, LEFT_OUT)}
+{markdown({shown_data(data): card}, LEFT_OUT)}
 - **Data**: {shown_data(data)}, {data.speed_min:g}–{data.speed_max:g} px per frame, {data.frames} frames of
-  {area}; scored on {card.videos} videos.
-- **Cost**: {card.steps} steps, {card.minutes:.1f} minutes on a {card.machine}; {numbers:,} numbers in
+  {area}; scored on {card["videos"]} videos.
+- **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {origin["machine"]}; {numbers:,} numbers in
   {file_of(name).stat().st_size / MB:.1f} MB.
 - **Limits**: boxes are {low:.0f} to {high:.0f} px wide and high, but for their aspect; of more than {model.slots}
   objects at a time in {area}, some are not followed.
-- **From**: `{card.command}`, seed {config.seed}, commit `{card.commit}`.
+- **From**: `{origin["command"]}`, commit `{origin["commit"]}`{" with changes" if origin["changed"] else ""}, torch
+  {origin["torch"]}.
 """
 
 

@@ -4,28 +4,38 @@ import configparser
 import json
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from scalor_pyro import pretrained
-from scalor_pyro.checkpoint import CheckpointError, load_run, load_weights, located
+from scalor_pyro.checkpoint import (
+    CheckpointError,
+    TrainingState,
+    config_to_json,
+    copy_weights,
+    export_weights,
+    load_run,
+    load_weights,
+    located,
+)
 from scalor_pyro.command import main
 from scalor_pyro.config import DataConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import evaluate
 from scalor_pyro.model_cards import card_of, shown_data
-from scalor_pyro.presets import PRESETS
+from scalor_pyro.presets import PRESETS, preset
 from scalor_pyro.pretrained import names, own_folder
-from scalor_pyro.run_folder import WEIGHTS
+from scalor_pyro.run_folder import WEIGHTS, RunFolder
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.track_text import read_csv
 from scalor_pyro.tracking import Options, load, tracker_of
+from tests.conftest import SMALL
 
 ROOT = Path(__file__).parents[1]
 MB = 10**6
@@ -34,13 +44,30 @@ DIGITS = DataConfig(digits="uci")
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """What writes the cards into docs/weights.md."""
+def packing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program that packs weights and writes their cards into docs/weights.md."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import pack_weights
 
-    made: Callable[[str], str] = pack_weights.page
-    return made
+    module: ModuleType = pack_weights
+    return module
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of sprites-vld, of small networks that were not trained."""
+    config = preset("sprites", "VLD")
+    config = replace(config, model=replace(config.model, **SMALL))
+    scalor = Scalor(config.model)
+    torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 3.0)  # it finds something
+    state = TrainingState(config_to_json(config), copy_weights(scalor), {}, 1, 0, 0.0, {}, {})
+    export_weights(RunFolder.create(tmp_path / "run"), state)
+    origin = {"command": "python examples/train_mnist.py", "commit": "abc", "changed": False}
+    about = {"videos": 1, "steps": 1, "training_minutes": 0.5, "evaluations": [{"mota": 0.0}]}
+    results = {**about, "provenance": {**origin, "machine": "a machine", "torch": "2"}}
+    scores = evaluate(scalor, SyntheticVideos(config.data, 0, "test"), 1)
+    (tmp_path / "run" / "results.json").write_text(json.dumps({**results, **scores}))
+    return tmp_path / "run"
 
 
 @pytest.fixture
@@ -79,12 +106,12 @@ def test_each_is_what_its_card_says(name: str) -> None:
     assert all(value.dtype == torch.float32 for value in scalor.state_dict().values() if value.is_floating_point())
     data = replace(config.evaluated, digits="uci") if config.data.objects == "digits" else config.evaluated
     scores = evaluate(scalor, SyntheticVideos(data, 0, "test"), 2)
-    assert scores["mota"] > card.scores["mota"] - 0.25, "two videos, and other digits than those of the card"
+    assert scores["mota"] > card["mota"] - 0.25, "two videos, and other digits than those of the card"
 
 
-def test_the_page_has_their_cards(page: Callable[[str], str]) -> None:
-    written = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
-    assert page(written) == written, "python benchmarks/pack_weights.py writes it anew"
+def test_the_page_has_their_cards(packing: ModuleType) -> None:
+    written = packing.PAGE.read_text(encoding="utf-8")
+    assert packing.page(written) == written, "python benchmarks/pack_weights.py writes it anew"
 
 
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +120,41 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in lines] == list(names())
     config, card = card_of("digits-vld")
     assert shown_data(config.data) in lines[names().index("digits-vld")]
-    assert f"{card.scores['mota']:.3f}" in lines[names().index("digits-vld")]
+    assert f"MOTA {card['mota']:.3f}" in lines[names().index("digits-vld")]
+
+
+def test_packing_a_run(
+    packing: ModuleType, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(packing, "PAGE", Path(shutil.copy(packing.PAGE, tmp_path / "weights.md")))
+    pack = [str(run), "--name", "sprites-vld"]
+    assert packing.main(pack) == 0
+    assert names() == ("sprites-vld",)
+    (_, original), (_, halves) = load_run(run), load_run("sprites-vld")
+    assert any(not torch.equal(original[name], halves[name]) for name in original)
+    for name, value in original.items():
+        torch.testing.assert_close(halves[name], value, rtol=1e-3, atol=1e-6)
+    _, card = card_of("sprites-vld")
+    assert card["training_minutes"] == 0.5 and "evaluations" not in card
+    cards = (tmp_path / "weights.md").read_text(encoding="utf-8").partition(packing.BEGIN)[2]
+    assert "### sprites-vld" in cards and "digits" not in cards
+    assert f"| {card['mota']:.3f} |" in cards and "0.5 minutes on a machine" in cards and "`abc`, torch" in cards
+
+    before = pretrained.file_of("sprites-vld").read_bytes()
+    for change, message in (
+        ({"mota": 3.0}, "mota is .* rounded, but 3.0000, as in .*, was expected"),
+        ({"provenance": None}, "does not say where the run comes from"),
+    ):
+        results = json.loads((run / "results.json").read_text())
+        kept = {key: value for key, value in (results | change).items() if value is not None}
+        (run / "results.json").write_text(json.dumps(kept))
+        assert packing.main(pack) == 2
+        assert re.search(message, capsys.readouterr().err)
+        (run / "results.json").write_text(json.dumps(results))
+    assert packing.main([str(run), "--name", "sprites-md"]) == 2
+    assert "is no run of sprites-md: count_min is 2 in the run, but 18 was expected." in capsys.readouterr().err
+    assert pretrained.file_of("sprites-vld").read_bytes() == before and names() == ("sprites-vld",)
 
 
 # ------------------------------------------------------------------ names

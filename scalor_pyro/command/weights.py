@@ -3,6 +3,7 @@
 import argparse
 
 from scalor_pyro.command.info import table
+from scalor_pyro.metrics import shown
 from scalor_pyro.model_cards import card_of, shown_data
 from scalor_pyro.pretrained import names
 
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     rows = []
     for name in names():
         config, card = card_of(name)
-        mota, strict = card.scores["mota"], card.scores["mota_strict"]
-        rows.append((name, f"{shown_data(config.data)}: MOTA {mota:.3f} / {strict:.3f}"))
+        scores = f"MOTA {shown(card['mota'])} / {shown(card['mota_strict'])}"
+        rows.append((name, f"{shown_data(config.data)}: {scores}"))
     print(table(rows))
     return 0
