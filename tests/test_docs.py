@@ -1,6 +1,7 @@
 """The pages for users: every snippet of Python is run, in the order of its page, beside a run of the name it uses."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from scalor_pyro import generation_files
+from scalor_pyro.command import main
 from scalor_pyro.config import RunConfig, Stage
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.elbo import ReparamELBO
@@ -19,9 +22,25 @@ from scalor_pyro.training import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/own_video.md", "docs/pyro.md", "docs/weights.md"}
+WITH_PYTHON = {
+    "README.md",
+    "docs/outputs.md",
+    "docs/own_video.md",
+    "docs/pyro.md",
+    "docs/tutorial.md",
+    "docs/weights.md",
+}
 # What a fence may say; nothing else can hide Python that is not run.
 LANGUAGES = {"python", "sh", "text"}
+# The page whose commands are run, too, one after the other with its Python; and what would take minutes there.
+TUTORIAL = "docs/tutorial.md"
+SHORTER = {
+    "frames=60": "frames=12",
+    "frames=240": "frames=24",
+    "--steps 400": "--steps 2",
+    "--frames 16": "--frames 9",
+    "--frames 8": "--frames 2",
+}
 FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")
 
 
@@ -78,14 +97,39 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", sorted(WITH_PYTHON))
+@pytest.mark.parametrize("page", sorted(WITH_PYTHON - {TUTORIAL}))
 def test_snippets_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     namespace: dict[str, Any] = {"__name__": page}
     for snippet in snippets(ROOT / page):
         if snippet.language == "python":
-            code = "\n" * snippet.line + snippet.code  # so that an error names the page's own line
-            exec(compile(code, str(snippet.page), "exec"), namespace)
+            run(snippet, namespace)
+
+
+def run(snippet: Snippet, namespace: dict[str, Any]) -> None:
+    code = "\n" * snippet.line + snippet.code  # so that an error names the page's own line
+    exec(compile(code, str(snippet.page), "exec"), namespace)
+
+
+def test_the_tutorial_can_be_gone_through(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("save_strip", "write_generation_player"):  # which take most of the time
+        monkeypatch.setattr(generation_files, name, lambda *_: None)
+    namespace: dict[str, Any] = {"__name__": TUTORIAL}
+    page = (ROOT / TUTORIAL).read_text(encoding="utf-8")
+    assert all(page.count(words) == 1 for words in SHORTER)
+    for snippet in snippets(ROOT / TUTORIAL):
+        code = snippet.code
+        for words, fewer in SHORTER.items():
+            code = code.replace(words, fewer)
+        if snippet.language == "python":
+            run(snippet._replace(code=code), namespace)
+        elif snippet.language == "sh":
+            for line in code.splitlines():
+                if line.startswith("scalor ") and "--help" not in line:
+                    assert main(shlex.split(line)[1:]) == 0, line
+    named = set(re.findall(r"\b(?:tracks|forecast|dreams|runs)/[\w./-]+", page))
+    assert named and all(Path(name).exists() for name in named), "the page speaks of files that are there"
 
 
 def test_no_snippet_is_left_out() -> None:
