@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 from scalor_pyro.baselines.config import BaselineRun
-from scalor_pyro.baselines.presets import BASELINES, baseline
+from scalor_pyro.baselines.presets import BASELINES, baseline, setting_of
 from scalor_pyro.device import device_of
 from scalor_pyro.experiment import Likelihood, run_experiment
 from scalor_pyro.metrics import table
+from scalor_pyro.provenance import MadeBy, command_line
 from scalor_pyro.run_options import add_run_options, config_of_run, described, with_options
 
 
@@ -52,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     chosen = BASELINES[options.model]
     try:
+        config = configure(options)
         results = run_experiment(
-            configure(options),
+            config,
             options.out,
             build=chosen.build,
             assessment=chosen.assessment,
@@ -62,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             mnist=options.mnist,
             resume=options.resume,
             final_videos=options.eval_videos,
+            made_by=MadeBy(command_line(__file__, arguments), setting_of(config)),
         )
     except (ValueError, OSError) as error:  # a MNIST that cannot be fetched is an OSError, too
         print(f"error: {error}", file=sys.stderr)

@@ -19,7 +19,8 @@ from scalor_pyro.device import device_of
 from scalor_pyro.distributed import join
 from scalor_pyro.experiment import run_experiment
 from scalor_pyro.metrics import table
-from scalor_pyro.presets import PRESETS, paper, preset
+from scalor_pyro.presets import PRESETS, paper, preset, setting_of
+from scalor_pyro.provenance import MadeBy, command_line
 from scalor_pyro.run_options import add_run_options, config_of_run, described, with_options
 
 
@@ -55,14 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         with join() as world:
+            config = world.lead(lambda: configure(options))
             results = run_experiment(
-                world.lead(lambda: configure(options)),
+                config,
                 options.out,
                 device=device_of(options.device),
                 mnist=options.mnist,
                 resume=options.resume,
                 final_videos=options.eval_videos,
                 world=world,
+                made_by=MadeBy(command_line(__file__, arguments), setting_of(config)),
             )
             return announce(results, options.out)
     except ConnectionError as error:

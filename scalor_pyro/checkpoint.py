@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import pickle
 import random
 import zipfile
@@ -67,6 +68,7 @@ class TrainingState:
     seconds: float  # trained so far
     window: dict[str, Any]  # sums since the last logged row
     random: dict[str, Any]  # see random_state
+    processor_seconds: float = math.nan  # of the process that leads; NaN: not counted yet when this was saved
     format: str = FORMAT
     version: int = VERSION
 
@@ -181,7 +183,8 @@ def load_training_state(path: str | Path) -> TrainingState:
         raise CheckpointError(f"{path} was not written by {FORMAT}: one of its training states was expected.")
     _check_version(path, values.get("version"))
     fields = {field.name for field in dataclasses.fields(TrainingState)}
-    if set(values) != fields:
+    older = fields - {"processor_seconds"}
+    if set(values) not in (fields, older):
         raise CheckpointError(f"{path} holds {sorted(values)}, but exactly {sorted(fields)} was expected.")
     return TrainingState(**values)
 

@@ -12,7 +12,7 @@ from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence, normal, standard_normal
 from scalor_pyro.frame_encoder import STRIDE, cell_kernel, cell_size, window_norm
-from scalor_pyro.networks import bounded, mlp, positive
+from scalor_pyro.networks import bounded, mlp, positive, separable
 from scalor_pyro.objects import gather
 from scalor_pyro.rendering import Canvas
 
@@ -72,7 +72,7 @@ class DiscoveryPosterior(nn.Module):
             nn.CELU(inplace=True),
         )
         self.joint = nn.Sequential(
-            nn.Conv2d(features + 2 * EXPLAINED_DIM, features, 3, padding=1),
+            separable(features + 2 * EXPLAINED_DIM, features),
             window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
         )

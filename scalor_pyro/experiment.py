@@ -23,6 +23,7 @@ from scalor_pyro.metrics import Evaluation, without_nan
 from scalor_pyro.pictures import filmstrip, save_pictures
 from scalor_pyro.player import write_player
 from scalor_pyro.posterior import infer
+from scalor_pyro.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.run_folder import RunFolder, write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.track_text import write_mot
@@ -122,6 +123,7 @@ def run_experiment(
     final_videos: int = 200,
     progress: bool = True,
     world: World = ALONE,
+    made_by: MadeBy = UNKNOWN,
 ) -> dict[str, Any] | None:
     """Train, evaluate on unseen videos, and leave figures, tracks and pictures in the run folder.
 
@@ -137,11 +139,13 @@ def run_experiment(
     :param final_videos: how many unseen videos to evaluate on at the end.
     :param progress: show a progress bar.
     :param world: the processes that train together.
+    :param made_by: the command and the name of the setting, for the provenance in ``results.json``.
     :return: the results, or None if training was interrupted.
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
     _require_videos(final_videos)
     config = world.lead(lambda: with_known_digits(config, mnist))
+    origin = provenance(made_by, device, world.size, resume or world.restarts > 0)
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = build(config.model).to(device)
     videos = SyntheticVideos(config.data, config.seed, "train", mnist)
@@ -170,7 +174,9 @@ def run_experiment(
     if ended.interrupted:
         return None
     return world.lead(
-        lambda: report(scalor, unseen, config, RunFolder.open(folder), ended, final_videos, assessment, likelihood)
+        lambda: report(
+            scalor, unseen, config, RunFolder.open(folder), ended, final_videos, origin, assessment, likelihood
+        )
     )
 
 
@@ -220,6 +226,7 @@ def report(
     folder: RunFolder,
     ended: TrainResult,
     final_videos: int,
+    origin: Mapping[str, Any],
     assessment: Assessment = TRACKING,
     likelihood: Likelihood | None = None,
 ) -> dict[str, Any]:
@@ -230,14 +237,17 @@ def report(
         figures["nll"] = mean_nll(scalor, unseen, likelihood.videos, likelihood.samples)
         figures |= {"nll_samples": likelihood.samples, "nll_videos": likelihood.videos}
     results = {
-        **without_nan(figures),
+        **figures,
         "videos": final_videos,
         "steps": ended.step,
         "training_minutes": ended.minutes,
+        "processor_minutes": ended.processor_minutes,
         "seed": config.seed,
         "digits": config.evaluated.digits if config.evaluated.objects == "digits" else None,
+        "provenance": origin,
         "evaluations": [row for row in folder.rows() if row.get("evaluation")],
     }
+    results = without_nan(results)
     write_atomically(folder.path / "results.json", json.dumps(results, indent=1).encode())
     assessment.leave_pictures(scalor, unseen.batch(0, 1), folder)
     return results

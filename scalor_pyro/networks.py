@@ -77,6 +77,27 @@ class PatchConv2d(nn.Conv2d):
         return F.linear(patches, self.weight.flatten(1), self.bias).mT.unflatten(2, (rows, columns))
 
 
+class PointwiseConv2d(nn.Conv2d):
+    """A convolution whose kernel is a single point: a product for each image, at half of the cost.
+
+    (B, C_in, h, w) → (B, C_out, h, w)
+    """
+
+    bias: Tensor
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.weight.flatten(1).expand(images.shape[0], -1, -1)
+        return torch.baddbmm(self.bias[:, None], weight, images.flatten(2)).unflatten(2, images.shape[-2:])
+
+
+def separable(inputs: int, outputs: int) -> nn.Sequential:
+    """A 3 × 3 convolution in two steps, each channel by itself and then all of them in each point."""
+    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs), PointwiseConv2d(inputs, outputs))
+
+
 class GlimpseEncoder(nn.Module):
     """A glimpse to a feature vector; patches of 4 × 4 pixels, because glimpses are small.
 

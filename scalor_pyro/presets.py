@@ -230,3 +230,34 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
     "thousand": thousand,
     "ablation": ablation,
 }
+
+
+def setting_of(config: RunConfig) -> str | None:
+    """The name of what a run was trained as; None if it is none of the presets, nor one as in the paper.
+
+    :return: a name of :data:`PRESETS`, with ``paper-`` before it for :func:`paper` of it. Another budget than the
+        preset's is part of the name (``digits-vld-60-minutes``), but for the paper's, which has none that is its own.
+    """
+    for name, make in PRESETS.items():
+        known = make()
+        if same_but_for_budget(config, paper(known)):
+            return f"paper-{name}"
+        if same_but_for_budget(config, known):
+            return name + _other_budget(config.train, known.train)
+    return None
+
+
+def _other_budget(train: TrainConfig, known: TrainConfig) -> str:
+    if train.minutes is not None:
+        return f"-{train.minutes:g}-minutes"
+    return "" if train.steps == known.steps else f"-{train.steps}-steps"
+
+
+def same_but_for_budget(config: Any, other: Any) -> bool:
+    """Whether two runs, of SCALOR or of a baseline, differ in nothing but budget, seed, and where digits come from."""
+    return bool(_without_budget(config) == _without_budget(other))
+
+
+def _without_budget(config: Any) -> Any:
+    data, test = (None if each is None else replace(each, digits="auto") for each in (config.data, config.test_data))
+    return replace(config, data=data, test_data=test, train=replace(config.train, steps=1, minutes=None), seed=0)

@@ -102,6 +102,7 @@ class TrainResult(NamedTuple):
 
     step: int  # steps done, those before a resume included
     minutes: float  # the same in wall time
+    processor_minutes: float  # … of all threads of this process; NaN after a resume from where they were not counted
     interrupted: bool  # by SIGINT or SIGTERM, with budget left
     evaluation: Mapping[str, Any] | None  # at the end; None if interrupted, or nothing evaluates
 
@@ -204,6 +205,7 @@ class _Trainer:
         self.saved: int | None = None  # step of the last checkpoint
         self.evaluation: Mapping[str, Any] | None = None  # the last one
         self.seconds_before, self.started = 0.0, time.perf_counter()
+        self.processor_before, self.processor_started = 0.0, time.process_time()
         self.stopped, self.elapsed = False, 0.0  # a stop is asked for, and the seconds so far: as agreed before a step
         self.window = Window(self.device)
 
@@ -220,10 +222,16 @@ class _Trainer:
             self.restore()
             self.loop()
         if self.stopped and self.progress() < 1:
-            return TrainResult(self.step, self.seconds() / 60, interrupted=True, evaluation=None)
+            return self.result(interrupted=True)
         if self.evaluation is None or self.evaluation["step"] != self.step:
             self.evaluate()
-        return TrainResult(self.step, self.seconds() / 60, interrupted=False, evaluation=self.evaluation)
+        return self.result(interrupted=False)
+
+    def result(self, interrupted: bool) -> TrainResult:
+        """How it ended."""
+        minutes, processor_minutes = self.seconds() / 60, self.processor_seconds() / 60
+        evaluation = None if interrupted else self.evaluation
+        return TrainResult(self.step, minutes, processor_minutes, interrupted, evaluation)
 
     def loop(self) -> None:
         """Step after step, until the budget is spent or a stop is asked for; the end is saved."""
@@ -316,6 +324,10 @@ class _Trainer:
         """Wall time of the run so far, that before a resume included."""
         return self.seconds_before + time.perf_counter() - self.started
 
+    def processor_seconds(self) -> float:
+        """The same in time of the processor, of all threads of this process."""
+        return self.processor_before + time.process_time() - self.processor_started
+
     def log(self, request: Request, feed: Prefetcher) -> None:
         """Write a row of the metrics, and look whether training is well."""
         self.require_finite()
@@ -368,6 +380,7 @@ class _Trainer:
                 step=self.step,
                 next_video=self.next_video,
                 seconds=self.seconds(),
+                processor_seconds=self.processor_seconds(),
                 window=self.window.sums(),
                 random=random_state(),
             )
@@ -384,6 +397,7 @@ class _Trainer:
         set_random_state(state.random)
         self.step, self.next_video, self.saved = state.step, state.next_video, state.step
         self.seconds_before, self.started = state.seconds, time.perf_counter()
+        self.processor_before, self.processor_started = state.processor_seconds, time.process_time()
         self.elapsed = state.seconds
         self.window.reset(state.window)
         self.world.lead(lambda: export_weights(self.folder, state))

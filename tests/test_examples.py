@@ -123,6 +123,12 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 # ------------------------------------------------------------------ what works
 
 
+def test_results_name_the_command(run: Path) -> None:
+    origin = json.loads((run / "results.json").read_text())["provenance"]
+    assert origin["command"].startswith("python examples/train_mnist.py --frames 2 --batch-size 1 ")
+    assert origin["preset"] is None, "with other frames it is no preset"
+
+
 def test_every_example_is_run() -> None:
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS), "add the example to RUNS"
 
@@ -266,7 +272,7 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(
     assert (tmp_path / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
     resumed, uninterrupted = (json.loads((path / "results.json").read_text()) for path in (tmp_path, run))
     for results in (resumed, uninterrupted):
-        del results["training_minutes"]
+        del results["training_minutes"], results["processor_minutes"], results["provenance"]
         for row in results["evaluations"]:
             del row["minutes"]
     assert resumed == uninterrupted

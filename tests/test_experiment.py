@@ -83,8 +83,16 @@ def test_results_have_every_score(run: tuple[Path, dict[str, Any]]) -> None:
     assert saved == results
     assert SCORES <= saved.keys()
     assert (saved["videos"], saved["steps"], saved["seed"], saved["digits"]) == (FINAL_VIDEOS, 3, 4, "uci")
+    assert saved["processor_minutes"] > 0
     assert [row["step"] for row in saved["evaluations"]] == [2, 3]
     assert all(SCORES <= row.keys() for row in saved["evaluations"])
+
+
+def test_results_say_where_they_come_from(run: tuple[Path, dict[str, Any]]) -> None:
+    origin = run[1]["provenance"]
+    assert (origin["command"], origin["preset"], origin["resumed"]) == (None, None, False), "no command, no preset"
+    assert origin["torch"] == torch.__version__ and origin["processes"] == 1
+    assert f"{torch.get_num_threads()} thread" in origin["machine"]
 
 
 def test_pictures_and_player_are_there(run: tuple[Path, dict[str, Any]]) -> None:

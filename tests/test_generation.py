@@ -75,11 +75,12 @@ def test_imagine(busy: Scalor) -> None:
     assert nothing.y.shape == (1, 1, 3, 32, 48)
 
 
-def test_reconstructions_are_near_the_posterior(busy: Scalor, videos: Tensor) -> None:
-    seen = infer(busy, videos)
-    mean = torch.stack([sample.y for sample in reconstruct(busy, videos, samples=12)]).mean(0)
-    near, far = ((mean - other).square().mean() for other in (seen.reconstruction, seen.reconstruction.flip(0)))
-    assert mean.shape == videos.shape and near < far
+def test_reconstructions_are_drawn_from_the_posterior(busy: Scalor, videos: Tensor) -> None:
+    with ModeMessenger():
+        (likeliest,) = reconstruct(busy, videos, samples=1)
+    torch.testing.assert_close(likeliest.y.clamp(0, 1), infer(busy, videos).reconstruction)
+    one, other = reconstruct(busy, videos, samples=2)
+    assert one.y.shape == videos.shape and not torch.equal(one.y, other.y)
 
 
 def test_streams(busy: Scalor, videos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:

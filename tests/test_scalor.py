@@ -607,7 +607,8 @@ def test_of_two_tracks_on_one_object_the_older_goes_on(make_scalor: Make, videos
     alpha = torch.ones_like(one.glimpse)
     twins = one._replace(presence=torch.ones(2, 3), glimpse=alpha)
     apart = twins.where.clone()
-    apart[:, 2, 2:] = apart[:, 2, 2:] + 0.9  # but the last is elsewhere
+    apart[..., 2:] = 0
+    apart[:, 2, 2:] = 0.9  # but the last is elsewhere
     previous = scene._replace(identity=torch.tensor([[4, 2, 3], [0, 7, 5]]), alive=torch.ones(2, 3, dtype=torch.bool))
     kept = scalor._carried_on(previous, twins._replace(where=apart))
     assert kept.tolist() == ([[0, 1, 1], [1, 0, 1]] if switch else [[1, 1, 1], [1, 1, 1]])

@@ -3,10 +3,12 @@
 import builtins
 import json
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,7 +143,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 def test_budget_in_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(10**6))
-    clock = types.SimpleNamespace(perf_counter=lambda: float(next(now)))
+    clock = types.SimpleNamespace(perf_counter=lambda: float(next(now)), process_time=time.process_time)
     monkeypatch.setattr(training, "time", clock)  # each look at the clock is a second later
     videos = FakeVideos()
     result = fake_train(tmp_path, config=fake_config(minutes=2.0, steps=1), videos=videos)
@@ -149,6 +151,18 @@ def test_budget_in_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {asked[1:] for asked in videos.asked} == {(5, 2), (2, 3)}, "the curriculum follows the time"
     seconds = load_training_state(tmp_path / "training_state.pt").seconds
     assert fake_train(tmp_path, config=fake_config(minutes=2.0, steps=1), resume=True).minutes >= seconds / 60
+
+
+def test_processor_time_goes_on_after_a_resume(tmp_path: Path) -> None:
+    first = fake_train(tmp_path)
+    assert first.processor_minutes > 0
+    again = fake_train(tmp_path, resume=True)
+    assert again.processor_minutes >= load_training_state(tmp_path / "training_state.pt").processor_seconds / 60 > 0
+    state = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    del state["processor_seconds"]  # as it was before that was counted
+    torch.save(state, tmp_path / "training_state.pt")
+    unknown = fake_train(tmp_path, resume=True)
+    assert math.isnan(unknown.processor_minutes) and unknown.minutes > 0
 
 
 def test_sigterm_saves_and_puts_handlers_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The baselines by name: how each is built, scored, and trained on a row of the paper's tables."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from scalor_pyro.baselines.assessment import Frames
@@ -10,7 +11,7 @@ from scalor_pyro.baselines.sqair import SQAIR
 from scalor_pyro.baselines.vrnn import VRNN
 from scalor_pyro.config import ConfigError, DataConfig, Stage, TrainConfig
 from scalor_pyro.experiment import TRACKING, Assessment
-from scalor_pyro.presets import preset
+from scalor_pyro.presets import PRESETS, preset, same_but_for_budget
 
 # Of whole frames: many short videos first, while there is most to learn of single frames.
 CURRICULUM = (Stage(0.7, 2, 32), Stage(1.0, 8, 8))
@@ -56,3 +57,17 @@ def baseline(name: str, objects: str = "digits", density: str = "VLD", backgroun
     if name not in BASELINES:
         raise ConfigError(f"The baseline is {name!r}, but one of {', '.join(BASELINES)} was expected.")
     return BASELINES[name].configure(preset(objects, density, background).data)
+
+
+def setting_of(config: BaselineRun) -> str | None:
+    """The name of what a run was trained as, whatever its budget: the baseline's, and that of the preset whose videos
+    it has (``vrnn-digits-vld``); None if it is none of these.
+    """
+    for setting, make in PRESETS.items():
+        data = replace(make().data, digits=config.data.digits)
+        for name, known in BASELINES.items():
+            if type(config) is not known.run or config.data != data:
+                continue
+            if same_but_for_budget(config, known.configure(data)):
+                return f"{name}-{setting}"
+    return None
