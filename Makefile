@@ -4,11 +4,13 @@ VENV ?= .venv
 # Where the demonstration is kept, and further options for it: make demo ARGS="--mnist mnist.npz"
 OUT ?= runs/demo
 ARGS ?=
+# Finished runs to record for the tables of docs/results.md: make tables RUNS="runs/a runs/b"
+RUNS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint format types tests test-slow test-cuda benchmark clean
+.PHONY: demo test lint format types tests test-slow test-cuda benchmark tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_mnist.py --out $(OUT) $(ARGS)
@@ -43,6 +45,9 @@ test-cuda: $(INSTALLED)
 
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/step.py
+
+tables: $(INSTALLED)
+	$(BIN)/python benchmarks/tables.py $(RUNS) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -22,7 +22,7 @@ from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED, evaluate, mean_nll, with_known_digits
 from scalor_pyro.metrics import markdown, without_nan
-from scalor_pyro.presets import PRESETS
+from scalor_pyro.presets import PRESETS, test_videos
 from scalor_pyro.run_folder import write_atomically
 
 # What can be asked for beside the presets.
@@ -52,9 +52,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def setting(config: RunConfig, name: str, options: argparse.Namespace) -> DataConfig:
     """The videos to score a run on."""
-    data = {"trained": config.data, "test": config.evaluated}.get(name) or PRESETS[name]().evaluated
-    if data.objects == "digits" and data.digits == "auto":
-        data = replace(data, digits=config.data.digits)
+    data = {"trained": config.data, "test": config.evaluated}.get(name) or test_videos(name, config.data)
     if options.frames is not None:
         data = replace(data, frames=options.frames)
     if options.count is not None:

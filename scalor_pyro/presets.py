@@ -232,6 +232,16 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
 }
 
 
+def test_videos(name: str, digits: DataConfig) -> DataConfig:
+    """The videos that a preset is evaluated on, with the digits of a run.
+
+    :param name: of the preset.
+    :param digits: the run's videos; those with sprites say nothing of digits.
+    """
+    data = PRESETS[name]().evaluated
+    return replace(data, digits=digits.digits) if data.objects == "digits" else data
+
+
 def setting_of(config: RunConfig) -> str | None:
     """The name of what a run was trained as; None if it is none of the presets, nor one as in the paper.
 

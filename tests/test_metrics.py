@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.metrics import Evaluation, Scores, markdown, score, table, without_nan
+from scalor_pyro.metrics import Evaluation, Scores, hota, markdown, score, table, without_nan
 from scalor_pyro.tracks import Tracks
 
 SIZE = 10.0
@@ -64,6 +64,16 @@ def test_thresholds_are_two_sizes_and_half_a_size_of_the_object() -> None:
     assert one_video([(0, 0, 0, 20.1), (0, 1, 108.1, 0)], truth).recall == 0
     assert one_video([(0, 0, 0, 5), (0, 1, 102, 0)], truth).mota_strict == 1
     assert one_video([(0, 0, 0, 5.1), (0, 1, 102, 0)], truth).mota_strict == 0  # one miss, one false alarm
+
+
+def test_hota_by_distance_in_sizes() -> None:
+    """0.22 sizes off is a similarity of 0.78: enough for 15 of 19 thresholds. What is out of view does not count."""
+    pytest.importorskip("trackeval", reason="trackeval is not installed: pip install 'scalor_pyro[hota]'")
+    truth = make_truth([(t, i, 40 * i, 20, SIZE * (i + 1), 1 - i) for t in range(4) for i in range(2)])
+    tracks = make_tracks([(t, 7, 0, 20 + 0.22 * SIZE) for t in range(4)])
+    found = hota([tracks, tracks], [truth, truth])
+    assert (found.hota, found.deta, found.assa) == pytest.approx((15 / 19,) * 3)
+    assert hota([tracks_from(truth)], [truth]).hota == pytest.approx(1)
 
 
 def test_objects_that_are_mostly_out_of_view_neither_help_nor_hurt() -> None:

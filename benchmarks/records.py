@@ -1,0 +1,208 @@
+"""Records of finished runs for the tables of docs/results.md: what each scored, and where it comes from, as JSON."""
+
+import json
+import logging
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyro
+
+from scalor_pyro.baselines import presets as baselines
+from scalor_pyro.checkpoint import CheckpointError, load_config_as, load_weights
+from scalor_pyro.config import ConfigError, DataConfig, RunConfig
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.experiment import TEST_SEED, Experiment, Likelihood, evaluate, mean_nll
+from scalor_pyro.metrics import hota, without_nan
+from scalor_pyro.presets import setting_of, test_videos
+from scalor_pyro.run_folder import write_atomically
+from scalor_pyro.scalor import Scalor
+from scalor_pyro.track_text import read_mot
+
+logger = logging.getLogger(__name__)
+
+# Unseen videos that a run must have been scored on.
+VIDEOS = 200
+# A run of this setting is scored on the videos of the other one, too (paper App. C).
+LONGER = {"sprites-md": "lg"}
+# What is kept of a run's results, where it is there.
+SCORES = (
+    "mota",
+    "mota_strict",
+    "idf1",
+    "hota",
+    "precision",
+    "recall",
+    "switches",
+    "misses",
+    "false_alarms",
+    "count_mae",
+    "mse",
+    "propagation_rate",
+    "discoveries",
+)
+NLL = ("nll", "nll_samples", "nll_videos")
+TRAINING = ("videos", "steps", "training_minutes", "processor_minutes", "seed", "digits")
+ORIGIN = ("commit", "changed", "machine", "processes", "resumed", "python", "torch", "pyro")
+
+
+class RecordError(ValueError):
+    """A run that cannot be recorded; the message names its folder and what was expected."""
+
+
+class Kind(NamedTuple):
+    """A sort of run: the start of its settings' names, its config, its program."""
+
+    prefix: str
+    run: type[Any]
+    build: Callable[[Any], Any]
+    setting_of: Callable[[Any], str | None]
+
+
+# SCALOR's settings have no prefix, so it is last.
+KINDS = (
+    *(Kind(f"{name}-", known.run, known.build, baselines.setting_of) for name, known in baselines.BASELINES.items()),
+    Kind("", RunConfig, Scalor, setting_of),
+)
+
+
+class Finished(NamedTuple):
+    """A run that was trained and scored."""
+
+    folder: Path
+    results: dict[str, Any]  # its results.json
+    kind: Kind
+    setting: str
+    config: Experiment
+    mnist: Path | None
+
+    def program(self) -> Any:
+        """The trained program.
+
+        :raises CheckpointError: if its weights are not there, or the networks have changed since.
+        """
+        program = self.kind.build(self.config.model)
+        load_weights(self.folder, program)
+        return program
+
+    def videos(self, data: DataConfig) -> SyntheticVideos:
+        """The unseen videos of a kind."""
+        return SyntheticVideos(data, TEST_SEED, "test", self.mnist if data.objects == "digits" else None)
+
+
+def finished(folder: Path, mnist: Path | None = None, videos: int = VIDEOS) -> Finished:
+    """Read a run.
+
+    :raises RecordError: if it is not finished, was scored on fewer videos, or is no run of a preset.
+    """
+    path = folder / "results.json"
+    if not path.is_file():
+        raise RecordError(f"{folder} is not a finished run: a file results.json in it was expected.")
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        scored = results["videos"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise RecordError(f"{path} does not hold the results of a run, which were expected.") from error
+    if scored < videos:
+        raise RecordError(f"{folder} was scored on {scored} videos, but at least {videos} were expected.")
+    kind, setting, config = _known(folder, results)
+    digits = "-uci" if results["digits"] == "uci" else ""
+    return Finished(folder, results, kind, setting + digits, config, mnist)
+
+
+def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experiment]:
+    """What a run is, in its own words, because presets change; of one that has none, by the presets as they are."""
+    if "provenance" in results:
+        stated = results["provenance"]["preset"]
+        kind = next((kind for kind in KINDS if stated is not None and stated.startswith(kind.prefix)), None)
+        if kind is not None:
+            return kind, stated, load_config_as(folder, kind.run)
+    else:
+        for kind in KINDS:
+            try:
+                config = load_config_as(folder, kind.run)
+            except CheckpointError:
+                continue  # it is of another kind
+            setting = kind.setting_of(config)
+            if setting is not None:
+                return kind, setting, config
+    raise RecordError(f"{folder} is a run with settings of its own, but one of a preset was expected.")
+
+
+def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
+    """Measure what the results of a run lack, and write its records: one, and another on longer videos.
+
+    :param records: the folder of the records; a record of the same setting and seed is replaced.
+    :param likelihood: how the NLL is measured; it is kept in the run's own results, too, so that it is measured once.
+    :return: the files that were written.
+    """
+    _measure_nll(run, likelihood)
+    scores = dict(run.results)
+    if "mota" in scores:
+        scores["hota"] = _hota(run.folder / "tracks", run.videos(run.config.evaluated), scores["videos"])
+    written = [_write(records, run, run.setting, scores, NLL)]
+    if run.setting in LONGER:
+        setting = LONGER[run.setting]
+        written.append(_write(records, run, setting, _scored_on(run, setting), ()))
+    return written
+
+
+def _measure_nll(run: Finished, likelihood: Likelihood) -> None:
+    """Add the NLL to the results of a run, unless it is there, measured in this way."""
+    wanted = {"nll_samples": likelihood.samples, "nll_videos": likelihood.videos}
+    if "nll" in run.results and wanted.items() <= run.results.items():
+        return
+    pyro.set_rng_seed(run.config.seed)  # of the importance samples
+    videos = run.videos(run.config.evaluated)
+    nll = mean_nll(run.program(), videos, likelihood.videos, likelihood.samples)
+    run.results.update(without_nan({"nll": nll}), **wanted)
+    write_atomically(run.folder / "results.json", json.dumps(run.results, indent=1).encode())
+
+
+def _scored_on(run: Finished, preset: str) -> dict[str, Any]:
+    """The scores of a run on the videos of a preset."""
+    videos, count = run.videos(test_videos(preset, run.config.data)), run.results["videos"]
+    with tempfile.TemporaryDirectory() as folder:
+        scores: dict[str, Any] = evaluate(run.program(), videos, count, tracks=Path(folder))
+        return scores | {"hota": _hota(Path(folder), videos, count)}
+
+
+def _hota(tracks: Path, videos: SyntheticVideos, count: int) -> float | None:
+    """HOTA of the tracks that an evaluation wrote; None where trackeval is not installed."""
+    try:
+        found = [read_mot(tracks / f"{index:05d}.txt") for index in range(count)]
+        return hota(found, videos.batch(0, count).truth).hota
+    except ConfigError as error:
+        logger.warning("%s", error)
+        return None
+
+
+def _write(records: Path, run: Finished, setting: str, scores: Mapping[str, Any], nll: Sequence[str]) -> Path:
+    origin = run.results.get("provenance", {})
+    values = {
+        "setting": setting,
+        "trained_as": run.setting,
+        **{name: run.results.get(name) for name in TRAINING},
+        **{name: scores[name] for name in (*SCORES, *nll) if name in scores},
+        "command": _without_folders(origin.get("command")),
+        **{name: origin.get(name) for name in ORIGIN},
+    }
+    records.mkdir(parents=True, exist_ok=True)
+    path = records / f"{setting}-{run.config.seed}.json"
+    write_atomically(path, (json.dumps(without_nan(values), indent=1) + "\n").encode())
+    return path
+
+
+def _without_folders(command: str | None) -> str | None:
+    """The command with names alone in place of absolute paths, which mean nothing on another machine."""
+    if command is None:
+        return None
+    return shlex.join(re.sub(r"^(--[\w-]+=)?/.*/", r"\1", part) for part in shlex.split(command))
+
+
+def read(records: Path) -> list[dict[str, Any]]:
+    """All records of a folder, in the order of their names."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(records.glob("*-[0-9]*.json"))]

@@ -1,0 +1,289 @@
+"""Record finished runs, and write the tables of docs/results.md from all records and the paper's figures.
+
+python benchmarks/tables.py runs/sprites-md runs/digits-vld --mnist mnist.npz
+python benchmarks/tables.py
+
+A record is a file of docs/records; without a run the tables are written again from those that there are.
+"""
+
+import argparse
+import json
+import logging
+import math
+import re
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from records import finished, read, record
+
+from scalor_pyro.experiment import Likelihood
+from scalor_pyro.run_folder import write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, RECORDS, PAPER = ROOT / "docs" / "results.md", ROOT / "docs" / "records", "paper.json"
+# Between its marker and the end, a table is written anew.
+MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+
+# What there is no record of.
+NOTHING = "–"
+# How a figure is written.
+FORMATS = {
+    "mse": "{:.4f}",
+    "nll": "{:.3f}",
+    "training_minutes": "{:.1f}",
+    "processor_minutes": "{:.1f}",
+    "steps": "{:.0f}",
+}
+FORMATS |= {"wall_seconds": "{:.2f}", "processor_seconds": "{:.2f}"}
+SCORE = "{:.3f}"
+
+# Rows of the tables: the setting, and how it is called.
+COUNTS = {"vld": "2–4", "ld": "8–11", "md": "18–24", "hd": "50–64", "vhd": "90–110"}
+TITLES = {
+    f"{objects}-{density}": f"{objects} {density.upper()}, {count}"
+    for objects, densities in (("sprites", COUNTS), ("digits", ("vld", "ld", "md")))
+    for density in densities
+    for count in [COUNTS[density]]
+}
+WITH_BACKGROUND = TITLES | {"bg": "BG: sprites MD, moving background"}
+TRACKED = WITH_BACKGROUND | {"lg": "LG: sprites MD, tested on 20 frames"}
+MODELS = {"": "SCALOR", "vrnn-": "VRNN", "sequential-vae-": "SequentialVAE", "sqair-": "SQAIR"}
+# Data that the paper has SQAIR's scores of.
+WITH_SQAIR = ("digits-vld", "sprites-vld", "sprites-ld")
+
+Record = Mapping[str, Any]
+
+
+class Book:
+    """All records, and the paper's figures, by setting."""
+
+    def __init__(self, records: Path) -> None:
+        self.records = [_with_times(each) for each in read(records)]
+        paper = json.loads((records / PAPER).read_text(encoding="utf-8"))
+        self.paper: dict[str, dict[str, float]] = paper["settings"]
+
+    def settings(self) -> list[str]:
+        """Each setting that has a record: first those of the tables, in their order, and then by name."""
+        known = [prefix + name for prefix in MODELS for name in TRACKED]
+        found = {each["setting"] for each in self.records}
+        return [name for name in known if name in found] + sorted(found - set(known))
+
+    def of(self, setting: str) -> list[Record]:
+        """The records of a setting, by seed."""
+        found = (each for each in self.records if each["setting"] == setting)
+        return sorted(found, key=lambda each: int(each["seed"]))
+
+    def figures(self, setting: str, name: str) -> list[float]:
+        """A figure of each seed that has it."""
+        return [each[name] for each in self.of(setting) if each.get(name) is not None]
+
+    def mean(self, setting: str, name: str) -> float | None:
+        """Over the seeds."""
+        figures = self.figures(setting, name)
+        return statistics.fmean(figures) if figures else None
+
+    def cell(self, setting: str, name: str, spread: bool = False) -> str:
+        """The mean over the seeds, if asked with the standard deviation where there are several."""
+        figures = self.figures(setting, name)
+        mean = written(name, self.mean(setting, name))
+        return f"{mean} ± {written(name, statistics.stdev(figures))}" if spread and len(figures) > 1 else mean
+
+    def papers(self, setting: str, name: str) -> str:
+        """The paper's figure."""
+        return written(name, self.paper.get(setting, {}).get(name))
+
+    def seeds(self, setting: str) -> str:
+        """How many there are."""
+        return str(len(self.of(setting)) or NOTHING)
+
+    def reached(self, setting: str, name: str) -> str:
+        """Whether the mean is as good as the paper's figure, both as they are written.
+
+        MOTA, the strict one too, is to be at least the paper's MOTA; errors are to be lower.
+        """
+        score = name.startswith("mota")
+        mean, paper = self.mean(setting, name), self.paper.get(setting, {}).get("mota" if score else name)
+        if mean is None or paper is None:
+            return NOTHING
+        ours, theirs = float(written(name, mean)), float(written(name, paper))
+        return "yes" if (ours >= theirs if score else ours < theirs) else "no"
+
+
+def _with_times(each: Record) -> Record:
+    """A record with the mean time of a step, evaluations during training included."""
+    times = {"wall_seconds": each["training_minutes"], "processor_seconds": each["processor_minutes"]}
+    return {**each, **{name: value and value * 60 / each["steps"] for name, value in times.items()}}
+
+
+def written(name: str, value: float | None) -> str:
+    """A figure as it stands in a table."""
+    return NOTHING if value is None or math.isnan(value) else FORMATS.get(name, SCORE).format(value)
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def tracking(book: Book) -> str:
+    """The paper's Table 1."""
+    heads = ["videos", "seeds", "MOTA 2×", "MOTA 0.5×", "IDF1", "HOTA", "precision", "recall", "CountMAE", "minutes"]
+    heads += [f"paper: {name}" for name in ("MOTA", "precision", "recall", "CountMAE")]
+    ours = ("idf1", "hota", "precision", "recall", "count_mae", "training_minutes")
+    rows = [
+        [
+            title,
+            book.seeds(name),
+            book.cell(name, "mota", spread=True),
+            book.cell(name, "mota_strict", spread=True),
+            *(book.cell(name, score) for score in ours),
+            *(book.papers(name, score) for score in ("mota", "precision", "recall", "count_mae")),
+            ", ".join(book.reached(name, score) for score in ("mota", "mota_strict", "count_mae")),
+        ]
+        for name, title in TRACKED.items()
+    ]
+    return markdown([*heads, "reached: MOTA 2×, 0.5×, CountMAE"], rows)
+
+
+def likelihood(book: Book) -> str:
+    """The paper's Table 2: MSE and NLL of all models on the same data."""
+    heads = ["videos", *(f"MSE: {model}" for model in MODELS.values()), "paper: SCALOR", "paper: VRNN", "reached"]
+    heads += [f"NLL: {model}" for model in MODELS.values()]
+    rows = [
+        [
+            title,
+            *(book.cell(prefix + name, "mse") for prefix in MODELS),
+            *(book.papers(prefix + name, "mse") for prefix in ("", "vrnn-")),
+            book.reached(name, "mse"),
+            *(book.cell(prefix + name, "nll") for prefix in MODELS),
+        ]
+        for name, title in WITH_BACKGROUND.items()
+    ]
+    measured = sorted({(each["nll_samples"], each["nll_videos"]) for each in book.records if "nll" in each})
+    how = "; ".join(f"{samples} importance samples of each of {videos} videos" for samples, videos in measured)
+    return markdown(heads, rows) + f"\nNLL: {how or NOTHING}.\n"
+
+
+def sqair(book: Book) -> str:
+    """SQAIR beside SCALOR: tracking, and what a step of training costs."""
+    heads = ["videos", "model", "seeds", "MOTA 2×", "MOTA 0.5×", "IDF1", "HOTA", "CountMAE", "seconds a step"]
+    shown = ("mota_strict", "idf1", "hota", "count_mae", "wall_seconds", "processor_seconds", "training_minutes")
+    rows = [
+        [
+            TITLES[data],
+            MODELS[prefix],
+            book.seeds(prefix + data),
+            book.cell(prefix + data, "mota", spread=True),
+            *(book.cell(prefix + data, name) for name in shown),
+            book.papers(prefix + data, "mota"),
+        ]
+        for data in WITH_SQAIR
+        for prefix in ("", "sqair-")
+    ]
+    return markdown([*heads, "processor seconds a step", "minutes", "paper: MOTA"], rows)
+
+
+def paper_preset(book: Book) -> str:
+    """Trained as in the paper, and as here by default."""
+    heads = ["setting", "seeds", "steps", "minutes", "MOTA 2×", "MOTA 0.5×", "IDF1", "precision", "recall", "CountMAE"]
+    shown = ("mota_strict", "idf1", "precision", "recall", "count_mae", "mse", "nll", "propagation_rate")
+    others = [name for name in book.settings() if re.fullmatch(r"digits-vld-.*(steps|minutes)", name)]
+    papers = [name for name in book.settings() if name.startswith("paper-") and name != "paper-digits-vld"]
+    rows = [
+        [
+            f"`{name}`",
+            book.seeds(name),
+            book.cell(name, "steps"),
+            book.cell(name, "training_minutes"),
+            book.cell(name, "mota", spread=True),
+            *(book.cell(name, score) for score in shown),
+        ]
+        for name in ("digits-vld", *others, "paper-digits-vld", *papers)
+    ]
+    return markdown([*heads, "MSE", "NLL", "propagated"], rows)
+
+
+def runs(book: Book) -> str:
+    """Every training: how it came about."""
+    heads = ["setting", "seed", "steps", "minutes", "processor minutes", "commit", "machine", "command"]
+    rows = [
+        [
+            each["setting"],
+            str(each["seed"]),
+            str(each["steps"]),
+            written("training_minutes", each["training_minutes"]),
+            written("processor_minutes", each["processor_minutes"]),
+            _commit(each),
+            each["machine"] or NOTHING,
+            f"`{each['command']}`" if each["command"] else NOTHING,
+        ]
+        for setting in book.settings()
+        for each in book.of(setting)
+        if each["trained_as"] == setting
+    ]
+    return markdown(heads, rows or [[NOTHING] * len(heads)])
+
+
+def _commit(each: Record) -> str:
+    """The short name of the commit, with all that makes it less than the whole truth."""
+    if each["commit"] is None:
+        return NOTHING
+    remarks = ["with changes"] * bool(each["changed"]) + ["of the last resume"] * bool(each["resumed"])
+    return f"`{each['commit'][:7]}`" + "".join(f", {remark}" for remark in remarks)
+
+
+TABLES: dict[str, Callable[[Book], str]] = {
+    "tracking": tracking,
+    "likelihood": likelihood,
+    "sqair": sqair,
+    "paper-preset": paper_preset,
+    "runs": runs,
+}
+
+
+def filled(page: str, book: Book) -> str:
+    """The page with each table as the records have it.
+
+    :raises ValueError: if its markers are not those of the tables, each once.
+    """
+    names = [match[2] for match in MARKED.finditer(page)]
+    if sorted(names) != sorted(TABLES):
+        raise ValueError(f"The page has markers of {names}, but one of each of {list(TABLES)} was expected.")
+    return MARKED.sub(lambda match: f"{match[1]}\n{TABLES[match[2]](book)}\n{match[3]}", page)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of finished runs to record")
+    parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
+    parser.add_argument("--nll", type=int, default=50, metavar="N",
+                        help="importance samples of each video (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--nll-videos", type=int, default=16, metavar="N",
+                        help="of the first so many unseen videos (default: %(default)s)")  # fmt: skip
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Record and write; 2 for what the user has to put right."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    options = parse(arguments)
+    try:
+        how = Likelihood(options.nll, options.nll_videos)
+        for run in [finished(folder, options.mnist) for folder in options.runs]:
+            for path in record(run, RECORDS, how):
+                print(f"{run.folder} is recorded in {path.relative_to(ROOT)}.")
+        write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8"), Book(RECORDS)).encode())
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"The tables of {PAGE.relative_to(ROOT)} are written.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
