@@ -1,9 +1,11 @@
-"""Make a finished run one of the weights that come with the package, and write the page of their model cards anew.
+"""Make a recorded run one of the weights that come with the package, and write the page of their model cards anew.
 
+python benchmarks/tables.py runs/digits-vld --mnist mnist.npz
 python benchmarks/pack_weights.py runs/digits-vld --name digits-vld --mnist mnist.npz
-python benchmarks/pack_weights.py                           only the page: docs/weights.md
+python benchmarks/pack_weights.py
 
-The numbers are rounded to half precision, and the rounded ones are scored; what the run itself reached must stay.
+The first writes the record of the run, which the card is made of. The numbers are then rounded to half precision, and
+the rounded ones are scored: what the run itself reached must stay. Without a run, the page alone is written.
 """
 
 import argparse
@@ -13,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from records import NLL, SCORES, finished
+from tables import MARKED, RECORDS, shown_commit
 from torch import Tensor
 
 from scalor_pyro.checkpoint import first_difference, load_model, load_run
@@ -25,20 +29,14 @@ from scalor_pyro.presets import PRESETS
 from scalor_pyro.pretrained import file_of, names
 from scalor_pyro.run_folder import write_atomically
 from scalor_pyro.scalor import Scalor
-from scalor_pyro.video_run import RESULTS
 
 # By at most so much may MOTA of the rounded weights differ from what the run reached.
 TOLERANCE = 0.002
 # A file is at most so many MB: it is part of each clone and each installation.
 LARGEST, MB = 4, 10**6
-# What a card leaves out of the results of a run.
-SEEN_IN_TRAINING = "evaluations"
 # Columns of the metrics that a card leaves out.
 LEFT_OUT = ("discoveries", "foreground_share", "steps", "training_minutes")
 PAGE = Path(__file__).parents[1] / "docs" / "weights.md"
-
-# What stands between these lines of the page is written by this program.
-BEGIN, END = "<!-- cards: written by benchmarks/pack_weights.py -->\n", "<!-- end of the cards -->\n"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -57,21 +55,32 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
     """
     config, weights = load_run(run)
     require_setting(run, config, name)
-    results = json.loads((run / RESULTS).read_text(encoding="utf-8"))
-    if "provenance" not in results:
-        raise ConfigError(f"{run / RESULTS} does not say where the run comes from: provenance was expected.")
+    record = recorded(run)
     weights = rounded(weights)
     size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
     if size > LARGEST:
         raise ConfigError(f"The weights of {run} are {size:.1f} MB, but at most {LARGEST} MB were expected.")
-    scores = scored(config, weights, results["videos"], mnist)
+    scores = scored(config, weights, record["videos"], mnist)
     for key in ("mota", "mota_strict"):
-        if abs(scores[key] - results[key]) > TOLERANCE:
-            raise ConfigError(f"{key} is {scores[key]:.4f} rounded, but {results[key]:.4f}, as in {run}, was expected.")
-    card = {**{key: value for key, value in results.items() if key != SEEN_IN_TRAINING}, **scores}
+        if abs(scores[key] - record[key]) > TOLERANCE:
+            raise ConfigError(f"{key} is {scores[key]:.4f} rounded, but {record[key]:.4f}, as recorded, was expected.")
+    card = {**{key: value for key, value in record.items() if key not in (*SCORES, *NLL)}, **scores}
     path = file_of(name)
     write_pretrained(path, weights, config, card)
     return path
+
+
+def recorded(run: Path) -> dict[str, Any]:
+    """The record of a run.
+
+    :raises ConfigError: if there is none.
+    """
+    of = finished(run, videos=1)
+    path = RECORDS / f"{of.setting}-{of.config.seed}.json"
+    if not path.is_file():
+        raise ConfigError(f"{run} is not recorded: {path}, which benchmarks/tables.py writes, was expected.")
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
 
 
 def require_setting(run: Path, config: RunConfig, name: str) -> None:
@@ -97,17 +106,17 @@ def page(before: str) -> str:
     :param before: the page with other cards.
     :raises ConfigError: if it has no place for them.
     """
-    head, begin, rest = before.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ConfigError(f"{PAGE} has no {BEGIN.strip()} … {END.strip()}, between which the cards were expected.")
-    return "\n".join([head + begin, *(section(name) for name in names()), end + tail])
+    cards = "\n".join(section(name) for name in names())
+    after, count = MARKED.subn(lambda match: f"{match[1]}\n{cards}\n{match[3]}", before)
+    if count != 1:
+        raise ConfigError(f"{PAGE} has {count} places for the cards, but 1, between markers, was expected.")
+    return after
 
 
 def section(name: str) -> str:
     """The card of a model."""
     config, card = card_of(name)
-    model, data, origin = config.model, config.data, card["provenance"]
+    model, data = config.model, config.data
     numbers = sum(value.numel() for value in load_model(name)[1].values())
     box = model.object_size * model.box_margin
     area = f"{data.image_size[1]} × {data.image_size[0]} px"
@@ -117,12 +126,11 @@ def section(name: str) -> str:
 {markdown({shown_data(data): card}, LEFT_OUT)}
 - **Data**: {shown_data(data)}, {data.speed_min:g}–{data.speed_max:g} px per frame, {data.frames} frames of
   {area}; scored on {card["videos"]} videos.
-- **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {origin["machine"]}; {numbers:,} numbers in
+- **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {card["machine"]}; {numbers:,} numbers in
   {file_of(name).stat().st_size / MB:.1f} MB.
 - **Limits**: boxes are {low:.0f} to {high:.0f} px wide and high, but for their aspect; of more than {model.slots}
   objects at a time in {area}, some are not followed.
-- **From**: `{origin["command"]}`, commit `{origin["commit"]}`{" with changes" if origin["changed"] else ""}, torch
-  {origin["torch"]}.
+- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.
 """
 
 

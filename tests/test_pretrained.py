@@ -55,18 +55,19 @@ def packing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A finished run of sprites-vld, of small networks that were not trained."""
+    """A finished run of sprites-vld, of small networks that were not trained; its record is beside it."""
     config = preset("sprites", "VLD")
     config = replace(config, model=replace(config.model, **SMALL))
     scalor = Scalor(config.model)
     torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 3.0)  # it finds something
     state = TrainingState(config_to_json(config), copy_weights(scalor), {}, 1, 0, 0.0, {}, {})
     export_weights(RunFolder.create(tmp_path / "run"), state)
-    origin = {"command": "python examples/train_mnist.py", "commit": "abc", "changed": False}
-    about = {"videos": 1, "steps": 1, "training_minutes": 0.5, "evaluations": [{"mota": 0.0}]}
-    results = {**about, "provenance": {**origin, "machine": "a machine", "torch": "2"}}
     scores = evaluate(scalor, SyntheticVideos(config.data, 0, "test"), 1)
-    (tmp_path / "run" / "results.json").write_text(json.dumps({**results, **scores}))
+    about = {"videos": 1, "seed": 0, "digits": None, "provenance": {"preset": "sprites-vld"}}
+    (tmp_path / "run" / "results.json").write_text(json.dumps({**about, **scores}))
+    origin = {"command": "python examples/train_mnist.py", "commit": "abcdefgh", "changed": True, "resumed": False}
+    record = {**origin, "videos": 1, "seed": 0, "steps": 1, "training_minutes": 0.5, "machine": "a machine"}
+    (tmp_path / "sprites-vld-0.json").write_text(json.dumps({**record, "torch": "2", "nll": 3.0, **scores}))
     return tmp_path / "run"
 
 
@@ -127,6 +128,7 @@ def test_packing_a_run(
     packing: ModuleType, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(packing, "RECORDS", tmp_path)
     monkeypatch.setattr(packing, "PAGE", Path(shutil.copy(packing.PAGE, tmp_path / "weights.md")))
     pack = [str(run), "--name", "sprites-vld"]
     assert packing.main(pack) == 0
@@ -136,22 +138,20 @@ def test_packing_a_run(
     for name, value in original.items():
         torch.testing.assert_close(halves[name], value, rtol=1e-3, atol=1e-6)
     _, card = card_of("sprites-vld")
-    assert card["training_minutes"] == 0.5 and "evaluations" not in card
-    cards = (tmp_path / "weights.md").read_text(encoding="utf-8").partition(packing.BEGIN)[2]
-    assert "### sprites-vld" in cards and "digits" not in cards
-    assert f"| {card['mota']:.3f} |" in cards and "0.5 minutes on a machine" in cards and "`abc`, torch" in cards
+    assert card["training_minutes"] == 0.5 and "nll" not in card, "which is not of the rounded weights"
+    cards = (tmp_path / "weights.md").read_text(encoding="utf-8").partition("<!-- table: cards -->")[2]
+    assert "### sprites-vld" in cards and "### sprites-md" not in cards
+    assert f"| {card['mota']:.3f} |" in cards and "0.5 minutes on a machine" in cards
+    assert "`abcdefg`, with changes" in cards
 
     before = pretrained.file_of("sprites-vld").read_bytes()
-    for change, message in (
-        ({"mota": 3.0}, "mota is .* rounded, but 3.0000, as in .*, was expected"),
-        ({"provenance": None}, "does not say where the run comes from"),
-    ):
-        results = json.loads((run / "results.json").read_text())
-        kept = {key: value for key, value in (results | change).items() if value is not None}
-        (run / "results.json").write_text(json.dumps(kept))
-        assert packing.main(pack) == 2
-        assert re.search(message, capsys.readouterr().err)
-        (run / "results.json").write_text(json.dumps(results))
+    path = tmp_path / "sprites-vld-0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"mota": 3.0}))
+    assert packing.main(pack) == 2
+    assert "rounded, but 3.0000, as recorded, was expected." in capsys.readouterr().err
+    path.unlink()
+    assert packing.main(pack) == 2
+    assert "run is not recorded: " in capsys.readouterr().err
     assert packing.main([str(run), "--name", "sprites-md"]) == 2
     assert "is no run of sprites-md: count_min is 2 in the run, but 18 was expected." in capsys.readouterr().err
     assert pretrained.file_of("sprites-vld").read_bytes() == before and names() == ("sprites-vld",)
