@@ -17,7 +17,7 @@ from typing import Any
 import pyro
 
 from scalor_pyro import Scalor
-from scalor_pyro.checkpoint import load_run
+from scalor_pyro.checkpoint import load_config, load_weights
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED, evaluate, mean_nll, with_known_digits
@@ -67,10 +67,10 @@ def with_capacity(model: ModelConfig, slots: int | None) -> ModelConfig:
 
 def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The figures of a run in each setting, by the name of their row."""
-    config, weights = load_run(run)
+    config = load_config(run)
     config = with_known_digits(config, options.mnist if config.data.objects == "digits" else None)
     scalor = Scalor(with_capacity(config.model, options.slots))
-    scalor.load_state_dict(weights)
+    load_weights(run, scalor, same_config=False)
     figures = {}
     for name in options.on:
         data = setting(config, name, options)

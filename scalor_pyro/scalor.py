@@ -159,7 +159,7 @@ class Scalor(nn.Module):
 
         :param run: the name of weights that come with the package (``scalor weights`` lists them: "digits-vld", …), a
             run folder, or a file of weights.
-        :raises CheckpointError: if there is none, or it cannot be used.
+        :raises CheckpointError: if there is none, it cannot be used, or the networks have changed since.
         """
         config, weights = load_model(run)
         scalor = cls(config)

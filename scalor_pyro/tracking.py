@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.box_spread import box_spread
-from scalor_pyro.checkpoint import is_on_videos, load_run, load_run_as, located
+from scalor_pyro.checkpoint import is_on_videos, load_run, load_run_as, located, put_weights
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.latents import frames_of
 from scalor_pyro.posterior import follow, owners, slots_of
@@ -152,13 +152,13 @@ def load(run: str | Path, device: torch.device | str = "cpu") -> Run:
     """Load a run of ``scalor train``, or one on synthetic videos.
 
     :param run: a run folder, a file of weights, or a name, see :func:`~scalor_pyro.checkpoint.located`.
-    :raises CheckpointError: if there is no such run.
+    :raises CheckpointError: if there is no such run, or the networks have changed since.
     """
     config: VideoRunConfig | RunConfig
     config, weights = load_run_as(run, VideoRunConfig) if is_on_videos(run) else load_run(run)
-    scalor = Scalor(config.model)
-    scalor.load_state_dict(weights)
-    return Run(located(run).parent, config, scalor.to(device).eval())
+    scalor, path = Scalor(config.model), located(run)
+    put_weights(path, weights, scalor)
+    return Run(path.parent, config, scalor.to(device).eval())
 
 
 def tracker_of(run: Run, path: str | Path, options: Options | None = None) -> tuple[Tracker, Video]:

@@ -1,7 +1,6 @@
 """The pages for users: every snippet of Python is run, in the order of its page, beside a run of the name it uses."""
 
 import re
-import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ import pytest
 import torch
 
 from scalor_pyro import generation_files
-from scalor_pyro.command import main
 from scalor_pyro.config import RunConfig, Stage
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.elbo import ReparamELBO
@@ -32,7 +30,7 @@ WITH_PYTHON = {
 }
 # What a fence may say; nothing else can hide Python that is not run.
 LANGUAGES = {"python", "sh", "text"}
-# The page whose commands are run, too, one after the other with its Python; and what would take minutes there.
+# The page whose commands are run, too, in the order of the page; and what would take minutes there.
 TUTORIAL = "docs/tutorial.md"
 SHORTER = {
     "frames=60": "frames=12",
@@ -103,33 +101,28 @@ def test_snippets_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     namespace: dict[str, Any] = {"__name__": page}
     for snippet in snippets(ROOT / page):
         if snippet.language == "python":
-            run(snippet, namespace)
-
-
-def run(snippet: Snippet, namespace: dict[str, Any]) -> None:
-    code = "\n" * snippet.line + snippet.code  # so that an error names the page's own line
-    exec(compile(code, str(snippet.page), "exec"), namespace)
+            code = "\n" * snippet.line + snippet.code  # so that an error names the page's own line
+            exec(compile(code, str(snippet.page), "exec"), namespace)
 
 
 def test_the_tutorial_can_be_gone_through(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from record_tutorial import beside, frames_of, recorded
+
     monkeypatch.chdir(tmp_path)
     for name in ("save_strip", "write_generation_player"):  # which take most of the time
         monkeypatch.setattr(generation_files, name, lambda *_: None)
-    namespace: dict[str, Any] = {"__name__": TUTORIAL}
     page = (ROOT / TUTORIAL).read_text(encoding="utf-8")
-    assert all(page.count(words) == 1 for words in SHORTER)
-    for snippet in snippets(ROOT / TUTORIAL):
-        code = snippet.code
-        for words, fewer in SHORTER.items():
-            code = code.replace(words, fewer)
-        if snippet.language == "python":
-            run(snippet._replace(code=code), namespace)
-        elif snippet.language == "sh":
-            for line in code.splitlines():
-                if line.startswith("scalor ") and "--help" not in line:
-                    assert main(shlex.split(line)[1:]) == 0, line
+    assert "```text\n```" not in page, "what commands print is recorded"
+    for words, fewer in SHORTER.items():
+        assert page.count(words) == 1
+        page = page.replace(words, fewer)
+    printed = recorded(page)
+    assert "frames       12, " in printed and "frames       24, " in printed
+    assert recorded(printed) == printed, "what was run is not run again"
     named = set(re.findall(r"\b(?:tracks|forecast|dreams|runs)/[\w./-]+", page))
-    assert named and all(Path(name).exists() for name in named), "the page speaks of files that are there"
+    assert len(named) > 5 and all(Path(name).exists() for name in named), "the page speaks of files that are there"
+    assert beside(frames_of("tracks/digits-tracks.mp4", (3, 8))).size[0] > 2 * 160
 
 
 def test_no_snippet_is_left_out() -> None:

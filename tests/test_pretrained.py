@@ -23,9 +23,10 @@ from scalor_pyro.checkpoint import (
     load_run,
     load_weights,
     located,
+    write_weights,
 )
 from scalor_pyro.command import main
-from scalor_pyro.config import DataConfig
+from scalor_pyro.config import DataConfig, config_to_dict
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import evaluate
 from scalor_pyro.model_cards import card_of, shown_data
@@ -181,6 +182,14 @@ def test_a_file_alone_is_a_run(tmp_path: Path) -> None:
     scalor = Scalor.from_pretrained(file)
     load_weights("digits-vld", scalor)
     assert torch.equal(scalor.decoder.bias, Scalor.from_pretrained("digits-vld").decoder.bias)
+
+
+def test_weights_of_other_networks_are_refused(tmp_path: Path) -> None:
+    config, weights = load_run("digits-vld")
+    write_weights(tmp_path / "old.safetensors", {**weights, "gone": torch.ones(1)}, config_to_dict(config), {})
+    for load_it in (Scalor.from_pretrained, load):
+        with pytest.raises(CheckpointError, match="old.safetensors does not fit the model: the model has no gone."):
+            load_it(tmp_path / "old.safetensors")
 
 
 def test_what_is_made_of_a_run_goes_into_its_folder(tmp_path: Path) -> None:
