@@ -5,7 +5,7 @@
     python benchmarks/gpu.py --only mota --mnist mnist.npz
 
 Two parts: ``steps`` times steps of the VLD preset at several batch sizes; ``mota`` trains it, and says how long it took
-to reach a given MOTA on unseen digits, without the evaluations on the way.
+to reach a given MOTA on unseen digits, as ``benchmarks/time_to_mota.py`` does in more detail.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import pyro
 import torch
+from time_to_mota import bundled, first, looked_at_often, looks_of, watched
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -27,18 +28,15 @@ from scalor_pyro.config import RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.distributed import ALONE
 from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.experiment import TEST_SEED, VALIDATION_START, evaluate, with_known_digits
 from scalor_pyro.presets import preset
 from scalor_pyro.scalor import Scalor
-from scalor_pyro.training import _Trainer, train
+from scalor_pyro.training import _Trainer
 
 GPU = torch.device("cuda")
 # Videos a step, T, and how many steps are timed at once.
 BATCHES, FRAMES, STEPS = (16, 64, 256), 10, 20
 # Timed so often.
 REPEATS = 5
-# How often MOTA is looked at, in steps, and on how many videos.
-LOOK_EVERY, LOOK_AT = 50, 32
 
 Measured = dict[str, float]
 
@@ -107,30 +105,14 @@ def seconds_of(step: CapturedStep[Any], frames: Tensor) -> float:
     return statistics.median(times)
 
 
-def time_to_mota(config: RunConfig, mota: float, mnist: Path | None) -> Measured:
+def seconds_to_mota(config: RunConfig, mota: float, mnist: Path | None) -> Measured:
     """Seconds of training until MOTA on unseen videos is reached, and the best MOTA; -1 where it was not reached."""
-    pyro.clear_param_store()
-    pyro.set_rng_seed(config.seed)
-    scalor = Scalor(config.model).to(GPU)
-    unseen = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
-    looks: list[tuple[float, float]] = []  # seconds of training, MOTA
-    looking, begun = 0.0, time.perf_counter()
-
-    def look(step: int) -> dict[str, float]:
-        nonlocal looking
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        figures = evaluate(scalor, unseen, LOOK_AT, VALIDATION_START)
-        looks.append((start - begun - looking, figures["mota"]))
-        looking += time.perf_counter() - start
-        print(f"step {step:5}  {looks[-1][0]:7.1f} s  MOTA {looks[-1][1]:.3f}", flush=True)
-        return figures
-
-    videos = SyntheticVideos(config.data, config.seed, "train", mnist)
     with tempfile.TemporaryDirectory() as folder:
-        train(scalor, ReparamELBO(), videos, config, folder, evaluate=look, progress=False, tensorboard=False)
-    reached = [seconds for seconds, found in looks if found >= mota]
-    return {"mota": mota, "seconds": reached[0] if reached else -1.0, "best": max(found for _, found in looks)}
+        watched(config, Scalor, Path(folder), GPU, mnist)
+        looks = looks_of(Path(folder))
+    reached = first(looks, mota)
+    seconds = -1.0 if reached is None else 60 * reached.minutes
+    return {"mota": mota, "seconds": seconds, "best": max(look.mota for look in looks)}
 
 
 def main() -> None:
@@ -145,16 +127,13 @@ def main() -> None:
     if not torch.cuda.is_available():
         parser.error("this machine has no CUDA device, but one was expected; benchmarks/step.py measures a CPU.")
     config = replace(preset("digits", "VLD"), seed=options.seed)
-    bundled = replace(config, data=replace(config.data, digits="uci"))
     found: dict[str, Any] = {"torch": torch.__version__, "gpu": torch.cuda.get_device_name()}
     print(f"{found['gpu']}, torch {found['torch']}, {FRAMES} frames a video")
     if options.only != "mota":
         with pyro.validation_enabled(False):
-            found["steps"] = measure_steps(bundled)
+            found["steps"] = measure_steps(replace(config, data=bundled(config.data)))
     if options.only != "steps":
-        looking = with_known_digits(config, options.mnist) if options.mnist else bundled
-        looking = replace(looking, train=replace(looking.train, eval_every=LOOK_EVERY))
-        found["time_to_mota"] = time_to_mota(looking, options.mota, options.mnist)
+        found["time_to_mota"] = seconds_to_mota(looked_at_often(config, options.mnist), options.mota, options.mnist)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 

@@ -1,6 +1,7 @@
 """Discovery: every cell of a grid proposes an object, prior and posterior side by side (paper §3.1, §3.2)."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence, normal, standard_normal
 from scalor_pyro.frame_encoder import STRIDE, cell_kernel, cell_size, window_norm
-from scalor_pyro.networks import bounded, mlp, positive, separable
+from scalor_pyro.networks import bounded, mlp, positive
 from scalor_pyro.objects import gather
 from scalor_pyro.rendering import Canvas
 
@@ -72,7 +73,7 @@ class DiscoveryPosterior(nn.Module):
             nn.CELU(inplace=True),
         )
         self.joint = nn.Sequential(
-            separable(features + 2 * EXPLAINED_DIM, features),
+            nn.Conv2d(features + 2 * EXPLAINED_DIM, features, 3, padding=1),
             window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
         )
@@ -90,6 +91,7 @@ class DiscoveryPosterior(nn.Module):
         logits = bounded(self.presence_head(hidden).flatten(1), annealed.discovery_bound)
         by_cell = hidden.flatten(2).transpose(1, 2)  # (B, N, F)
 
+        @cache  # place and depth are asked for at the same cells
         def parameters(chosen: Tensor) -> tuple[Tensor, ...]:
             split: tuple[Tensor, ...] = self.head(gather(by_cell, chosen)).split((4, 4, 1, 1), -1)
             return split

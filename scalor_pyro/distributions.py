@@ -1,5 +1,6 @@
 """The relaxed Bernoulli of presence, and the weight that presence gives to an object's other latents."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -15,6 +16,7 @@ from torch.distributions.utils import clamp_probs
 
 # The smallest weight that poutine.scale is given: it refuses zeros, which the mask takes care of.
 SMALLEST_WEIGHT = 1e-6
+HALF_LOG_2PI = math.log(2 * math.pi) / 2
 
 
 class RelaxedPresence(TorchDistribution):
@@ -78,6 +80,30 @@ def standard_normal(shape: Sequence[int], like: Tensor) -> TorchDistribution:
     return normal(like.new_zeros(()).expand(shape), like.new_ones(()).expand(shape))
 
 
-def normal(loc: Tensor, scale: Tensor) -> TorchDistribution:
-    """A diagonal Normal whose last dimension is its event."""
-    return Normal(loc, scale).to_event(1)
+class QuickNormal(Normal):
+    """:class:`pyro.distributions.Normal` in half the operations: a step evaluates it more than a hundred times.
+
+    :param Tensor loc: any shape.
+    :param Tensor scale: of a shape that expands to loc's; its logarithm is taken in this shape, so that of one number
+        for all pixels is one number.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor, validate_args: bool | None = None) -> None:
+        super().__init__(loc, scale, validate_args=validate_args)
+        self._given_scale = scale
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "QuickNormal":
+        if torch.Size(batch_shape) == self.batch_shape:
+            return self
+        return QuickNormal(self.loc.expand(tuple(batch_shape)), self._given_scale, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        deviation = (value - self.loc) / self._given_scale
+        return torch.addcmul(-HALF_LOG_2PI - self._given_scale.log(), deviation, deviation, value=-0.5)
+
+
+def normal(loc: Tensor, scale: Tensor, event_dims: int = 1) -> TorchDistribution:
+    """A diagonal Normal whose last dimensions are its event."""
+    return QuickNormal(loc, scale).to_event(event_dims)

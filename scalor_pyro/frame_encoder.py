@@ -1,7 +1,7 @@
 """Features of every frame, aware of the frames before it (paper §3.2, the inference's image encoder).
 
-Differs: features of patches of 4 × 4 pixels, one separable convolution over them, and a minGRU, whose gates read the
-input alone, where the paper has a deeper ConvLSTM: all frames pass through the convolutions at once.
+Differs: a light convolutional minGRU, whose gates read the input alone, where the paper has a ConvLSTM: at a quarter of
+the cost, and all frames pass through the convolutions at once.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.networks import PointwiseConv2d, WindowNorm, separable
+from scalor_pyro.networks import PointwiseConv2d, WindowNorm
 
 # Side of the neighbourhood, in pixels, against which local contrast is measured.
 CONTRAST_SIZE = 21
@@ -57,12 +57,15 @@ class FrameEncoder(nn.Module):
         self.contrast = config.contrast_input
         self.difference = config.difference_input and config.background == "static"
         inputs = config.channels * (1 + self.contrast + self.difference)
-        features = config.feature_dim
+        features, half = config.feature_dim, config.feature_dim // 2
         self.convolutions = nn.Sequential(
-            nn.Conv2d(inputs, features, STRIDE, stride=STRIDE),
+            nn.Conv2d(inputs, half, 4, stride=2, padding=1),
+            window_norm(config, half, (2, 2)),
+            nn.CELU(inplace=True),
+            nn.Conv2d(half, features, 4, stride=2, padding=1),
             window_norm(config, features, (STRIDE, STRIDE)),
             nn.CELU(inplace=True),
-            separable(features, features),
+            nn.Conv2d(features, features, 3, padding=1),
             window_norm(config, features, (STRIDE, STRIDE)),
             nn.CELU(inplace=True),
         )
@@ -72,7 +75,7 @@ class FrameEncoder(nn.Module):
             nn.Conv2d(features, features, kernel, stride=kernel),
             window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
-            separable(features, features),
+            nn.Conv2d(features, features, 3, padding=1),
             window_norm(config, features, cell_size(config)),
             nn.CELU(inplace=True),
         )

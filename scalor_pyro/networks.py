@@ -93,11 +93,6 @@ class PointwiseConv2d(nn.Conv2d):
         return torch.baddbmm(self.bias[:, None], weight, images.flatten(2)).unflatten(2, images.shape[-2:])
 
 
-def separable(inputs: int, outputs: int) -> nn.Sequential:
-    """A 3 × 3 convolution in two steps, each channel by itself and then all of them in each point."""
-    return nn.Sequential(nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs), PointwiseConv2d(inputs, outputs))
-
-
 class GlimpseEncoder(nn.Module):
     """A glimpse to a feature vector; patches of 4 × 4 pixels, because glimpses are small.
 

@@ -23,7 +23,8 @@ class Objects(NamedTuple):
 
     def take(self, index: Tensor) -> "Objects":
         """The objects at an index (B, k)."""
-        return Objects(*(gather(values, index) for values in self))
+        rows = _rows(index, self.presence.shape[1])
+        return Objects(*(_take(values, rows) for values in self))
 
     def number(self, threshold: float) -> Tensor:
         """How many are there, with z_pres above a threshold. (B,) long"""
@@ -47,8 +48,14 @@ class Scene(NamedTuple):
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
     """values (B, n, …), index (B, k) → (B, k, …)."""
-    if values.dim() == 2:
-        return values.gather(1, index)
-    batch, n = values.shape[:2]
-    rows = index + n * torch.arange(batch, device=index.device)[:, None]  # whole rows are copied faster than numbers
-    return values.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, index.shape)
+    return _take(values, _rows(index, values.shape[1]))
+
+
+def _rows(index: Tensor, n: int) -> Tensor:
+    """Where the rows of an index (B, k) lie when those of all sequences follow each other. (B, k)"""
+    return index + torch.arange(0, n * len(index), n, device=index.device)[:, None]
+
+
+def _take(values: Tensor, rows: Tensor) -> Tensor:
+    """Whole rows are copied faster than numbers. (B, n, …) → (B, k, …)"""
+    return values.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *values.shape[2:])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scalor_pyro.objects import Objects, Scene, gather
-from scalor_pyro.rendering import look_through
+from scalor_pyro.rendering import look_through, resample
 
 # Overlap is measured on this many points a side of a proposal's own box.
 OVERLAP_POINTS = 8
@@ -57,7 +57,7 @@ def covered_share(proposals: Objects, others: Objects, near: Tensor, mask_thresh
     :param near: (B, M, J) which of the others are looked at.
     :return: (B, M, J) in [0, 1].
     """
-    own_mask = look_through(_alpha(proposals), proposals.where, proposals.where, OVERLAP_POINTS) > mask_threshold
+    own_mask = resample(_alpha(proposals), OVERLAP_POINTS) > mask_threshold
     flat = near.flatten(1)
     alpha, where = (gather(part, flat).unflatten(1, near.shape[1:]) for part in (_alpha(others), others.where))
     their_mask = look_through(alpha, where, proposals.where[:, :, None], OVERLAP_POINTS) > mask_threshold

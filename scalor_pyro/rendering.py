@@ -47,7 +47,8 @@ def extract(image: Tensor, where: Tensor, glimpse_size: int) -> Tensor:
 
 def glimpse_centres(glimpse_size: int, like: Tensor) -> Tensor:
     """Centres of a glimpse's pixels in its own coordinates, [-1, 1]. (S,)"""
-    return (torch.arange(glimpse_size, dtype=like.dtype, device=like.device) * 2 + 1) / glimpse_size - 1
+    last = 1 - 1 / glimpse_size
+    return torch.linspace(-last, last, glimpse_size, dtype=like.dtype, device=like.device)
 
 
 def window_size(box: float, glimpse_size: int, limit: int) -> int:
@@ -65,9 +66,10 @@ def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int,
     :return: weights (B, n, P, S), origin (B, n) in pixels.
     """
     with torch.no_grad():
-        origin = ((centre + 1) * pixels / 2 - window / 2).round().clamp(0, pixels - window)
-    offset = torch.arange(window, dtype=scale.dtype, device=scale.device)
-    pixel_centre = (2 * (origin[..., None] + offset) + 1) / pixels - 1  # (B, n, P)
+        origin = (centre * (pixels / 2) + (pixels - window) / 2).round().clamp(0, pixels - window)
+    first, last = 1 / pixels - 1, (2 * window - 1) / pixels - 1
+    at_the_border = torch.linspace(first, last, window, dtype=scale.dtype, device=scale.device)
+    pixel_centre = at_the_border.add(origin[..., None], alpha=2 / pixels)  # (B, n, P)
     return bilinear_weights((pixel_centre - centre[..., None]) / scale[..., None], glimpse_size), origin.long()
 
 
@@ -125,8 +127,9 @@ def draw(
 
 def bilinear_weights(positions: Tensor, glimpse_size: int) -> Tensor:
     """Weights that read a glimpse at positions (…, Q) of its own coordinates [-1, 1]; beyond it is 0. (…, Q, S)"""
-    index = torch.arange(glimpse_size, dtype=positions.dtype, device=positions.device)
-    return F.relu(1 - (((positions[..., None] + 1) * glimpse_size - 1) / 2 - index).abs())
+    # In pixels of the glimpse from its middle, as positions then are.
+    centres = torch.arange(-(glimpse_size - 1) / 2, glimpse_size / 2, dtype=positions.dtype, device=positions.device)
+    return F.relu(1 - centres.sub(positions[..., None], alpha=glimpse_size / 2).abs())
 
 
 def look_through(glimpses: Tensor, own: Tensor, other: Tensor, points: int) -> Tensor:
@@ -138,13 +141,14 @@ def look_through(glimpses: Tensor, own: Tensor, other: Tensor, points: int) -> T
     :param int points: Q, how many points a side are read.
     :return: (…, C', Q, Q)
     """
-    centres = glimpse_centres(points, own)
-    rows, columns = (
-        bilinear_weights(
-            (other[..., axis + 2, None] - own[..., axis + 2, None] + other[..., axis, None] * centres)
-            / own[..., axis, None],
-            glimpses.shape[-1],
-        )[..., None, :, :]
-        for axis in (1, 0)
-    )
-    return rows @ glimpses @ columns.transpose(-1, -2)
+    (own_scale, own_centre), (scale, centre) = own.split(2, -1), other.split(2, -1)
+    shift, zoom = (centre - own_centre) / own_scale, scale / own_scale  # of the other box in the glimpse's coordinates
+    positions = torch.addcmul(shift[..., None], zoom[..., None], glimpse_centres(points, own))  # (…, 2, Q)
+    columns, rows = bilinear_weights(positions, glimpses.shape[-1])[..., None, :, :].unbind(-4)
+    return rows @ glimpses @ columns.mT
+
+
+def resample(glimpses: Tensor, points: int) -> Tensor:
+    """What glimpses show through their own boxes, at another resolution. (…, S, S) → (…, Q, Q)"""
+    weights = bilinear_weights(glimpse_centres(points, glimpses), glimpses.shape[-1])
+    return weights @ glimpses @ weights.mT

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -76,10 +76,10 @@ class Report:
         """Move the bar to a share of the budget."""
         self._bar.update(progress - self._bar.n)
 
-    def pictures(self, step: int, images: Mapping[str, Tensor]) -> None:
-        """Pictures (C, H, W) in [0, 1], by name."""
+    def pictures(self, step: int, draw: Callable[[int], Mapping[str, Tensor]]) -> None:
+        """Pictures (C, H, W) in [0, 1], by name; drawn only where there is TensorBoard to show them."""
         if self._writer is not None:
-            for name, image in images.items():
+            for name, image in draw(step).items():
                 self._writer.add_image(name, image, step)
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from scalor_pyro.checkpoint import load_training_state
 from scalor_pyro.config import ConfigError, ConfigT, config_from_dict
+from scalor_pyro.device import add_computing_options, computing
 from scalor_pyro.experiment import ExperimentT
 from scalor_pyro.presets import COUNTS
 from scalor_pyro.run_folder import RunFolder
 
 # Options that describe the run; --resume takes them from the folder instead.
-DESCRIBING = ("objects", "density", "background", "frames", "steps", "minutes", "batch_size", "seed", "digits")
+DESCRIBING = (
+    *("objects", "density", "background", "frames", "steps", "minutes", "batch_size", "seed", "digits"),
+    *("precision", "capture"),
+)
 
 
 def add_run_options(parser: argparse.ArgumentParser, out: Path) -> argparse._ArgumentGroup:
@@ -36,7 +40,7 @@ def add_run_options(parser: argparse.ArgumentParser, out: Path) -> argparse._Arg
     how.add_argument("--minutes", type=float, help="budget in minutes instead")
     how.add_argument("--batch-size", type=int, metavar="B", help="videos in a step of the longest videos (default: 8)")
     how.add_argument("--seed", type=int, help="of weights, noise and videos (default: 0)")
-    how.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
+    add_computing_options(how)
     run = parser.add_argument_group("the run")
     run.add_argument("--out", type=Path, metavar="DIR", default=out, help="folder (default: %(default)s)")
     run.add_argument("--resume", action="store_true", help="go on with the run in the folder")
@@ -77,7 +81,7 @@ def with_options(config: ExperimentT, options: argparse.Namespace) -> Experiment
     if options.steps is not None:
         _at_least_1("--steps", options.steps)
         train = replace(train, steps=options.steps)
-    train = replace(train, minutes=options.minutes)
+    train = replace(train, minutes=options.minutes, **computing(options))
     return replace(config, data=data, train=train, seed=options.seed or 0)
 
 

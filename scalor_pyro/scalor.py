@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol
 
 import pyro
 import torch
-from pyro import distributions as dist
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from scalor_pyro.boxes import Boxes
 from scalor_pyro.checkpoint import load_model, located, put_weights
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.discovery import DiscoveryLaw, DiscoveryPosterior, DiscoveryPrior, shortlist
-from scalor_pyro.distributions import weighted_by
+from scalor_pyro.distributions import normal, weighted_by
 from scalor_pyro.frame_encoder import FrameEncoder
 from scalor_pyro.networks import GlimpseDecoder
 from scalor_pyro.objects import Objects, Scene
@@ -202,7 +201,7 @@ class Scalor(nn.Module):
                 self._record(t, frame_loc, scene, plates)
                 pyro.sample(
                     sites.x(t),
-                    dist.Normal(frame_loc[:, None], self.sigma).to_event(3),
+                    normal(frame_loc[:, None], self.sigma, event_dims=3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame._replace(background=background))
@@ -257,15 +256,15 @@ class Scalor(nn.Module):
     def _propagate(self, t: int, law: PropagationLaw, scene: Scene, plates: _Plates) -> Objects:
         """Draw z_t^P; an empty slot counts nothing."""
         alive = scene.alive.to(law.memory.dtype)
-        with plates.slots:
-            with weighted_by(alive):
-                logit = pyro.sample(sites.z_pres("prop", t), law.presence)
-            presence = self.shared(_going_on, logit, scene.alive)
-            with weighted_by(presence):
-                raw = pyro.sample(sites.z_where("prop", t), law.where)
-                where, shape, velocity = self.shared(self.boxes.propagated, scene.objects, raw)
-                depth = pyro.sample(sites.z_depth("prop", t), law.depth)
-                what = pyro.sample(sites.z_what("prop", t), law.what(where))
+        # Weights go outside of their plates: a plate multiplies by its scale whatever was entered within it.
+        with weighted_by(alive), plates.slots:
+            logit = pyro.sample(sites.z_pres("prop", t), law.presence)
+        presence = self.shared(_going_on, logit, scene.alive)
+        with weighted_by(presence), plates.slots:
+            raw = pyro.sample(sites.z_where("prop", t), law.where)
+            where, shape, velocity = self.shared(self.boxes.propagated, scene.objects, raw)
+            depth = pyro.sample(sites.z_depth("prop", t), law.depth)
+            what = pyro.sample(sites.z_what("prop", t), law.what(where))
         glimpse = self.shared(self.decoder.forward, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
@@ -275,7 +274,7 @@ class Scalor(nn.Module):
             logits = pyro.sample(sites.z_pres("disc", t), law.presence)
         cells = self.shared(shortlist, logits, self.config.proposals(first))
         presence = self.shared(_presence_of, logits, cells)
-        with plates.first_proposals if first else plates.proposals, weighted_by(presence):
+        with weighted_by(presence), plates.first_proposals if first else plates.proposals:
             raw = pyro.sample(sites.z_where("disc", t), law.where(cells))
             where, shape, velocity = self.shared(self.boxes.discovered, raw, cells)
             depth = pyro.sample(sites.z_depth("disc", t), law.depth(cells))

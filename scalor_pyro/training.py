@@ -132,7 +132,7 @@ def train(
     :param config: of the run; ``config.train`` rules the loop.
     :param folder: the run folder, see :mod:`scalor_pyro.run_folder`.
     :param evaluate: figures at a step, for the metrics; called each ``eval_every`` steps and at the end.
-    :param draw: pictures (C, H, W) in [0, 1] by name, for TensorBoard; called after each evaluation.
+    :param draw: pictures (C, H, W) in [0, 1] by name; called after each evaluation where TensorBoard shows them.
     :param resume: go on with the run in the folder.
     :param progress: show a progress bar.
     :param tensorboard: write TensorBoard events, where it is installed.
@@ -366,7 +366,7 @@ class _Trainer:
         row = {**done, "evaluation": True, **figures}
         self.report.row(row)
         if self.draw is not None:
-            self.report.pictures(self.step, self.draw(self.step))
+            self.report.pictures(self.step, self.draw)
         return row
 
     def save(self) -> None:

@@ -122,3 +122,24 @@ def test_weights_reach_what_they_weigh() -> None:
     site = weighted_site(weight, torch.zeros(1, 2, 1), torch.tensor([[[1.0], [2.0]]]))
     site["log_prob_sum"].backward()
     torch.testing.assert_close(weight.grad, Normal(0.0, 1.0).log_prob(torch.tensor([[1.0, 2.0]])))
+
+
+@pytest.mark.parametrize("scale", [torch.tensor(0.3), torch.tensor([0.3, 2.0, 0.7]), torch.rand(4, 3) + 0.1])
+def test_normal_is_pyros(scale: Tensor) -> None:
+    """Values and gradients, whatever the shape of the scale; and it can be expanded, as plates do."""
+    found = []
+    for law_of in (normal, lambda loc, scale: Normal(loc, scale).to_event(1)):
+        loc, spread = torch.linspace(-1, 1, 12).view(4, 3).requires_grad_(), scale.clone().requires_grad_()
+        law = law_of(loc, spread).expand((4,)).expand((2, 4))
+        density = law.log_prob(torch.full((2, 4, 3), 0.4))
+        density.sum().backward()
+        found.append((density.detach(), loc.grad, spread.grad, law.mean.detach(), law.stddev.detach()))
+    torch.testing.assert_close(*found)
+
+
+def test_normal_refuses_what_pyros_refuses() -> None:
+    for loc, scale in ((torch.zeros(2), -torch.ones(2)), (torch.full((2,), torch.nan), torch.ones(2))):
+        with pytest.raises(ValueError, match="Expected parameter"):
+            normal(loc, scale)
+    with pytest.raises(ValueError, match="Expected value"):
+        normal(torch.zeros(2), torch.ones(2)).log_prob(torch.full((2,), torch.nan))

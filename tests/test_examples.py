@@ -53,8 +53,8 @@ RUNS = {
 }
 
 OPTIONS = (
-    "--objects --density --background --frames --steps --minutes --batch-size --seed --device --out --resume "
-    "--eval-videos --digits --mnist --preset"
+    "--objects --density --background --frames --steps --minutes --batch-size --seed --device --precision --no-capture "
+    "--out --resume --eval-videos --digits --mnist --preset"
 ).split()
 
 
@@ -257,6 +257,20 @@ def test_options_reach_the_config() -> None:
     assert (config.data.objects, config.data.count_max, config.data.background) == ("sprites", 24, True)
     assert (config.train.steps, config.train.curriculum[-1].batch, config.train.minutes) == (7, 4, 2.5)
     assert (config.model.background, config.seed) == ("moving", 5)
+    assert (config.train.precision, config.train.capture) == ("fp32", True)
+
+
+@pytest.mark.parametrize(("example", "arguments"), [("train_mnist.py", []), ("baselines.py", ["--model", "vrnn"])])
+def test_how_to_compute_reaches_the_config(example: str, arguments: list[str]) -> None:
+    loaded = load_example(example)
+    config = loaded.configure(loaded.parse([*arguments, "--precision", "bf16", "--no-capture"]))
+    assert (config.train.precision, config.train.capture) == ("bf16", False)
+
+
+def test_a_run_in_bfloat16_goes_on_in_bfloat16(tmp_path: Path) -> None:
+    assert command(*TINY_DIGITS, "--precision", "bf16", "--no-capture", "--out", tmp_path) == 0  # here without effect
+    assert command("--resume", "--out", tmp_path, "--eval-videos", 1) == 0
+    assert load_config(tmp_path).train.precision == "bf16"
 
 
 def test_interrupted_and_resumed_is_the_same_as_uninterrupted(
@@ -271,8 +285,9 @@ def test_interrupted_and_resumed_is_the_same_as_uninterrupted(
     assert command("--resume", "--out", tmp_path, "--eval-videos", 1) == 0
     assert (tmp_path / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
     resumed, uninterrupted = (json.loads((path / "results.json").read_text()) for path in (tmp_path, run))
+    assert [results.pop("provenance")["resumed"] for results in (resumed, uninterrupted)] == [True, False]
     for results in (resumed, uninterrupted):
-        del results["training_minutes"], results["processor_minutes"], results["provenance"]
+        del results["training_minutes"], results["processor_minutes"]
         for row in results["evaluations"]:
             del row["minutes"]
     assert resumed == uninterrupted
@@ -433,6 +448,7 @@ def test_folder_of_another_run(run: Path, refuses: Callable[..., None]) -> None:
     ("arguments", "match"),
     [
         ([*TINY_DIGITS[:-1], "7"], "another config: train.steps is 6 in the checkpoint, but 7"),
+        ([*TINY_DIGITS, "--precision", "bf16"], "train.precision is 'fp32' in the checkpoint, but 'bf16'"),
         ([*TINY_DIGITS, "--seed", "1"], "seed is 0 in the checkpoint, but 1"),
         (["--objects", "sprites"], "data.objects is 'digits' in the checkpoint, but 'sprites'"),
     ],

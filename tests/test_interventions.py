@@ -139,7 +139,7 @@ def comes_back(scalor: Scalor, trace: poutine.Trace, x: Tensor, subject: Track, 
 def test_a_track_that_it_had_ended_does_not_go_on(make_scalor: Make, x: Tensor) -> None:
     wide = make_scalor(reject_among_proposals=False, propagated_overlap=0.1, object_size=30.0)
     scalor = make_busy(wide, discover=4.0, keep=8.0)
-    trace = traced(scalor, x, seed=2)
+    trace = traced(scalor, x)
     before = rendered(scalor, trace, x)
     assert (before[0].scene.alive & ~before[1].scene.alive)[0].sum() > 1
     edits = remove(scalor, trace, 0, frame=1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalor_pyro.boxes import Boxes
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.rendering import EPSILON, Canvas, draw, extract, look_through, paste, window_size
+from scalor_pyro.rendering import EPSILON, Canvas, draw, extract, look_through, paste, resample, window_size
 
 IMAGE = (24, 40)  # H, W
 GLIMPSE = 6
@@ -227,6 +227,7 @@ def test_looking_through_the_own_box_changes_nothing(box: tuple[float, ...]) -> 
     glimpses = random_glimpses(1, 1)
     own = torch.tensor([[box]], dtype=torch.float64)
     torch.testing.assert_close(look_through(glimpses, own, own, GLIMPSE), glimpses, atol=1e-12, rtol=0)
+    torch.testing.assert_close(resample(glimpses, 5), look_through(glimpses, own, own, 5), atol=1e-12, rtol=0)
 
 
 @given(boxes, boxes)

@@ -89,15 +89,19 @@ def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
     taken: list[VideoRunConfig] = []
     monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
     file = tmp_path / "some.json"
-    said = {"model": {"sigma": 0.12, "slots": 8}, "train": {"steps": 7}, "seed": 5, "video": {"options": {"start": 3}}}
+    train = {"steps": 7, "precision": "bf16"}
+    said = {"model": {"sigma": 0.12, "slots": 8}, "train": train, "seed": 5, "video": {"options": {"start": 3}}}
     file.write_text(json.dumps(said))
     arguments = ["train", str(small_run / "street.mkv"), "--out", str(tmp_path / "run"), "--config", str(file)]
-    assert main(arguments) == main([*arguments, "--slots", "9", "--start", "4", "--minutes", "2"]) == 130
+    by_command = ["--slots", "9", "--start", "4", "--minutes", "2", "--precision", "fp32", "--no-capture"]
+    assert main(arguments) == main([*arguments, *by_command]) == 130
     by_file, by_hand = taken
     assert (by_file.model.sigma, by_file.model.slots, by_file.seed, by_file.video.options.start) == (0.12, 8, 5, 3)
     assert (by_file.train.steps, by_file.train.minutes) == (7, None)
     assert (by_hand.model.sigma, by_hand.model.slots, by_hand.seed, by_hand.video.options.start) == (0.12, 9, 5, 4)
     assert by_hand.train.minutes == 2
+    assert (by_file.train.precision, by_file.train.capture) == ("bf16", True)
+    assert (by_hand.train.precision, by_hand.train.capture) == ("fp32", False)
 
 
 def test_the_config_of_a_run_describes_the_same_run_again(
@@ -128,6 +132,8 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device"),
         (["--resume", "--out", "runs/street", "--stride", "2"], "only --out and --device"),
         (["--resume", "--out", "runs/street", "--steps", "9"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--precision", "bf16"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--no-capture"], "only --out and --device"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(

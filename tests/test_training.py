@@ -364,8 +364,12 @@ def test_without_tensorboard_nothing_is_written(
         return real(name, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", no_tensorboard)
+
+    def drawn_in_vain(step: int) -> dict[str, Tensor]:
+        raise AssertionError(f"pictures of step {step} are seen by nobody")
+
     with caplog.at_level(logging.DEBUG, logger="scalor_pyro"):
-        fake_train(tmp_path, tensorboard=True)
+        fake_train(tmp_path, tensorboard=True, evaluate=lambda step: {"mota": 0.5}, draw=drawn_in_vain)
     assert "tensorboard is not installed" in caplog.text
     assert not (tmp_path / "tensorboard").exists()
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import pyro
 import torch
-from pyro import distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -64,7 +63,7 @@ class FrameProgram(nn.Module):
         """
         pyro.deterministic(sites.y(t), y[:, None], event_dim=3)
         seen = x[:, t, None] if x is not None and t < x.shape[1] else None
-        pyro.sample(sites.x(t), dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3), obs=seen)
+        pyro.sample(sites.x(t), normal(y[:, None], y.new_full((), self.config.sigma), event_dims=3), obs=seen)
 
 
 def posterior_head(inputs: int, hidden: int, latent_dim: int) -> nn.Sequential:

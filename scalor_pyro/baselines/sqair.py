@@ -22,7 +22,7 @@ from scalor_pyro.baselines.sqair_guide import (
     SQAIRPropagationPosterior,
 )
 from scalor_pyro.boxes import Boxes
-from scalor_pyro.distributions import RelaxedPresence, standard_normal, weighted_by
+from scalor_pyro.distributions import RelaxedPresence, normal, standard_normal, weighted_by
 from scalor_pyro.networks import GlimpseDecoder
 from scalor_pyro.objects import Objects, Scene
 from scalor_pyro.propagation import PropagationLaw, PropagationPrior
@@ -127,7 +127,7 @@ class SQAIR(nn.Module):
                 self._record(t, y, scene, plates)
                 pyro.sample(
                     sites.x(t),
-                    dist.Normal(y[:, None], y.new_full((), self.config.sigma)).to_event(3),
+                    normal(y[:, None], y.new_full((), self.config.sigma), event_dims=3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame)

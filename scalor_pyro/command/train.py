@@ -11,7 +11,7 @@ from scalor_pyro.checkpoint import load_config_as
 from scalor_pyro.command.info import notes, survey_rows, table, training_rows
 from scalor_pyro.command.reading import add_reading_options, reading_options
 from scalor_pyro.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
-from scalor_pyro.device import device_of
+from scalor_pyro.device import add_computing_options, computing, device_of
 from scalor_pyro.distributed import World, join
 from scalor_pyro.run_folder import RunFolder
 from scalor_pyro.video import ReadOptions, Video, propose, survey
@@ -56,7 +56,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add("--seed", type=int, help="of weights, noise and clips (default: 0)")
     described = "settings as in the config.json of a run, all or some of them; the command line has the last word"
     add("--config", type=Path, metavar="FILE.json", help=described)
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
+    add_computing_options(parser)
     add("--resume", action="store_true", help="go on with the run in the folder")
     add_reading_options(parser)
     parser.set_defaults(run=run)
@@ -152,6 +152,7 @@ def settled(proposed: VideoRunConfig, file: Mapping[str, Any], options: argparse
     for part, name in (("model", "slots"), ("model", "sigma"), ("train", "minutes"), ("train", "steps")):
         if getattr(options, name) is not None:
             config[part][name] = getattr(options, name)
+    config["train"].update(computing(options))
     if options.steps is not None:
         config["train"]["minutes"] = None
     elif options.minutes is None and not {"minutes", "steps"} & set(file.get("train", {})):
@@ -167,7 +168,8 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
     :raises ValueError: if there is none, or something else is asked for beside it.
     """
     describing = (options.minutes, options.steps, options.slots, options.sigma, options.seed, options.config)
-    if options.videos or any(value is not None for value in describing) or reading_options(options) != ReadOptions():
+    described = any(value is not None for value in describing) or computing(options)
+    if options.videos or described or reading_options(options) != ReadOptions():
         raise ConfigError("--resume goes on as the run was begun: only --out and --device were expected beside it.")
     return load_config_as(RunFolder.open(options.out).path, VideoRunConfig)
 
