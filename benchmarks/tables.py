@@ -1,4 +1,4 @@
-"""Record finished runs, and write the tables of docs/results.md from all records and the paper's figures.
+"""Record finished runs, and write the tables of docs/results.md and README.md from all records and the paper's figures.
 
 python benchmarks/tables.py runs/sprites-md runs/digits-vld --mnist mnist.npz
 python benchmarks/tables.py
@@ -23,7 +23,7 @@ from scalor_pyro.experiment import Likelihood
 from scalor_pyro.run_folder import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RECORDS, PAPER = ROOT / "docs" / "results.md", ROOT / "docs" / "records", "paper.json"
+RECORDS, PAPER = ROOT / "docs" / "records", "paper.json"
 # Between its marker and the end, a table is written anew.
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
@@ -236,24 +236,46 @@ def shown_commit(each: Record) -> str:
     return f"`{each['commit'][:7]}`" + "".join(f", {remark}" for remark in remarks)
 
 
-TABLES: dict[str, Callable[[Book], str]] = {
-    "tracking": tracking,
-    "likelihood": likelihood,
-    "sqair": sqair,
-    "paper-preset": paper_preset,
-    "runs": runs,
+def summary(book: Book) -> str:
+    """What README.md says of tracking."""
+    heads = ["videos", "seeds", "MOTA 2× / 0.5×", "paper", "minutes"]
+    rows = [
+        [
+            title,
+            book.seeds(name),
+            f"{book.cell(name, 'mota')} / {book.cell(name, 'mota_strict')}",
+            book.papers(name, "mota"),
+            book.cell(name, "training_minutes"),
+        ]
+        for name, title in TRACKED.items()
+        if book.of(name)
+    ]
+    return markdown(heads, rows or [[NOTHING] * len(heads)])
+
+
+# The tables of each page.
+PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
+    ROOT / "docs" / "results.md": {
+        "tracking": tracking,
+        "likelihood": likelihood,
+        "sqair": sqair,
+        "paper-preset": paper_preset,
+        "runs": runs,
+    },
+    ROOT / "README.md": {"summary": summary},
 }
 
 
-def filled(page: str, book: Book) -> str:
-    """The page with each table as the records have it.
+def filled(page: Path, book: Book) -> str:
+    """The text of a page with each table as the records have it.
 
-    :raises ValueError: if its markers are not those of the tables, each once.
+    :raises ValueError: if its markers are not those of its tables, each once.
     """
-    names = [match[2] for match in MARKED.finditer(page)]
-    if sorted(names) != sorted(TABLES):
-        raise ValueError(f"The page has markers of {names}, but one of each of {list(TABLES)} was expected.")
-    return MARKED.sub(lambda match: f"{match[1]}\n{TABLES[match[2]](book)}\n{match[3]}", page)
+    text, tables = page.read_text(encoding="utf-8"), PAGES[page]
+    names = [match[2] for match in MARKED.finditer(text)]
+    if sorted(names) != sorted(tables):
+        raise ValueError(f"{page} has markers of {names}, but one of each of {list(tables)} was expected.")
+    return MARKED.sub(lambda match: f"{match[1]}\n{tables[match[2]](book)}\n{match[3]}", text)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -277,11 +299,12 @@ def main(arguments: list[str] | None = None) -> int:
         for run in [finished(folder, options.mnist) for folder in options.runs]:
             for path in record(run, RECORDS, how):
                 print(f"{run.folder} is recorded in {path.relative_to(ROOT)}.")
-        write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8"), Book(RECORDS)).encode())
+        for page in PAGES:
+            write_atomically(page, filled(page, Book(RECORDS)).encode())
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"The tables of {PAGE.relative_to(ROOT)} are written.")
+    print(f"The tables of {' and '.join(str(page.relative_to(ROOT)) for page in PAGES)} are written.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md: they are what the records give, and a record is what its run gave."""
+"""The tables of docs/results.md and README.md: they are what the records give, and a record is what its run gave."""
 
 import json
 import sys
@@ -48,9 +48,9 @@ def change(folder: Path, to: Path, **values: Any) -> Path:
     return to
 
 
-def test_page_is_what_the_records_give() -> None:
-    page = tables.PAGE.read_text(encoding="utf-8")
-    assert page == tables.filled(page, tables.Book(tables.RECORDS)), "make tables writes it"
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.name)
+def test_page_is_what_the_records_give(page: Path) -> None:
+    assert page.read_text(encoding="utf-8") == tables.filled(page, tables.Book(tables.RECORDS)), "make tables writes it"
 
 
 def test_record_is_what_the_run_gave(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +145,15 @@ def test_runs_say_what_their_commit_is_worth(book: Any) -> None:
     assert "| `0123456`, with changes |" in lines[0] and lines[1].startswith("| bg | 10 | 10 | 1.0 | – | – |")
 
 
-def test_a_page_without_its_markers_is_refused(book: Any) -> None:
+def test_summary_has_what_there_is(book: Any) -> None:
+    lines = tables.summary(book).splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == ["BG: sprites MD, moving background"]
+    assert row(tables.summary(book), "BG")[1:] == ["2", "0.919 / 0.915", "0.919", "1.0"]
+
+
+def test_a_page_without_its_markers_is_refused(book: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table: runs -->\n<!-- end -->\n")
+    monkeypatch.setitem(tables.PAGES, page, {"runs": tables.runs, "summary": tables.summary})
     with pytest.raises(ValueError, match="markers of \\['runs'\\], but one of each of .* was expected"):
-        tables.filled("<!-- table: runs -->\n<!-- end -->\n", book)
+        tables.filled(page, book)
