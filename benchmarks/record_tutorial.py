@@ -29,7 +29,7 @@ BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 # In the folder: what each command printed.
 PRINTED = Path("printed.json")
 # Frames of a video that are shown beside each other, px between them, and colours of a picture in docs/images.
-SHOWN, GAP, COLOURS = (8, 24, 40), 10, 96
+SHOWN, GAP, COLOURS = (8, 24, 40), 10, 256
 
 
 def recorded(page: str) -> str:
