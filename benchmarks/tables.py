@@ -217,7 +217,7 @@ def runs(book: Book) -> str:
             str(each["steps"]),
             written("training_minutes", each["training_minutes"]),
             written("processor_minutes", each["processor_minutes"]),
-            _commit(each),
+            shown_commit(each),
             each["machine"] or NOTHING,
             f"`{each['command']}`" if each["command"] else NOTHING,
         ]
@@ -228,7 +228,7 @@ def runs(book: Book) -> str:
     return markdown(heads, rows or [[NOTHING] * len(heads)])
 
 
-def _commit(each: Record) -> str:
+def shown_commit(each: Record) -> str:
     """The short name of the commit, with all that makes it less than the whole truth."""
     if each["commit"] is None:
         return NOTHING

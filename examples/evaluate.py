@@ -3,6 +3,7 @@
 python examples/evaluate.py runs/sprites-md --on trained lg
 python examples/evaluate.py runs/unseen-digits --on trained test
 python examples/evaluate.py runs/demo --on trained --frames 20
+python examples/evaluate.py digits-vld --mnist mnist.npz
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import Any
 import pyro
 
 from scalor_pyro import Scalor
-from scalor_pyro.checkpoint import load_run
+from scalor_pyro.checkpoint import load_config, load_weights
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED, evaluate, mean_nll, with_known_digits
@@ -31,7 +32,7 @@ OWN = ("trained", "test")
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of trained runs")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of trained runs, or names of weights")
     parser.add_argument("--on", nargs="+", default=["test"], choices=[*OWN, *PRESETS], metavar="SETTING",
                         help="'trained': videos as in training, 'test': as in the run's own evaluation (default), or "
                         f"those that a preset is evaluated on: {', '.join(PRESETS)}")  # fmt: skip
@@ -64,24 +65,24 @@ def with_capacity(model: ModelConfig, slots: int | None) -> ModelConfig:
     return model if slots is None else replace(model, slots=slots, first_shortlist=min(slots, model.n_cells))
 
 
-def scored(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The figures of a run in each setting, by the name of their row."""
-    config, weights = load_run(folder)
+    config = load_config(run)
     config = with_known_digits(config, options.mnist if config.data.objects == "digits" else None)
     scalor = Scalor(with_capacity(config.model, options.slots))
-    scalor.load_state_dict(weights)
+    load_weights(run, scalor, same_config=False)
     figures = {}
     for name in options.on:
         data = setting(config, name, options)
         if data.image_size != config.model.image_size:
-            expected = f"{config.model.image_size}, as {folder} was trained on,"
+            expected = f"{config.model.image_size}, as {run} was trained on,"
             raise ConfigError(f"{name} has frames of {data.image_size} px, but {expected} was expected.")
         mnist = options.mnist if data.objects == "digits" else None
         videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
         row = without_nan(evaluate(scalor, videos, options.eval_videos))
         if options.nll is not None:
             row["nll"] = mean_nll(scalor, videos, options.eval_videos, options.nll)
-        figures[f"{folder.name} on {name}"] = row
+        figures[f"{Path(run).name} on {name}"] = row
     return figures
 
 
@@ -92,8 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     results: dict[str, dict[str, Any]] = {}
     pyro.set_rng_seed(0)  # of the importance samples
     try:
-        for folder in options.runs:
-            results |= scored(folder, options)
+        for run in options.runs:
+            results |= scored(run, options)
         options.out.mkdir(parents=True, exist_ok=True)
         write_atomically(options.out / "evaluation.json", json.dumps(results, indent=1).encode())
         write_atomically(options.out / "evaluation.md", markdown(results).encode())

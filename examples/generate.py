@@ -3,6 +3,7 @@
     python examples/generate.py runs/demo --what forecast --observed 5 --frames 10 --samples 20 --videos 100
     python examples/generate.py runs/demo --what imagine --frames 20
     python examples/generate.py runs/demo --what reconstruct
+    python examples/generate.py digits-vld --what imagine --out dreams
 
 Forecasts are measured, too: position error and MSE by horizon, against holding what was seen last and against constant
 velocity.
@@ -16,13 +17,14 @@ from typing import Any
 
 import torch
 
-from scalor_pyro.checkpoint import load_config, load_weights
+from scalor_pyro.checkpoint import load_config
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import EVALUATION_BATCH, TEST_SEED
 from scalor_pyro.forecast_quality import ForecastEvaluation, table
 from scalor_pyro.generation import check_extent, forecast, imagine, reconstruct, set_seed
 from scalor_pyro.generation_files import GenerationFiles
+from scalor_pyro.pretrained import own_folder
 from scalor_pyro.priors import MOTIONS, first_frame_presence, motion, no_discovery_from
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.swap_prior import swap_prior
@@ -40,7 +42,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained run, or the name of weights")
     parser.add_argument("--what", choices=list(DEFAULTS), default="forecast", help="(default: %(default)s)")
     parser.add_argument("--observed", type=int, metavar="N", help="forecast: frames that are seen (default: 5)")
     parser.add_argument("--frames", type=int, metavar="T", default=10, help="frames in all (default: %(default)s)")
@@ -51,7 +53,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--motion", choices=MOTIONS, help="forecast, imagine: prior of motion (default: learned)")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST: an .npz, or one of the four IDX files")
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: generated/WHAT in the run)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder (default: generated/WHAT in the run, of named weights in runs/NAME)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -70,7 +77,7 @@ def checked(options: argparse.Namespace) -> argparse.Namespace:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} is {value}, but at least 1 was expected.")
-    options.out = options.out or options.run / "generated" / options.what
+    options.out = options.out or own_folder(options.run) / "generated" / options.what
     return options
 
 
@@ -141,9 +148,7 @@ def run(options: argparse.Namespace) -> None:
 
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
-    config = load_config(options.run)
-    scalor = Scalor(config.model)
-    load_weights(options.run, scalor)
+    config, scalor = load_config(options.run), Scalor.from_pretrained(options.run)
     scalor.to("cuda" if torch.cuda.is_available() else "cpu")
     set_seed(options.seed)
     generate = {"forecast": forecasts, "imagine": from_nothing, "reconstruct": reconstructions}[options.what]

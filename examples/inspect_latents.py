@@ -18,13 +18,14 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.box_spread import Spread, box_spread
-from scalor_pyro.checkpoint import load_run
+from scalor_pyro.checkpoint import load_config
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED
 from scalor_pyro.interventions import Track, Values, hold_velocity, move, remove, swap_appearance, track
 from scalor_pyro.latents import frames_of
 from scalor_pyro.pictures import draw_boxes, objects_picture, show, to_image
 from scalor_pyro.posterior import Inference, ModeMessenger, collect
+from scalor_pyro.pretrained import own_folder
 from scalor_pyro.run_folder import write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.tracks import boxes, reported
@@ -40,19 +41,22 @@ PANEL = 1.15
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("run", metavar="RUN", help="folder of a trained run, or the name of weights")
     parser.add_argument("--video", type=int, default=0, metavar="I", help="which of its test videos (default: 0)")
     parser.add_argument("--frames", type=int, metavar="T", help="how many frames of it (default: all)")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST: an .npz, or one of the four IDX files")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the pictures (default: RUN/inspection)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the pictures (default: inspection in the run, of named weights in runs/NAME)",
+    )
     return parser.parse_args(arguments)
 
 
 def load(options: argparse.Namespace) -> tuple[Scalor, Tensor]:
     """The trained model, and a video (1, T, C, H, W) that it has not seen."""
-    config, weights = load_run(options.run)
-    scalor = Scalor(config.model)
-    scalor.load_state_dict(weights)
+    config, scalor = load_config(options.run), Scalor.from_pretrained(options.run)
     if options.video < 0:
         raise ValueError(f"--video is {options.video}, but a number from 0 was expected.")
     if options.frames is not None and not 1 <= options.frames <= config.evaluated.frames:
@@ -162,7 +166,7 @@ def inspect(scalor: Scalor, video: Tensor, out: Path) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Inspect; 2 for what the user has to put right."""
     options = parse(arguments)
-    out = options.run / "inspection" if options.out is None else options.out
+    out = own_folder(options.run) / "inspection" if options.out is None else options.out
     try:
         inspect(*load(options), out)
     except ConnectionError as error:

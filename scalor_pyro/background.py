@@ -101,7 +101,7 @@ class MovingDecoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        height, width = (size // 8 for size in config.image_size)
+        height, width = (size // 8 for size in config.view or config.image_size)  # weights do not know a larger image
         self.residual = nn.Sequential(
             nn.Linear(z_bg_dim(config), 64),
             nn.CELU(inplace=True),

@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from scalor_pyro.config import ConfigError, ConfigT, RunConfig, config_from_dict, config_to_dict
+from scalor_pyro import pretrained
+from scalor_pyro.config import ConfigError, ConfigT, ModelConfig, RunConfig, config_from_dict, config_to_dict
 from scalor_pyro.run_folder import CONFIG, WEIGHTS, RunFolder, write_atomically
 
 FORMAT = "scalor_pyro"
@@ -141,16 +142,21 @@ def save_checkpoint(folder: RunFolder, state: TrainingState) -> None:
 
 def export_weights(folder: RunFolder, state: TrainingState) -> None:
     """Write the weights and the config of a training state for readers of the model."""
-    about = {
-        "version": VERSION,
-        "config": json.loads(state.config),
-        "config_hash": config_hash(state.config),
-        "step": state.step,
-    }
-    # One entry alone: safetensors writes several in random order, and equal weights should be equal files.
-    metadata = {FORMAT: json.dumps(about)}
-    write_atomically(folder.weights, to_safetensors(state.weights, metadata))
+    write_weights(folder.weights, state.weights, json.loads(state.config), {"step": state.step})
     write_atomically(folder.config, (json.dumps(json.loads(state.config), indent=2) + "\n").encode())
+
+
+def write_weights(
+    path: Path, weights: dict[str, Tensor], config: Mapping[str, Any], further: Mapping[str, Any]
+) -> None:
+    """Write weights in safetensors form, with all that a reader has to know of them.
+
+    :param config: of the run, as plain values.
+    :param further: what else is said of them, ready for JSON.
+    """
+    about = {"version": VERSION, "config": config, "config_hash": config_hash(json.dumps(config)), **further}
+    # One entry alone: safetensors writes several in random order, and equal weights should be equal files.
+    write_atomically(path, to_safetensors(weights, {FORMAT: json.dumps(about)}))
 
 
 def load_training_state(path: str | Path) -> TrainingState:
@@ -183,58 +189,108 @@ def load_training_state(path: str | Path) -> TrainingState:
     return TrainingState(**values)
 
 
-def load_weights(path: str | Path, scalor: Weighted, same_config: bool = True) -> None:
+def located(run: str | Path) -> Path:
+    """The file with the weights of a run.
+
+    :param run: a run folder; a file of weights; or, as a str, the name of weights that come with the package
+        (:mod:`scalor_pyro.pretrained`), which means these even where there is a folder of that name: "./name" is that.
+    :raises CheckpointError: if there is no such folder, file or name.
+    """
+    path, names = Path(run), pretrained.names()
+    if isinstance(run, str) and run in names:
+        return pretrained.file_of(run)
+    if not path.exists():
+        raise CheckpointError(
+            f"There is no run {run}, but a run folder, a file of weights, or one of the names {', '.join(names)} was"
+            " expected."
+        )
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def load_weights(run: str | Path, scalor: Weighted, same_config: bool = True) -> None:
     """Put saved weights into a model.
 
-    :param path: a run folder, or its ``weights.safetensors``.
+    :param run: see :func:`located`.
     :param scalor: the model that takes them.
     :param same_config: require the model's config to be the saved one; else only names and shapes must fit
         (a model with more slots takes the same weights).
     :raises CheckpointError: if the file cannot be used, or belongs to another config.
     """
-    path = Path(path)
-    path = path / WEIGHTS if path.is_dir() else path
-    config, weights = _read_weights(path)
+    path = located(run)
+    about, weights = _read(path)
     if same_config:
-        require_same_config(path, config.get("model"), scalor.config)
+        require_same_config(path, about["config"].get("model"), scalor.config)
     put_weights(path, weights, scalor)
 
 
-def load_run(folder: str | Path) -> tuple[RunConfig, dict[str, Tensor]]:
+def load_model(run: str | Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """The config and the weights of the model of a run, whatever it was trained on.
+
+    :param run: see :func:`located`.
+    :raises CheckpointError: if the file cannot be used, or is of another kind of model.
+    """
+    path = located(run)
+    about, weights = _read(path)
+    return _config_from(path, about["config"].get("model", {}), ModelConfig), weights
+
+
+def load_run(run: str | Path) -> tuple[RunConfig, dict[str, Tensor]]:
     """The config and the weights of a run.
 
-    :param folder: the run folder.
+    :param run: see :func:`located`.
     :raises CheckpointError: if either is missing or damaged, or they belong to different runs.
     """
-    return load_run_as(folder, RunConfig)
+    return load_run_as(run, RunConfig)
 
 
-def load_run_as(folder: str | Path, kind: type[ConfigT]) -> tuple[ConfigT, dict[str, Tensor]]:
+def load_run_as(run: str | Path, kind: type[ConfigT]) -> tuple[ConfigT, dict[str, Tensor]]:
     """Like :func:`load_run`, for a run with another kind of config."""
-    path = Path(folder)
-    config = load_config_as(path, kind)
-    saved, weights = _read_weights(path / WEIGHTS)
-    require_same_config(path / WEIGHTS, saved, config)
+    config = load_config_as(run, kind)
+    path = located(run)
+    about, weights = _read(path)
+    require_same_config(path, about["config"], config)
     return config, weights
 
 
-def load_config(folder: str | Path) -> RunConfig:
-    """The config of a run folder.
+def load_config(run: str | Path) -> RunConfig:
+    """The config of a run.
 
+    :param run: see :func:`located`.
     :raises CheckpointError: if there is none, or it is not one.
     """
-    return load_config_as(folder, RunConfig)
+    return load_config_as(run, RunConfig)
 
 
-def load_config_as(folder: str | Path, kind: type[ConfigT]) -> ConfigT:
+def load_config_as(run: str | Path, kind: type[ConfigT]) -> ConfigT:
     """Like :func:`load_config`, for a run with another kind of config."""
-    path = Path(folder) / CONFIG
-    _start(path)
+    path, values = _saved_config(run)
+    _require_kind(path, values, kind)
+    return _config_from(path, values, kind)
+
+
+def is_on_videos(run: str | Path) -> bool:
+    """Whether ``scalor train`` left a run, not an example on synthetic videos.
+
+    :param run: see :func:`located`.
+    :raises CheckpointError: if its config cannot be read.
+    """
+    _, values = _saved_config(run)
+    return isinstance(values, Mapping) and _trained_by(values) == TRAINED_BY["video"]
+
+
+def _saved_config(run: str | Path) -> tuple[Path, Any]:
+    """The config of a run as plain values, and the file it is from: the folder's, or, of weights alone, their own."""
+    weights = located(run)
+    path = weights.with_name(CONFIG)
+    if weights.name != WEIGHTS or not path.exists():
+        return weights, read_about(weights)["config"]
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return path, json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} is not JSON: the config of a run was expected.") from error
-    _require_kind(path, values, kind)
+
+
+def _config_from(path: Path, values: Any, kind: type[ConfigT]) -> ConfigT:
     try:
         return config_from_dict(kind, values)
     except ConfigError as error:
@@ -289,13 +345,22 @@ def _mismatches(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Itera
     yield from (f"the model has no {name}" for name in saved if name not in own)
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The config (plain values) and the tensors of a ``weights.safetensors``."""
+def read_about(path: Path) -> dict[str, Any]:
+    """What a file of weights says of them: version, config and more, as plain values; tensors are not read.
+
+    :raises CheckpointError: if it cannot be used.
+    """
+    return _read(path, tensors=False)[0]
+
+
+def _read(path: Path, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a file of weights says of them, and the weights in single precision."""
     _start(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it cannot be iterated)
+            names = file.keys() if tensors else ()
+            weights = {name: _single(file.get_tensor(name)) for name in names}
     except (safetensors.SafetensorError, *_UNREADABLE) as error:
         raise CheckpointError(
             f"{path} is cut off, damaged or of another kind: whole weights in safetensors form were expected."
@@ -303,12 +368,16 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if FORMAT not in metadata:
         raise CheckpointError(f"{path} was not written by {FORMAT}: weights of one of its runs were expected.")
     try:
-        about = json.loads(metadata[FORMAT])
-        version, config = about["version"], dict(about["config"])
+        about = dict(json.loads(metadata[FORMAT]))
+        version, about["config"] = about["version"], dict(about["config"])
     except (ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path} holds no readable config: the JSON of a run's config was expected.") from error
     _check_version(path, version)
-    return config, weights
+    return about, weights
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.dtype == torch.float16 else value
 
 
 def _check_version(path: Path, version: object) -> None:

@@ -254,6 +254,12 @@ class Evaluation:
         }
 
 
+def true_tracks(truth: GroundTruth) -> Tracks:
+    """The truth as a file of tracks can hold it: presence is 1 where an object is to be found, else 0, don't care."""
+    presence, unknown = (truth.share >= CARE_SHARE).astype(np.float64), np.full(len(truth.x), math.nan)
+    return Tracks(truth.frame, truth.identity, truth.x, truth.y, truth.size, truth.size, presence, depth=unknown)
+
+
 def table(results: Mapping[str, float | None]) -> str:
     """The results as a plain-text table, one line for each score; `-` where there was nothing to count."""
     rows = [(label, shown(results[key])) for key, label in _TABLE if key in results]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pyro
@@ -22,6 +23,7 @@ from scalor_pyro.background import (
     StaticPosterior,
 )
 from scalor_pyro.boxes import Boxes
+from scalor_pyro.checkpoint import load_model, located, put_weights
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.discovery import DiscoveryLaw, DiscoveryPosterior, DiscoveryPrior, shortlist
 from scalor_pyro.distributions import normal, weighted_by
@@ -149,6 +151,19 @@ class Scalor(nn.Module):
         self.shared = SharedWork()
         # Parameters of two models must not share a name in the parameter store: the second would never be trained.
         self._name = f"scalor_{next(_numbers)}"
+
+    @classmethod
+    def from_pretrained(cls, run: str | Path) -> "Scalor":
+        """A trained model, on the CPU and ready to infer.
+
+        :param run: the name of weights that come with the package (``scalor weights`` lists them: "digits-vld", …), a
+            run folder, or a file of weights.
+        :raises CheckpointError: if there is none, it cannot be used, or the networks have changed since.
+        """
+        config, weights = load_model(run)
+        scalor = cls(config)
+        put_weights(located(run), weights, scalor)
+        return scalor.eval()
 
     # ------------------------------------------------------------------ the program
 

@@ -2,8 +2,14 @@
 
 Identities and all that the guide knows of the objects are carried over from chunk to chunk
 (:class:`~scalor_pyro.scalor.Carried`). Frames may be larger than those of training (:mod:`scalor_pyro.views`).
+
+A run may be one of ``scalor train``: then the video is of its scene, and read as in training. Or one on synthetic
+videos, among them the weights that come with the package: then any video will do whose objects move over what the run
+was trained on, black or a moving background; pixels are taken as they are, unless the size of an object is said.
 """
 
+import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,15 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.box_spread import box_spread
-from scalor_pyro.config import ConfigError
+from scalor_pyro.checkpoint import is_on_videos, load_run, load_run_as, located, put_weights
+from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.latents import frames_of
 from scalor_pyro.posterior import follow, owners, slots_of
 from scalor_pyro.scalor import Carried, FrameLatents, Scalor
 from scalor_pyro.tracks import Tracks, tracks_of
-from scalor_pyro.video import Chunk, Crop, Geometry, Video
+from scalor_pyro.video import Chunk, Crop, Geometry, ReadOptions, Video
 from scalor_pyro.video.scene import Scenery, scenery_of
-from scalor_pyro.video_run import VideoRunConfig, load_scene, load_video_run, region_options
-from scalor_pyro.views import with_view
+from scalor_pyro.video_run import VideoRunConfig, load_scene, region_options
+from scalor_pyro.views import nearest_size, with_view
+
+logger = logging.getLogger(__name__)
 
 # Frames that are followed at a time: enough that the convolutions have work, few enough for little memory.
 CHUNK = 16
@@ -31,6 +40,8 @@ CHUNK = 16
 DRAWS = 64
 # The scene follows the light by this much of the range from black to white in a frame, where no object is.
 SCENE_STEP = 0.1 / 255
+# For a model of objects over black, a pixel below so many of 255 is black, and of a crowd so much of a frame is.
+BLACK, LEAST_BLACK = 32, 0.2
 
 
 class Tracked(NamedTuple):
@@ -66,7 +77,7 @@ class Tracker:
     @torch.no_grad()
     def advance(self, chunk: Chunk) -> Tracked:
         """Go on with the frames that follow those of the last call."""
-        frames = chunk.tensor(next(self.scalor.parameters()).device)[None]
+        frames = frames_for(self.scalor, chunk)
         before = self.carried
         trace = follow(self.scalor, frames, before)
         latents = frames_of(trace)
@@ -119,26 +130,35 @@ class Options:
     stop: int | None = None
     stride: int | None = None  # None: as in training
     slots: int | None = None  # K; None: as the run says
+    object_size: float | None = None  # px of the file: side of an object; None: the scale is that of training
     scene: str = "auto"  # "run": the picture in the run folder; "video": the median of the video; "auto": the first
     # if it fits
     scene_step: float = SCENE_STEP  # see Tracker
+
+    def __post_init__(self) -> None:
+        if self.object_size is not None and not 1 <= self.object_size < math.inf:
+            raise ConfigError(f"object_size is {self.object_size}, but at least 1 px was expected.")
 
 
 class Run(NamedTuple):
     """A trained run, ready to track."""
 
-    folder: Path
-    config: VideoRunConfig
+    folder: Path  # of its weights, and, of a run of scalor train, of its scene
+    config: VideoRunConfig | RunConfig
     scalor: Scalor
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu") -> Run:
-    """Load a run of ``scalor train``.
+def load(run: str | Path, device: torch.device | str = "cpu") -> Run:
+    """Load a run of ``scalor train``, or one on synthetic videos.
 
-    :raises CheckpointError: if the folder holds no such run.
+    :param run: a run folder, a file of weights, or a name, see :func:`~scalor_pyro.checkpoint.located`.
+    :raises CheckpointError: if there is no such run, or the networks have changed since.
     """
-    config, scalor = load_video_run(folder)
-    return Run(Path(folder), config, scalor.to(device).eval())
+    config: VideoRunConfig | RunConfig
+    config, weights = load_run_as(run, VideoRunConfig) if is_on_videos(run) else load_run(run)
+    scalor, path = Scalor(config.model), located(run)
+    put_weights(path, weights, scalor)
+    return Run(path.parent, config, scalor.to(device).eval())
 
 
 def tracker_of(run: Run, path: str | Path, options: Options | None = None) -> tuple[Tracker, Video]:
@@ -148,23 +168,76 @@ def tracker_of(run: Run, path: str | Path, options: Options | None = None) -> tu
     :raises ConfigError: for a scene that does not fit.
     """
     options = options or Options()
-    reading = region_options(run.config, Video(path).info.size, options.crop)
-    stride = reading.stride if options.stride is None else options.stride
-    reading = replace(reading, start=options.start, stop=options.stop, stride=stride)
-    video = Video(path, reading)
-    require_colour(run, video)
-    image, flicker = (torch.from_numpy(part).float() / 255 for part in _scene(run, video, options))
-    slots = run.config.video.region_slots if options.slots is None else options.slots
-    scalor = with_view(run.scalor, video.geometry.size, image, slots, flicker)
+    video = video_for(run, path, options)
+    scalor = scalor_for(run, video, options)
     return Tracker(scalor, video.geometry, scene_step=options.scene_step), video
 
 
+def video_for(run: Run, path: str | Path, options: Options) -> Video:
+    """A video as it has to be read for a run.
+
+    :raises VideoError: if it cannot be read as asked.
+    :raises ConfigError: see :func:`require_colour`.
+    """
+    height, width = Video(path).info.size
+    if isinstance(run.config, VideoRunConfig):
+        reading = region_options(run.config, (height, width), options.crop, options.object_size)
+    else:
+        model, region = run.config.model, options.crop or Crop(0, 0, width, height)
+        scale = 1.0 if options.object_size is None else model.object_size / options.object_size
+        size = nearest_size(model, (region.height * scale, region.width * scale))
+        reading = ReadOptions(crop=region, size=size, grey=model.channels == 1)
+    stride = reading.stride if options.stride is None else options.stride
+    video = Video(path, replace(reading, start=options.start, stop=options.stop, stride=stride))
+    require_colour(run, video)
+    return video
+
+
+def scalor_for(run: Run, video: Video, options: Options) -> Scalor:
+    """The model of a run for the frames of a video.
+
+    :param video: see :func:`video_for`.
+    :raises ConfigError: for a scene that does not fit.
+    """
+    size, slots = video.geometry.size, options.slots
+    if run.config.model.background == "static":
+        if slots is None and isinstance(run.config, VideoRunConfig):
+            slots = run.config.video.region_slots
+        image, flicker = (torch.from_numpy(part).float() / 255 for part in _scene(run, video, options))
+        return with_view(run.scalor, size, image, slots, flicker)
+    if options.scene != "auto":
+        raise ConfigError(
+            f"scene is {options.scene!r}, but 'auto' was expected: the run's background is"
+            f" {run.config.model.background!r}, not a scene."
+        )
+    if run.config.model.background == "none":
+        _warn_unless_black(video)
+    return with_view(run.scalor, size, slots=slots)
+
+
+def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
+    """Frames as a model sees them: grey ones, too, where it sees colour. (1, n, C, H, W) in [0, 1]"""
+    frames = chunk.tensor(next(scalor.parameters()).device)[None]
+    return frames.expand(-1, -1, scalor.config.channels, -1, -1)
+
+
+def _warn_unless_black(video: Video) -> None:
+    share = float((next(iter(video)).image.max(0) < BLACK).mean())
+    if share < LEAST_BLACK:
+        logger.warning(
+            "%.0f %% of the first frame of %s is black, but the run was trained on objects over black: one of scalor"
+            " train knows the scene of the video.",
+            100 * share,
+            video.path,
+        )
+
+
 def require_colour(run: Run, video: Video) -> None:
-    """Refuse a video in colour for a run on grey ones, and the reverse.
+    """Refuse a video in colour for a run on grey ones, and the reverse; one on synthetic videos sees both.
 
     :raises ConfigError: saying which.
     """
-    if video.channels != run.config.model.channels:
+    if isinstance(run.config, VideoRunConfig) and video.channels != run.config.model.channels:
         raise ConfigError(
             f"{video.path} is {_colour(video.channels)}, but {_colour(run.config.model.channels)} was expected, as the"
             f" videos that {run.folder} was trained on."

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from scalor_pyro.checkpoint import load_run_as
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig
 from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
@@ -159,16 +158,25 @@ def load_figures(folder: str | Path) -> VideoFigures:
         raise ConfigError(f"{path} does not hold the figures of a finished run, which were expected.") from error
 
 
-def region_options(config: VideoRunConfig, source_size: tuple[int, int], region: Crop | None = None) -> ReadOptions:
+def region_options(
+    config: VideoRunConfig,
+    source_size: tuple[int, int],
+    region: Crop | None = None,
+    object_size: float | None = None,
+) -> ReadOptions:
     """How to read the whole region of a video with frames of this size, at the scale and stride of training.
 
     :param region: another one than that of the run, in px of the file.
+    :param object_size: side of an object in px of the file, where that is not as in training; the scale follows.
     """
     trained = config.video.options
     region = region or config.video.region or Crop(0, 0, source_size[1], source_size[0])
     crop = trained.crop or Crop(0, 0, source_size[1], source_size[0])
-    height, width = config.model.image_size
-    size = nearest_size(config.model, (region.height * height / crop.height, region.width * width / crop.width))
+    if object_size is None:
+        vertical, horizontal = (side / of for side, of in zip(config.model.image_size, crop.size, strict=True))
+    else:
+        vertical = horizontal = config.model.object_size / object_size
+    size = nearest_size(config.model, (region.height * vertical, region.width * horizontal))
     return replace(trained, crop=region, size=size, start=0, stop=None)
 
 
@@ -211,14 +219,3 @@ def _load_picture(path: Path) -> NDArray[np.uint8] | None:
     except (OSError, SyntaxError) as error:
         raise ConfigError(f"{path} is not a picture ({error}), but the scene of the run was expected.") from error
     return np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), -1, 0)
-
-
-def load_video_run(folder: str | Path) -> tuple[VideoRunConfig, Scalor]:
-    """The config of a run on videos, and its trained model on the CPU.
-
-    :raises CheckpointError: if the folder holds no such run.
-    """
-    config, weights = load_run_as(folder, VideoRunConfig)
-    scalor = Scalor(config.model)
-    scalor.load_state_dict(weights)
-    return config, scalor

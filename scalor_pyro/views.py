@@ -5,6 +5,7 @@ identity wherever it goes: there are no tiles to be joined. What belongs to the 
 group normalisation looks at a window of that size (:class:`~scalor_pyro.networks.WindowNorm`), distances are measured
 in it (:class:`~scalor_pyro.boxes.Boxes`), and of its place an object knows the distance to a border
 (:func:`~scalor_pyro.propagation.in_view`). Cells are as large as before; there are more slots, and longer shortlists.
+A static background is given anew; a moving one is drawn as in training, and enlarged.
 """
 
 import math
@@ -59,20 +60,23 @@ def viewing(config: ModelConfig, image_size: tuple[int, int], slots: int | None 
 def with_view(
     scalor: Scalor,
     image_size: tuple[int, int],
-    scene: Tensor,
+    scene: Tensor | None = None,
     slots: int | None = None,
     flicker: Tensor | None = None,
 ) -> Scalor:
-    """A trained model over a static background, for images of another size.
+    """A trained model, for images of another size.
 
     :param image_size: H, W in px, made up of whole cells (:func:`nearest_size`).
-    :param scene: (C, H, W) in [0, 1], without objects.
+    :param scene: (C, H, W) in [0, 1], without objects, where the background is static; None for another one.
     :param slots: K; default: in proportion to the area.
     :param flicker: (C, H, W) how much each place of the scene varies by itself; None: nowhere.
-    :raises ValueError: for another background, another size or another scene.
+    :raises ValueError: for another size, another scene, no scene, or one where none is expected.
     """
+    if scene is None and scalor.config.background == "static":
+        raise ValueError("No scene was given, but one was expected, because the model's background is 'static'.")
     larger = Scalor(viewing(scalor.config, image_size, slots)).to(next(scalor.parameters()).device)
-    larger.set_scene(scene[None], flicker)
+    if scene is not None:
+        larger.set_scene(scene[None], flicker)
     own = {name: value for name, value in larger.state_dict().items() if name in OF_THE_PLACE}
     larger.load_state_dict({**scalor.state_dict(), **own})
     return larger

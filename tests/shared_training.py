@@ -128,7 +128,8 @@ def decisions(folder: Path) -> list[Any]:
     """What each process decides: when the minutes are over, after a stop asked of one, at a NaN that one sees."""
     with join() as world:
         ticks = itertools.count(step=1 + world.rank)  # clocks differ
-        clock, training.time = training.time, SimpleNamespace(perf_counter=lambda: float(next(ticks)))  # type: ignore
+        clock, processor = training.time, training.time.process_time  # type: ignore[attr-defined]
+        training.time = SimpleNamespace(perf_counter=lambda: float(next(ticks)), process_time=processor)  # type: ignore
         timed = FakeScalor()
         fake_train(folder_of(folder / "timed", world), timed, shared_config(minutes=2.0), world=world)
         training.time = clock  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def test_first_difference_names_the_field() -> None:
 def test_missing_files_are_named(tmp_path: Path) -> None:
     refused(lambda: load_training_state(tmp_path / "training_state.pt"), match="training_state.pt could not be read")
     refused(lambda: load_weights(tmp_path, FakeScalor()), match="weights.safetensors could not be read")
-    refused(lambda: load_run(tmp_path / "nowhere"), match="config.json could not be read")
+    refused(lambda: load_run(tmp_path / "nowhere"), match="There is no run .*nowhere, but a run folder")
 
 
 @settings(max_examples=40, deadline=None)

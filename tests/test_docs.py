@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+from scalor_pyro import generation_files
 from scalor_pyro.config import RunConfig, Stage
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.elbo import ReparamELBO
@@ -19,9 +20,25 @@ from scalor_pyro.training import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
-WITH_PYTHON = {"README.md", "docs/outputs.md", "docs/own_video.md", "docs/pyro.md"}
+WITH_PYTHON = {
+    "README.md",
+    "docs/outputs.md",
+    "docs/own_video.md",
+    "docs/pyro.md",
+    "docs/tutorial.md",
+    "docs/weights.md",
+}
 # What a fence may say; nothing else can hide Python that is not run.
 LANGUAGES = {"python", "sh", "text"}
+# The page whose commands are run, too, in the order of the page; and what would take minutes there.
+TUTORIAL = "docs/tutorial.md"
+SHORTER = {
+    "frames=60": "frames=12",
+    "frames=240": "frames=24",
+    "--steps 400": "--steps 2",
+    "--frames 16": "--frames 9",
+    "--frames 8": "--frames 2",
+}
 FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")
 
 
@@ -78,7 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", sorted(WITH_PYTHON))
+@pytest.mark.parametrize("page", sorted(WITH_PYTHON - {TUTORIAL}))
 def test_snippets_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     namespace: dict[str, Any] = {"__name__": page}
@@ -86,6 +103,26 @@ def test_snippets_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) 
         if snippet.language == "python":
             code = "\n" * snippet.line + snippet.code  # so that an error names the page's own line
             exec(compile(code, str(snippet.page), "exec"), namespace)
+
+
+def test_the_tutorial_can_be_gone_through(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from record_tutorial import beside, frames_of, recorded
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("save_strip", "write_generation_player"):  # which take most of the time
+        monkeypatch.setattr(generation_files, name, lambda *_: None)
+    page = (ROOT / TUTORIAL).read_text(encoding="utf-8")
+    assert "```text\n```" not in page, "what commands print is recorded"
+    for words, fewer in SHORTER.items():
+        assert page.count(words) == 1
+        page = page.replace(words, fewer)
+    printed = recorded(page)
+    assert "frames       12, " in printed and "frames       24, " in printed
+    assert recorded(printed) == printed, "what was run is not run again"
+    named = set(re.findall(r"\b(?:tracks|forecast|dreams|runs)/[\w./-]+", page))
+    assert len(named) > 5 and all(Path(name).exists() for name in named), "the page speaks of files that are there"
+    assert beside(frames_of("tracks/digits-tracks.mp4", (3, 8))).size[0] > 2 * 160
 
 
 def test_no_snippet_is_left_out() -> None:

@@ -222,7 +222,7 @@ def test_inspecting_refuses(
     arguments: list[str], match: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = load_example("inspect_latents.py").main
-    for folder, expected in ((run, match), (tmp_path, r"config\.json could not be read")):
+    for folder, expected in ((run, match), (tmp_path, r"weights\.safetensors could not be read")):
         assert main([str(folder), *arguments, "--out", str(tmp_path / "out")]) == 2
         out, error = capsys.readouterr()
         assert out == "" and re.fullmatch(r"error: [^\n]*\.\n", error) and re.search(expected, error), error

@@ -22,7 +22,7 @@ from scalor_pyro.generation_files import GenerationFiles
 from scalor_pyro.run_folder import RunFolderError
 from scalor_pyro.tracking import load
 from scalor_pyro.video import Video
-from scalor_pyro.video_run import RESULTS, load_video_run
+from scalor_pyro.video_run import RESULTS
 from tests.video_files import squares, write_video
 
 
@@ -59,7 +59,7 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(here / "out", "street.mkv", "--observed", "2", "--frames", "5", "--start", "3")) == 0
     assert names(here / "out") == {"forecast_0.png", "player.html", "forecast.npz", "forecast.json"}
     arrays = np.load(here / "out" / "forecast.npz")
-    config, scalor = load_video_run("runs/street")
+    _, config, scalor = load("runs/street")
     assert arrays["y"].shape == (3, 1, 5, 1, *config.model.image_size) and arrays["observed"] == 2
     assert arrays["presence"].shape == arrays["identity"].shape == (3, 1, 5, config.model.slots)
     np.testing.assert_allclose(arrays["mean"], arrays["y"].mean(0), atol=1e-6)
@@ -81,7 +81,7 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("unpictured")
 def test_a_forecast_sees_the_frames_of_the_training(here: Path) -> None:
     """Crop, size, stride and colour are those of the run, whatever range of its video it was trained on."""
-    config, _ = load_video_run("runs/street")
+    _, config, _ = load("runs/street")
     assert config.video.options.start == 2
     assert main(arguments(here, "street.mkv", "--frames", "6")) == 0
     trained = Video("street.mkv", config.video.options)
@@ -195,9 +195,7 @@ def test_a_run_without_figures_says_what_is_missing(here: Path, capsys: pytest.C
     assert main([*arguments(here / "out", "--frames", "2", "--first-presence", "0.5"), *weights]) == 0
 
 
-def test_runs_of_the_examples_and_of_videos_are_told_apart(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "config.json").write_text('{"data": {}}')
-    refused(capsys, [*arguments(here / "out"), "--weights", str(here)], "but a run of scalor train was expected")
+def test_examples_refuse_runs_on_videos(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for example in ("generate.py", "inspect_latents.py", "evaluate.py"):
         assert load_example(example).main(["runs/street", "--out", str(here / "out")]) == 2
         sentence(capsys, "is of a run of scalor train, but a run of an example on synthetic videos was expected")

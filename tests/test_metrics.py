@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.metrics import Evaluation, Scores, hota, markdown, score, table, without_nan
+from scalor_pyro.metrics import CARE_SHARE, Evaluation, Scores, hota, markdown, score, table, true_tracks, without_nan
 from scalor_pyro.tracks import Tracks
 
 SIZE = 10.0
@@ -85,6 +85,16 @@ def test_objects_that_are_mostly_out_of_view_neither_help_nor_hurt() -> None:
     assert (beyond.false_alarms, beyond.count_mae) == (1, 1)
     nearer = one_video([(0, 0, 30, 30), (0, 1, 4, 4)], [*truth, (0, 2, 5, 5, 10, 1)])
     assert (nearer.misses, nearer.mota) == (0, 1)  # nearest to an object that counts: kept
+
+
+def test_the_truth_as_tracks_is_all_found_and_says_what_counts() -> None:
+    """As files of tracks have it: what is mostly out of view has presence 0."""
+    truth = truth_at([(20, 20), (40, 40)])
+    share = np.where(truth.identity == 0, CARE_SHARE, CARE_SHARE - 0.01)
+    truth = replace(truth, share=share)
+    tracks = true_tracks(truth)
+    assert (score([tracks], [truth]).mota, score([tracks], [truth]).mota_strict) == (1, 1)
+    np.testing.assert_array_equal(tracks.presence, truth.identity == 0)
 
 
 def test_frames_without_a_true_object_are_left_out_of_the_count_error() -> None:

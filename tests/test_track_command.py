@@ -134,11 +134,11 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert not {path.suffix for path in here.iterdir()} & {".txt", ".csv", ".json"}
 
 
-def test_a_run_of_examples_is_told_apart(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "config.json").write_text("{}")
+def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "config.json").write_text('{"hidden_size": 768}')
     write_video(here / "a.mkv", shades(4))
     assert main(["track", str(here / "a.mkv"), "--weights", str(here), "--out", str(here / "out")]) == 2
-    assert "does not describe a run" in capsys.readouterr().err
+    assert "config.json does not describe a run" in capsys.readouterr().err
 
 
 def test_a_moving_camera_is_noticed_said_and_not_refused(

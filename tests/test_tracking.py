@@ -60,6 +60,17 @@ def test_the_whole_frame_is_tracked_at_the_scale_and_stride_of_training(run: Run
     assert 10 < np.median(found.width) < 30  # boxes of 8 to 15 px, in px of the file
 
 
+@pytest.mark.parametrize(
+    ("object_size", "size"), [(None, (64, 96)), (20.0, (64, 96)), (40.0, (32, 48)), (10.0, (128, 192))]
+)
+def test_the_size_of_an_object_says_the_scale(
+    run: Run, video: Path, object_size: float | None, size: tuple[int, int]
+) -> None:
+    """In training, it is 10 px of the model, which are 20 px of the file."""
+    tracker, reader = tracker_of(run, video, Options(object_size=object_size))
+    assert reader.geometry.size == tracker.scalor.config.image_size == size
+
+
 def test_a_crop_is_the_same_place_of_the_file(run: Run, video: Path) -> None:
     """Boxes are in px of the whole frame, whatever the crop."""
     crop = Crop(96, 64, 96, 64)

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from scalor_pyro import video_run
-from scalor_pyro.checkpoint import CheckpointError, load_run
+from scalor_pyro.checkpoint import CheckpointError, load_run, load_run_as
 from scalor_pyro.command import main, parser
 from scalor_pyro.command import train as command
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, config_from_dict, config_to_dict
+from scalor_pyro.tracking import load
 from scalor_pyro.video import Clips, Crop, ReadOptions, Video
-from scalor_pyro.video_run import VideoData, VideoRunConfig, load_video_run
+from scalor_pyro.video_run import VideoData, VideoRunConfig
 
 
 def test_a_run_says_what_was_read(small_run: Path) -> None:
-    config, scalor = load_video_run(small_run / "runs" / "street")
+    _, config, scalor = load(small_run / "runs" / "street")
     assert config.video.paths == tuple(str(small_run / f"{name}.mkv") for name in ("street", "again"))
     assert (config.video.options.start, config.seed, config.model.slots, config.train.steps) == (2, 3, 9, 2)
     assert config_from_dict(VideoRunConfig, json.loads(json.dumps(config_to_dict(config)))) == config
@@ -29,7 +30,7 @@ def test_a_run_says_what_was_read(small_run: Path) -> None:
 
 
 def test_the_scene_is_the_video_without_what_moves(small_run: Path) -> None:
-    config, scalor = load_video_run(small_run / "runs" / "street")
+    _, config, scalor = load(small_run / "runs" / "street")
     images = np.stack([frame.image for frame in Video(config.video.paths[0], config.video.options)])
     expected = torch.from_numpy(np.median(images, 0)).float() / 255
     assert config.model.background == "static" and scalor.scene is not None
@@ -56,7 +57,7 @@ def test_resume_of_a_run_that_is_done_reports_again(small_run: Path, capsys: pyt
 def test_a_command_that_torchrun_starts_again_goes_on_with_its_run(small_run: Path, tmp_path: Path) -> None:
     arguments = ["train", str(small_run / "street.mkv"), "--steps", "2"]
     begun = parser().parse_args([*arguments, "--out", str(small_run / "runs" / "street")])
-    assert command.config_of(begun, restarted=True) == load_video_run(small_run / "runs" / "street")[0]
+    assert command.config_of(begun, restarted=True) == load(small_run / "runs" / "street").config
     with pytest.raises(ConfigError, match="holds a run"):
         command.config_of(begun, restarted=False)
     killed_before_it_began = parser().parse_args([*arguments, "--out", str(tmp_path / "new")])
@@ -110,7 +111,7 @@ def test_the_config_of_a_run_describes_the_same_run_again(
     monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
     run = small_run / "runs" / "street"
     assert main(["train", "--out", str(tmp_path / "run"), "--config", str(run / "config.json")]) == 130
-    assert taken == [load_video_run(run)[0]]
+    assert taken == [load(run).config]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Pa
         load_run(small_run / "runs" / "street")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="does not describe a run.*video"):
-        load_video_run(tmp_path)
+        load_run_as(tmp_path, VideoRunConfig)
 
 
 def test_refuses_a_model_for_other_frames() -> None:

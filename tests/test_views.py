@@ -13,7 +13,7 @@ from scalor_pyro.config import ConfigError, ModelConfig
 from scalor_pyro.latents import frames_of
 from scalor_pyro.networks import WindowNorm
 from scalor_pyro.objects import Objects
-from scalor_pyro.posterior import follow
+from scalor_pyro.posterior import follow, infer
 from scalor_pyro.propagation import in_view
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.views import nearest_size, viewing, with_view
@@ -68,6 +68,23 @@ def test_the_same_size_is_the_same_model(static: Scalor, videos: Tensor) -> None
     again = with_view(static, (32, 48), scene)
     for one, other in zip(frames_of(follow(static, videos)), frames_of(follow(again, videos)), strict=True):
         assert torch.equal(one.scene.objects.where, other.scene.objects.where)
+
+
+@pytest.mark.parametrize("background", ["none", "moving"])
+def test_without_a_scene_there_is_none_to_give(make_scalor: Callable[..., Scalor], background: str) -> None:
+    scalor = make_scalor(background=background)
+    large = with_view(scalor, SIZE)
+    assert all(torch.equal(value, large.state_dict()[name]) for name, value in scalor.state_dict().items())
+    frames = infer(large, torch.rand(1, 2, 3, *SIZE)).reconstruction
+    assert frames.shape == (1, 2, 3, *SIZE)
+    assert bool((frames == 0).any()) == (background == "none"), "black where no object is, or drawn everywhere"
+    with pytest.raises(ValueError, match="'static' was expected"):
+        with_view(scalor, SIZE, torch.zeros(3, *SIZE))
+
+
+def test_a_static_background_needs_its_scene(static: Scalor) -> None:
+    with pytest.raises(ValueError, match="No scene was given, but one was expected"):
+        with_view(static, SIZE)
 
 
 def test_what_is_seen_does_not_depend_on_where_in_a_large_frame_it_is(static: Scalor) -> None:

@@ -4,9 +4,9 @@ import argparse
 import logging
 import sys
 
-from scalor_pyro.command import evaluate, generate, info, track, train
+from scalor_pyro.command import evaluate, generate, info, track, train, weights
 
-SUBCOMMANDS = (info, train, track, generate, evaluate)
+SUBCOMMANDS = (info, train, track, generate, evaluate, weights)
 
 
 def parser() -> argparse.ArgumentParser:

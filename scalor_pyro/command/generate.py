@@ -15,18 +15,22 @@ from scalor_pyro.device import device_of
 from scalor_pyro.forecast_quality import PictureErrors, picture_table
 from scalor_pyro.generation import Generated, check_extent, forecast, imagine, set_seed
 from scalor_pyro.generation_files import GenerationFiles
+from scalor_pyro.pretrained import recorded
 from scalor_pyro.priors import MOTIONS, first_frame_presence, motion, no_discovery_from
+from scalor_pyro.run_folder import CONFIG
+from scalor_pyro.scalor import Scalor
 from scalor_pyro.swap_prior import swap_prior
-from scalor_pyro.tracking import Run, load, require_colour
+from scalor_pyro.tracking import Options, Run, frames_for, load, require_colour, scalor_for, video_for
 from scalor_pyro.video import Video
-from scalor_pyro.video_run import RESULTS, load_figures
+from scalor_pyro.video_run import RESULTS, VideoRunConfig, load_figures
 
 DESCRIPTION = """Forecast how a video goes on, or, without one, make up videos of the scene of a run.
 
 A forecast sees the first frames and draws samples of what may come; they are compared with what came. A frame is one
-as the run was trained on: its crop, its size, its stride. DIR then holds film strips (forecast_0.png; a red line parts
-what was seen from what was not), player.html, the arrays of all samples (forecast.npz) and, of a forecast, the figures
-that are printed (forecast.json). Videos from nothing are called imagine instead of forecast."""
+as a run of `scalor train` was trained on: its crop, its size, its stride; for other runs, all of it as it is. DIR then
+holds film strips (forecast_0.png; a red line parts what was seen from what was not), player.html, the arrays of all
+samples (forecast.npz) and, of a forecast, the figures that are printed (forecast.json). Videos from nothing are called
+imagine instead of forecast."""
 EXAMPLES = """examples:
   scalor generate street.mp4 --weights runs/street --out forecast
   scalor generate street.mp4 --weights runs/street --out forecast --start 900 --observed 10 --frames 30
@@ -47,7 +51,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add = parser.add_argument
     add("video", nargs="?", type=Path, metavar="VIDEO", help="a video of the scene of RUN, to be forecast")
-    add("--weights", type=Path, metavar="RUN", required=True, help="folder of a run of scalor train")
+    add("--weights", metavar="RUN", required=True, help="folder of a run, or the name of weights (scalor weights)")
     add("--out", type=Path, metavar="DIR", required=True, help="folder for what is generated")
     add("--overwrite", action="store_true", help="replace what is there")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
@@ -103,16 +107,16 @@ def forecast_one(trained: Run, options: argparse.Namespace) -> dict[str, Any]:
 
     :return: the figures, by horizon.
     """
-    scalor, observed = trained.scalor, options.observed
+    observed = options.observed
     files = GenerationFiles(options.out, "forecast", observed, overwrite=options.overwrite)
-    x = read(trained, options)
+    scalor, x = read(trained, options)
     samples = counted(forecast(scalor, x, observed, options.frames, options.samples), options)
     errors = PictureErrors(observed, options.frames, scalor.scene)
     laws = motion(scalor.config, options.motion) | ({} if options.discover else no_discovery_from(observed))
     with files, swap_prior(laws) if laws else nullcontext():
         files.take(errors.passing(samples, x), x)
         asked = ("start", "samples", "motion", "discover", "seed")
-        about = {"video": str(options.video.absolute()), "weights": str(options.weights.absolute())}
+        about = {"video": str(options.video.absolute()), "weights": recorded(options.weights)}
         about |= {name: getattr(options, name) for name in asked}
         files.add_figures({**about, **errors.result()})
     return errors.result()
@@ -123,23 +127,28 @@ def counted(samples: Iterator[Generated], options: argparse.Namespace) -> Iterat
     yield from tqdm(samples, total=options.samples, unit=" samples", leave=False)
 
 
-def read(trained: Run, options: argparse.Namespace) -> Tensor:
-    """The frames that are to be forecast, those that are seen and those that are not. (1, T, C, H, W) in [0, 1]
+def read(trained: Run, options: argparse.Namespace) -> tuple[Scalor, Tensor]:
+    """The frames that are to be forecast, seen or not, (1, T, C, H, W) in [0, 1]; and the model for them.
 
     :raises ValueError: if the video is another than the run was trained for, or has too few of them.
     """
-    reading = replace(trained.config.video.options, start=options.start, stop=None)
-    video = Video(options.video, reading)
-    require_colour(trained, video)
+    if isinstance(trained.config, VideoRunConfig):
+        reading = replace(trained.config.video.options, start=options.start, stop=None)
+        scalor, video = trained.scalor, Video(options.video, reading)
+        require_colour(trained, video)
+    else:
+        part = Options(start=options.start)
+        video = video_for(trained, options.video, part)
+        scalor = scalor_for(trained, video, part)
     chunk = next(video.chunks(max(1, options.observed, options.frames)))
     available = len(chunk.numbers)
     check_extent(options.observed, options.frames, available)
     if available < options.frames:
         raise ConfigError(
             f"{video.path} has {available} frames from {options.start} on, at the stride of the run"
-            f" ({reading.stride}), but the {options.frames} of --frames were expected, to compare with."
+            f" ({video.options.stride}), but the {options.frames} of --frames were expected, to compare with."
         )
-    return chunk.tensor(next(trained.scalor.parameters()).device)[None]
+    return scalor, frames_for(scalor, chunk)
 
 
 def make_up(trained: Run, options: argparse.Namespace) -> None:
@@ -157,10 +166,13 @@ def presence_seen(trained: Run) -> float:
 
     :raises ConfigError: if the run does not say how many objects it saw, or saw none.
     """
-    objects = load_figures(trained.folder).objects_per_frame
+    if isinstance(trained.config, VideoRunConfig):
+        objects, told = load_figures(trained.folder).objects_per_frame, RESULTS
+    else:
+        objects, told = (trained.config.data.count_min + trained.config.data.count_max) / 2, CONFIG
     if not objects > 0:
         raise ConfigError(
-            f"The run saw no object ({trained.folder / RESULTS}), so that --first-presence, how likely a cell shall"
+            f"The run saw no object ({trained.folder / told}), so that --first-presence, how likely a cell shall"
             " hold one, was expected."
         )
     return objects / trained.config.model.n_cells

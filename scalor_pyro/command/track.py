@@ -22,14 +22,16 @@ from scalor_pyro.interruption import StopRequest
 from scalor_pyro.masks import MaskFolder
 from scalor_pyro.player import write_player
 from scalor_pyro.posterior import infer
+from scalor_pyro.pretrained import recorded
 from scalor_pyro.run_folder import require_new, write_atomically
 from scalor_pyro.track_files import TrackFiles
 from scalor_pyro.track_text import tracks_by_frame
-from scalor_pyro.tracking import CHUNK, Options, Run, Tracked, Tracker, load, tracker_of
+from scalor_pyro.tracking import CHUNK, Options, Run, Tracked, Tracker, frames_for, load, tracker_of
 from scalor_pyro.video import Crop, Video
 from scalor_pyro.video.camera import CameraWatch
 
-DESCRIPTION = """Follow the objects of a video from its beginning to its end, with what `scalor train` has learned.
+DESCRIPTION = """Follow the objects of a video from its beginning to its end, with what `scalor train` has learned, or
+with weights that come with the package (`scalor weights` lists them).
 
 DIR then holds, for street.mp4, street.txt (MOTChallenge text: frame, id, box, presence; counted from 1), street.csv
 (frame, particle, x, y and more; counted from 0), street.json (figures) and street.html, which plays the first frames.
@@ -39,6 +41,7 @@ EXAMPLES = """examples:
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
   scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
+  scalor track digits.mp4 --weights digits-vld --out tracks --object-size 40
   torchrun --nproc-per-node 4 -m scalor_pyro track *.mp4 --weights runs/street --out tracks --resume
                                               four processes share the files; so do the tasks of a job array"""
 # Frames in the player, unless told otherwise: it draws each of them four times.
@@ -58,7 +61,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add = parser.add_argument
     add("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, TIFF stacks, folders of images, …")
-    add("--weights", type=Path, metavar="RUN", required=True, help="folder of a run of scalor train")
+    add("--weights", metavar="RUN", required=True, help="folder of a run, or the name of weights (scalor weights)")
     add("--out", type=Path, metavar="DIR", required=True, help="folder for the tracks")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace tracks that are there")
@@ -67,6 +70,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add("--slots", type=int, metavar="K", help="most objects that are followed at a time (default: as trained)")
     scene = "what the camera sees without objects: the picture in RUN, or the median of the video (default: the first "
     add("--scene", choices=["auto", "run", "video"], default="auto", help=scene + "where it fits)")
+    side = "side of an object in px of the video, which is then resized so that objects are as large as in training "
+    add("--object-size", type=float, metavar="PX", help=side + "(default: its scale, for named weights 1)")
     also = parser.add_argument_group("also written")
     also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: boxes, numbers and trails")
     also.add_argument("--masks", action="store_true", help="street-masks/, which object owns which pixel")
@@ -136,6 +141,7 @@ def track_one(trained: Run, path: Path, options: argparse.Namespace) -> bool:
         stop=options.stop,
         stride=options.stride,
         slots=options.slots,
+        object_size=options.object_size,
         scene=options.scene,
     )
     tracker, video = tracker_of(trained, path, part)
@@ -155,9 +161,9 @@ def track_one(trained: Run, path: Path, options: argparse.Namespace) -> bool:
     if options.annotate:
         annotate(path, tracks_by_frame(files.paths["mot"]), movie, video.options, replacing)
     if options.player:
-        played = next(video.chunks(options.player)).tensor(next(trained.scalor.parameters()).device)[None]
+        played = frames_for(tracker.scalor, next(video.chunks(options.player)))
         write_player(options.out / f"{path.stem}.html", played, infer(tracker.scalor, played), title=path.name)
-    about = {"video": str(path.absolute()), "weights": str(options.weights.absolute()), **seen.figures()}
+    about = {"video": str(path.absolute()), "weights": recorded(options.weights), **seen.figures()}
     write_atomically(summary_of(options.out, path), json.dumps(about, indent=1).encode())
     print(f"{path.name}\n{table(seen.rows())}\n  tracks       {', '.join(str(file) for file in files.paths.values())}")
     return True
@@ -168,12 +174,12 @@ def follow_all(tracker: Tracker, video: Video, files: TrackFiles, masks: MaskFol
 
     :raises KeyboardInterrupt: when asked to stop, after the chunk in hand is written.
     """
-    seen, camera = Seen(), CameraWatch()
+    seen, camera, still = Seen(), CameraWatch(), tracker.scalor.scene is not None
     with StopRequest() as stop, files, masks or nullcontext():
         with tqdm(total=video.expected_frames, desc=video.path.name, unit=" frames", leave=False) as bar:
             for chunk in video.chunks(CHUNK):
                 found = tracker.advance(chunk)
-                if camera.moves(chunk.frames[0], chunk.frames[-1]):
+                if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
                     logger.warning("The camera of %s seems to move: what is scene cannot be told.", video.path)
                 files.add(found.tracks)
                 if masks is not None:

@@ -74,7 +74,7 @@ class ArraySource:
             raise VideoError(
                 f"{self.path} is cut off: {number} of {self.count()} frames can be read; --stop {number} reads those."
             )
-        pixels = np.frombuffer(content, dtype).reshape(shape)
+        pixels = np.frombuffer(bytearray(content), dtype).reshape(shape)  # which, unlike bytes, may be written to
         if pixels.ndim == 2:
             return pixels[..., None]
         return np.moveaxis(pixels, 0, -1) if self._first_axis else pixels

@@ -33,6 +33,11 @@ class Crop:
                 " and a width and height of at least 1 px were expected."
             )
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """H, W in px."""
+        return self.height, self.width
+
 
 @dataclass(frozen=True)
 class ReadOptions:

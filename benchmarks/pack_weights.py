@@ -1,0 +1,154 @@
+"""Make a recorded run one of the weights that come with the package, and write the page of their model cards anew.
+
+python benchmarks/tables.py runs/digits-vld --mnist mnist.npz
+python benchmarks/pack_weights.py runs/digits-vld --name digits-vld --mnist mnist.npz
+python benchmarks/pack_weights.py
+
+The first writes the record of the run, which the card is made of. The numbers are then rounded to half precision, and
+the rounded ones are scored: what the run itself reached must stay. Without a run, the page alone is written.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from records import NLL, SCORES, finished
+from tables import MARKED, RECORDS, shown_commit
+from torch import Tensor
+
+from scalor_pyro.checkpoint import first_difference, load_model, load_run
+from scalor_pyro.config import ConfigError, RunConfig, config_to_dict
+from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.experiment import TEST_SEED, evaluate
+from scalor_pyro.metrics import markdown, without_nan
+from scalor_pyro.model_cards import card_of, rounded, shown_data, write_pretrained
+from scalor_pyro.presets import PRESETS
+from scalor_pyro.pretrained import file_of, names
+from scalor_pyro.run_folder import write_atomically
+from scalor_pyro.scalor import Scalor
+
+# By at most so much may MOTA of the rounded weights differ from what the run reached.
+TOLERANCE = 0.002
+# A file is at most so many MB: it is part of each clone and each installation.
+LARGEST, MB = 4, 10**6
+# Columns of the metrics that a card leaves out.
+LEFT_OUT = ("discoveries", "foreground_share", "steps", "training_minutes")
+PAGE = Path(__file__).parents[1] / "docs" / "weights.md"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="folder of a finished run of train_mnist.py")
+    parser.add_argument("--name", choices=list(PRESETS), metavar="NAME", help="of the preset that RUN was trained with")
+    parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
+    return parser.parse_args(arguments)
+
+
+def pack(run: Path, name: str, mnist: Path | None) -> Path:
+    """Round and score the weights of a run, and put them into the package.
+
+    :raises ValueError: if it is a run of another setting, the file would be too large, or rounding costs too much.
+    """
+    config, weights = load_run(run)
+    require_setting(run, config, name)
+    record = recorded(run)
+    weights = rounded(weights)
+    size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
+    if size > LARGEST:
+        raise ConfigError(f"The weights of {run} are {size:.1f} MB, but at most {LARGEST} MB were expected.")
+    scores = scored(config, weights, record["videos"], mnist)
+    for key in ("mota", "mota_strict"):
+        if abs(scores[key] - record[key]) > TOLERANCE:
+            raise ConfigError(f"{key} is {scores[key]:.4f} rounded, but {record[key]:.4f}, as recorded, was expected.")
+    card = {**{key: value for key, value in record.items() if key not in (*SCORES, *NLL)}, **scores}
+    path = file_of(name)
+    write_pretrained(path, weights, config, card)
+    return path
+
+
+def recorded(run: Path) -> dict[str, Any]:
+    """The record of a run.
+
+    :raises ConfigError: if there is none.
+    """
+    of = finished(run, videos=1)
+    path = RECORDS / f"{of.setting}-{of.config.seed}.json"
+    if not path.is_file():
+        raise ConfigError(f"{run} is not recorded: {path}, which benchmarks/tables.py writes, was expected.")
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def require_setting(run: Path, config: RunConfig, name: str) -> None:
+    """Refuse a run that was trained on other videos than its name says."""
+    wanted = replace(PRESETS[name]().data, digits=config.data.digits)  # MNIST, or those of scikit-learn
+    difference = first_difference(config_to_dict(config.data), config_to_dict(wanted))
+    if difference:
+        raise ConfigError(f"{run} is no run of {name}: {difference.replace('the checkpoint', 'the run')}.")
+
+
+def scored(config: RunConfig, weights: dict[str, Tensor], count: int, mnist: Path | None) -> dict[str, Any]:
+    """The scores on the unseen videos that all runs of a setting are scored on."""
+    scalor = Scalor(config.model)
+    scalor.load_state_dict(weights)
+    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
+    scores: dict[str, Any] = without_nan(evaluate(scalor, videos, count))
+    return scores
+
+
+def page(before: str) -> str:
+    """The page, with the cards of all files.
+
+    :param before: the page with other cards.
+    :raises ConfigError: if it has no place for them.
+    """
+    cards = "\n".join(section(name) for name in names())
+    after, count = MARKED.subn(lambda match: f"{match[1]}\n{cards}\n{match[3]}", before)
+    if count != 1:
+        raise ConfigError(f"{PAGE} has {count} places for the cards, but 1, between markers, was expected.")
+    return after
+
+
+def section(name: str) -> str:
+    """The card of a model."""
+    config, card = card_of(name)
+    model, data = config.model, config.data
+    numbers = sum(value.numel() for value in load_model(name)[1].values())
+    box = model.object_size * model.box_margin
+    area = f"{data.image_size[1]} × {data.image_size[0]} px"
+    low, high = box * (1 - model.size_range), box * (1 + model.size_range)
+    return f"""### {name}
+
+{markdown({shown_data(data): card}, LEFT_OUT)}
+- **Data**: {shown_data(data)}, {data.speed_min:g}–{data.speed_max:g} px per frame, {data.frames} frames of
+  {area}; scored on {card["videos"]} videos.
+- **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {card["machine"]}; {numbers:,} numbers in
+  {file_of(name).stat().st_size / MB:.1f} MB.
+- **Limits**: boxes are {low:.0f} to {high:.0f} px wide and high, but for their aspect; of more than {model.slots}
+  objects at a time in {area}, some are not followed.
+- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Pack and write the page; 2 for what the user has to put right."""
+    options = parse(arguments)
+    try:
+        if (options.run is None) != (options.name is None):
+            raise ConfigError("RUN and --name were expected together, or none of them, for the page alone.")
+        if options.run is not None:
+            print(f"{pack(options.run, options.name, options.mnist)} is written.")
+        write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"The cards are in {PAGE}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

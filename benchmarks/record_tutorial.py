@@ -1,0 +1,123 @@
+"""Go through docs/tutorial.md as it stands, and put into it what its commands print, and its pictures.
+
+python benchmarks/record_tutorial.py --out recording
+
+It takes some minutes. What a command printed is kept in the folder: begun anew there, only what is missing is run.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+from PIL import Image
+
+from scalor_pyro.command import main as scalor
+from scalor_pyro.run_folder import write_atomically
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "tutorial.md"
+BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# In the folder: what each command printed.
+PRINTED = Path("printed.json")
+# Frames of a video that are shown beside each other, px between them, and colours of a picture in docs/images.
+SHOWN, GAP, COLOURS = (8, 24, 40), 10, 256
+
+
+def recorded(page: str) -> str:
+    """The page, with what its commands print in each block of text that follows commands."""
+    printed: dict[str, str] = json.loads(PRINTED.read_text(encoding="utf-8")) if PRINTED.exists() else {}
+    names: dict[str, Any] = {"__name__": "tutorial"}
+    last: list[str] = []  # commands since the last block of text
+
+    def replaced(block: re.Match[str]) -> str:
+        language, code = block.groups()
+        if language == "python":
+            line = page.count("\n", 0, block.start(2))  # so that an error names the page's own line
+            exec(compile("\n" * line + code, str(PAGE), "exec"), names)
+        elif language == "sh":
+            last[:] = commands(code)
+            for command in last:
+                if command not in printed:
+                    printed[command] = output_of(command)
+                    write_atomically(PRINTED, json.dumps(printed, indent=1).encode())
+        elif last:
+            text = "\n\n".join(printed[command].strip("\n") for command in last)
+            return f"```text\n{text}\n```"
+        return block[0]
+
+    return BLOCK.sub(replaced, page)
+
+
+def commands(code: str) -> list[str]:
+    """The lines that are commands of this project and do something."""
+    return [line for line in code.splitlines() if line.startswith("scalor ") and "--help" not in line]
+
+
+def output_of(command: str) -> str:
+    """Run a command.
+
+    :raises ValueError: if it fails.
+    """
+    print(f"$ {command}")
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        status = scalor(shlex.split(command)[1:])
+    if status:
+        raise ValueError(f"{command} ended with status {status}, but 0 was expected.")
+    return out.getvalue()
+
+
+def save_pictures(folder: Path) -> None:
+    """The pictures of the page, from what its commands left in this folder."""
+    beside(frames_of("tracks/digits-tracks.mp4", SHOWN)).save(folder / "tutorial-digits.png", optimize=True)
+    beside(frames_of("tracks/sprites-tracks.mp4", SHOWN)).save(folder / "tutorial-sprites.png", optimize=True)
+    with Image.open("forecast/forecast_0.png") as strip:
+        strip.convert("RGB").quantize(COLOURS).save(folder / "tutorial-forecast.png", optimize=True)
+
+
+def frames_of(path: str, numbers: Sequence[int]) -> Iterator[Image.Image]:
+    """Some frames of a video."""
+    with av.open(path) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in numbers:
+                yield frame.to_image()
+
+
+def beside(images: Iterator[Image.Image]) -> Image.Image:
+    """Pictures of one size, from left to right."""
+    row = list(images)
+    width, height = row[0].size
+    joined = Image.new("RGB", (len(row) * (width + GAP) - GAP, height), "white")
+    for place, image in enumerate(row):
+        joined.paste(image, (place * (width + GAP), 0))
+    return joined.quantize(COLOURS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Go through the page; 2 for what the user has to put right."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to go through it in")
+    options = parser.parse_args(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        os.chdir(options.out)
+        write_atomically(PAGE, recorded(PAGE.read_text(encoding="utf-8")).encode())
+        save_pictures(DOCS / "images")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{PAGE} is written.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
