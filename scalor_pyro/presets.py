@@ -204,7 +204,7 @@ def thousand() -> RunConfig:
     model = replace(config.model, image_size=data.image_size, view=(64, 64), cells=(64, 64))
     model = replace(model, slots=1100, first_shortlist=1100, shortlist=160)
     stages = Stage(0.1, 2, 4), Stage(0.6, 4, 2), Stage(1.0, 8, 1)
-    train = replace(config.train, steps=480, curriculum=stages, eval_every=120, eval_videos=1, checkpoint_every=50)
+    train = replace(config.train, steps=200, curriculum=stages, eval_every=100, eval_videos=1, checkpoint_every=50)
     return replace(config, data=data, model=model, train=train)
 
 
