@@ -5,7 +5,7 @@ import logging
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,10 +143,10 @@ def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
     scores = dict(run.results)
     if "mota" in scores:
         scores["hota"] = _hota(run.folder / "tracks", run.videos(run.config.evaluated), scores["videos"])
-    written = [_write(records, run, run.setting, scores, NLL)]
+    written = [write(records, run.setting, run.setting, run.results, scores)]
     if run.setting in LONGER:
         setting = LONGER[run.setting]
-        written.append(_write(records, run, setting, _scored_on(run, setting), ()))
+        written.append(write(records, setting, run.setting, run.results, _scored_on(run, setting)))
     return written
 
 
@@ -180,18 +180,27 @@ def _hota(tracks: Path, videos: SyntheticVideos, count: int) -> float | None:
         return None
 
 
-def _write(records: Path, run: Finished, setting: str, scores: Mapping[str, Any], nll: Sequence[str]) -> Path:
-    origin = run.results.get("provenance", {})
+def write(
+    records: Path, setting: str, trained_as: str, results: Mapping[str, Any], scores: Mapping[str, Any] | None = None
+) -> Path:
+    """Write one record.
+
+    :param setting: what was scored; with the seed, the name of the file.
+    :param trained_as: the setting that was trained.
+    :param results: of the run, as in its results.json.
+    :param scores: those to keep, where they are not the results' own.
+    """
+    scores, origin = results if scores is None else scores, results.get("provenance", {})
     values = {
         "setting": setting,
-        "trained_as": run.setting,
-        **{name: run.results.get(name) for name in TRAINING},
-        **{name: scores[name] for name in (*SCORES, *nll) if name in scores},
+        "trained_as": trained_as,
+        **{name: results.get(name) for name in TRAINING},
+        **{name: scores[name] for name in (*SCORES, *NLL) if name in scores},
         "command": _without_folders(origin.get("command")),
         **{name: origin.get(name) for name in ORIGIN},
     }
     records.mkdir(parents=True, exist_ok=True)
-    path = records / f"{setting}-{run.config.seed}.json"
+    path = records / f"{setting}-{results['seed']}.json"
     write_atomically(path, (json.dumps(without_nan(values), indent=1) + "\n").encode())
     return path
 

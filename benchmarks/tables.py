@@ -13,7 +13,7 @@ import math
 import re
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Book:
 
     def settings(self) -> list[str]:
         """Each setting that has a record: first those of the tables, in their order, and then by name."""
-        known = [prefix + name for prefix in MODELS for name in TRACKED]
+        known = [prefix + name for prefix in MODELS for name in (*TRACKED, "ped2")]
         found = {each["setting"] for each in self.records}
         return [name for name in known if name in found] + sorted(found - set(known))
 
@@ -98,6 +98,14 @@ class Book:
     def seeds(self, setting: str) -> str:
         """How many there are."""
         return str(len(self.of(setting)) or NOTHING)
+
+    def sampled(self, settings: Iterable[str]) -> str:
+        """How the NLL of some settings was measured."""
+        found = [each for name in settings for each in self.of(name) if "nll" in each]
+        ways = sorted({(each["nll_samples"], each["nll_videos"]) for each in found})
+        return (
+            "; ".join(f"{samples} importance samples of each of {videos} videos" for samples, videos in ways) or NOTHING
+        )
 
     def reached(self, setting: str, name: str) -> str:
         """Whether the mean is as good as the paper's figure, both as they are written.
@@ -163,9 +171,26 @@ def likelihood(book: Book) -> str:
         ]
         for name, title in WITH_BACKGROUND.items()
     ]
-    measured = sorted({(each["nll_samples"], each["nll_videos"]) for each in book.records if "nll" in each})
-    how = "; ".join(f"{samples} importance samples of each of {videos} videos" for samples, videos in measured)
-    return markdown(heads, rows) + f"\nNLL: {how or NOTHING}.\n"
+    shown = [prefix + name for name in WITH_BACKGROUND for prefix in MODELS]
+    return markdown(heads, rows) + f"\nNLL: {book.sampled(shown)}.\n"
+
+
+def natural(book: Book) -> str:
+    """The paper's comparison on natural scenes."""
+    heads = ["model", "seeds", "NLL", "MSE", "steps", "minutes", "processor minutes"]
+    models = {prefix + "ped2": model for prefix, model in MODELS.items() if prefix != "sqair-"}
+    shown = ("steps", "training_minutes", "processor_minutes")
+    rows = [
+        [
+            model,
+            book.seeds(name),
+            book.cell(name, "nll", spread=True),
+            book.cell(name, "mse"),
+            *(book.cell(name, figure) for figure in shown),
+        ]
+        for name, model in models.items()
+    ]
+    return markdown(heads, rows) + f"\nNLL: {book.sampled(models)}.\n"
 
 
 def sqair(book: Book) -> str:
@@ -258,6 +283,7 @@ PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     ROOT / "docs" / "results.md": {
         "tracking": tracking,
         "likelihood": likelihood,
+        "natural": natural,
         "sqair": sqair,
         "paper-preset": paper_preset,
         "runs": runs,

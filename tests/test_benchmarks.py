@@ -1,5 +1,6 @@
 """The benchmarks compare what they say they compare, and refuse what they cannot measure."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pyro
 import pytest
 import torch
 from torch import Tensor
+from video_files import squares, write_video
 
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.scalor import Scalor
@@ -59,6 +61,35 @@ def test_backgrounds_move_where_and_as_they_should(tmp_path: Path, monkeypatch: 
     assert lit[75].mean() / still.mean() == pytest.approx(1 + GAIN, abs=0.02)  # a quarter of the period
     left, right = lit[0, :, :, 2].mean() / still[..., 2].mean(), lit[0, :, :, -3].mean() / still[..., -3].mean()
     assert right - left == pytest.approx(2 * GRADIENT, abs=0.06)
+
+
+def test_models_of_natural_scenes_see_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import natural_scenes
+
+    clips, out, records = tmp_path / "clips", tmp_path / "out", tmp_path / "records"
+    clips.mkdir()
+    monkeypatch.setattr(natural_scenes, "RECORDS", records)
+    command = [str(clips), "--out", str(out), "--minutes", "0.02", "--nll", "1"]
+    write_video(clips / "Train015.mkv", squares(23))
+    write_video(clips / "Train016.mkv", squares(15))
+    assert natural_scenes.main(command) == 2
+    assert capsys.readouterr().err.endswith("but a folder with Train001.mkv … Train016.mkv was expected.\n")
+    assert not out.exists()
+
+    write_video(clips / "Train001.mkv", squares(40))
+    assert natural_scenes.main(command) == 0
+    found = {path.name: json.loads(path.read_text()) for path in records.iterdir()}
+    assert set(found) == {"ped2-0.json", "vrnn-ped2-0.json", "sequential-vae-ped2-0.json"}
+    for each in found.values():
+        assert each["steps"] >= 1 and each["nll_videos"] == each["videos"] == 3, "23 and 15 frames are 2 clips and 1"
+        assert np.isfinite([each["nll"], each["mse"]]).all()
+    runs = [json.loads((out / path.stem / "config.json").read_text()) for path in records.iterdir()]
+    assert all(run["video"] == runs[0]["video"] for run in runs)
+    assert len({(*run["model"]["image_size"], run["model"]["channels"], run["model"]["sigma"]) for run in runs}) == 1
+    assert (out / "natural_scenes.png").stat().st_size > 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

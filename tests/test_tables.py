@@ -137,6 +137,16 @@ def test_other_models_have_tables_of_their_own(book: Any) -> None:
     assert row(tables.paper_preset(book), "`digits-vld-60")[4] == "0.500"
 
 
+def test_natural_scenes_are_measured_in_their_own_way(book: Any, tmp_path: Path) -> None:
+    made_up(tmp_path, "vrnn-ped2", 0, nll=-2.5, nll_samples=20, nll_videos=12)
+    both = tables.Book(tmp_path)
+    assert row(tables.natural(both), "VRNN")[1:3] == ["1", "-2.500"] and row(tables.natural(both), "SCALOR")[1] == "–"
+    assert "20 importance samples of each of 12 videos." in tables.natural(both)
+    assert "50 importance samples of each of 16 videos." in tables.likelihood(both), (
+        "those of other videos are not named"
+    )
+
+
 def test_runs_say_what_their_commit_is_worth(book: Any) -> None:
     lines = tables.runs(book).splitlines()[2:]
     assert [line.split(" | ")[0].strip("| ") for line in lines] == [
