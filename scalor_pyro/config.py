@@ -150,7 +150,7 @@ class ModelConfig:
     # --- switches: where the default leaves the paper ---
     rejection: bool = True  # off only for ablations
     reject_among_proposals: bool = True  # a stronger proposal of the same frame rejects, too
-    reject_among_propagated: bool = True  # an older object that covers a younger one ends its track
+    reject_among_propagated: bool = True  # an older object that covers a younger one for two frames ends its track
     propagated_overlap: float = 0.6  # …: above this share of the younger one's mask
     reject_by_colour: bool = False  # an overlap counts only where mean colours are alike
     colour_threshold: float = 0.15  # …: mean absolute difference per channel below this

@@ -42,6 +42,7 @@ CURRICULUM: dict[str, tuple[Stage, ...]] = {
     for density, videos in VIDEOS.items()
 }
 CROWDED = ("MD", "HD", "VHD")
+PACKED = ("HD", "VHD")
 
 
 def preset(objects: str = "digits", density: str = "VLD", background: bool = False) -> RunConfig:
@@ -71,19 +72,21 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
     train = TrainConfig(steps=STEPS[density], curriculum=CURRICULUM[density])
     config = RunConfig(data=data, model=model, train=train)
     if objects == "sprites":
-        config = coloured(config, crowded=density in CROWDED)
+        config = coloured(config, density)
     elif density != "VLD":
         config = strokes(config)
     return moving_background(config) if background else config
 
 
-def coloured(config: RunConfig, crowded: bool) -> RunConfig:
+def coloured(config: RunConfig, density: str) -> RunConfig:
     """For opaque objects of many colours: overlaps count only among like colours, and in crowds only large ones.
 
-    An object may be hidden behind another for a while, so tracks do not end each other.
+    An object may be hidden behind another for a while, so a track ends another only where it covers nearly all of it;
+    where objects are packed, this would end more tracks of hidden objects than of objects tracked twice.
     """
-    model = replace(config.model, reject_by_colour=True, reject_among_propagated=False)
-    if not crowded:
+    model = replace(config.model, reject_by_colour=True, propagated_overlap=0.8)
+    model = replace(model, reject_among_propagated=density not in PACKED)
+    if density not in CROWDED:
         return replace(config, model=model)
     model = replace(model, size_range=0.2, aspect_range=0.3)
     train = replace(config.train, reject_propagated=constant(0.6), reject_proposals=constant(0.6))

@@ -309,11 +309,16 @@ class Scalor(nn.Module):
 
     @torch.no_grad()
     def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:
-        """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)"""
+        """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)
+
+        One object may pass before another for a frame; in two frames running they are one, tracked twice.
+        """
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
-            covers = self._explained(propagated, propagated, config.propagated_overlap)
-            kept = strongest_first(covers, -previous.identity, kept)
+            now, before = (
+                self._explained(each, each, config.propagated_overlap) for each in (propagated, previous.objects)
+            )
+            kept = strongest_first(now & before, -previous.identity, kept)
         return kept.to(propagated.presence.dtype)
 
     @torch.no_grad()
