@@ -6,6 +6,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from scalor_pyro.config import ConfigError, DataConfig, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED, Experiment, Likelihood, evaluate, mean_nll
 from scalor_pyro.metrics import hota, without_nan
-from scalor_pyro.presets import setting_of, test_videos
+from scalor_pyro.presets import PRESETS, setting_of, test_videos
+from scalor_pyro.provenance import PACKAGE, source_of
 from scalor_pyro.run_folder import write_atomically
 from scalor_pyro.scalor import Scalor
 from scalor_pyro.track_text import read_mot
@@ -46,6 +48,8 @@ SCORES = (
 )
 NLL = ("nll", "nll_samples", "nll_videos")
 TRAINING = ("videos", "steps", "training_minutes", "processor_minutes", "seed", "digits")
+# The commit that a run was scored at again, if it was.
+AGAIN = "scored_at"
 ORIGIN = ("commit", "changed", "machine", "processes", "resumed", "python", "torch", "pyro")
 
 
@@ -85,7 +89,7 @@ class Finished(NamedTuple):
         :raises CheckpointError: if its weights are not there, or the networks have changed since.
         """
         program = self.kind.build(self.config.model)
-        load_weights(self.folder, program)
+        load_weights(self.folder, program, same_config=False)
         return program
 
     def videos(self, data: DataConfig) -> SyntheticVideos:
@@ -110,7 +114,8 @@ def finished(folder: Path, mnist: Path | None = None, videos: int = VIDEOS) -> F
         raise RecordError(f"{folder} was scored on {scored} videos, but at least {videos} were expected.")
     kind, setting, config = _known(folder, results)
     digits = "-uci" if results["digits"] == "uci" else ""
-    return Finished(folder, results, kind, setting + digits, config, mnist)
+    run = Finished(folder, results, kind, setting + digits, config, mnist)
+    return as_today(run) if AGAIN in results else run
 
 
 def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experiment]:
@@ -130,6 +135,30 @@ def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experim
             if setting is not None:
                 return kind, setting, config
     raise RecordError(f"{folder} is a run with settings of its own, but one of a preset was expected.")
+
+
+def as_today(run: Finished) -> Finished:
+    """The run with the model of its preset as it is today; its networks are the same, or its weights do not fit."""
+    make = PRESETS.get(run.results["provenance"]["preset"])
+    return run if make is None else run._replace(config=replace(run.config, model=make().model))
+
+
+def score_again(run: Finished) -> Finished:
+    """Score the weights of a run with the program and the preset of today, in its results, too.
+
+    :raises RecordError: if it has no tracks to be scored, or does not say where it comes from.
+    :raises CheckpointError: if the networks have changed since.
+    """
+    if "mota" not in run.results or "provenance" not in run.results:
+        raise RecordError(f"{run.folder} cannot be scored again: a run with tracks and a provenance was expected.")
+    run = as_today(run)
+    videos = run.videos(run.config.evaluated)
+    scores = evaluate(run.program(), videos, run.results["videos"], tracks=run.folder / "tracks")
+    run.results.update(without_nan(scores), **{AGAIN: source_of(PACKAGE).commit})
+    for name in NLL:
+        run.results.pop(name, None)
+    write_atomically(run.folder / "results.json", json.dumps(run.results, indent=1).encode())
+    return run
 
 
 def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
@@ -198,6 +227,7 @@ def write(
         **{name: scores[name] for name in (*SCORES, *NLL) if name in scores},
         "command": _without_folders(origin.get("command")),
         **{name: origin.get(name) for name in ORIGIN},
+        **({AGAIN: results[AGAIN]} if AGAIN in results else {}),
     }
     records.mkdir(parents=True, exist_ok=True)
     path = records / f"{setting}-{results['seed']}.json"

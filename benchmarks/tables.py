@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from records import finished, read, record
+from records import AGAIN, finished, read, record, score_again
 
 from scalor_pyro.experiment import Likelihood
 from scalor_pyro.run_folder import write_atomically
@@ -258,6 +258,7 @@ def shown_commit(each: Record) -> str:
     if each["commit"] is None:
         return NOTHING
     remarks = ["with changes"] * bool(each["changed"]) + ["of the last resume"] * bool(each["resumed"])
+    remarks += [f"scored at `{each[AGAIN][:7]}`"] if each.get(AGAIN) else []
     return f"`{each['commit'][:7]}`" + "".join(f", {remark}" for remark in remarks)
 
 
@@ -309,6 +310,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of finished runs to record")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
+    parser.add_argument("--again", action="store_true", help="score RUNs again, with the program as it is now")
     parser.add_argument("--nll", type=int, default=50, metavar="N",
                         help="importance samples of each video (default: %(default)s)")  # fmt: skip
     parser.add_argument("--nll-videos", type=int, default=16, metavar="N",
@@ -323,6 +325,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         how = Likelihood(options.nll, options.nll_videos)
         for run in [finished(folder, options.mnist) for folder in options.runs]:
+            run = score_again(run) if options.again else run
             for path in record(run, RECORDS, how):
                 print(f"{run.folder} is recorded in {path.relative_to(ROOT)}.")
         for page in PAGES:

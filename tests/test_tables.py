@@ -1,6 +1,7 @@
 """The tables of docs/results.md and README.md: they are what the records give, and a record is what its run gave."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,32 @@ def test_record_is_what_the_run_gave(run: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(records, "mean_nll", None)  # it is measured once
     assert records.record(records.finished(run, videos=1), tmp_path, how) == written
     assert [path.read_bytes() for path in written] == before
+
+
+def test_a_run_is_scored_again_as_its_preset_is_today(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "run", tmp_path / "records"
+    shutil.copytree(run, folder)
+    model = replace(tiny_run().model, presence_threshold=1.0)  # above which there is nothing
+    monkeypatch.setitem(records.PRESETS, "sprites-md", lambda: replace(preset("sprites", "MD"), model=model))
+    once = records.finished(folder, videos=1)
+    assert once.results["recall"] > 0
+    again = records.score_again(once)
+    assert again.results["recall"] == 0 and records.finished(folder, videos=1) == again
+    records.record(again, out, Likelihood(samples=1, videos=1))
+    found = json.loads((out / "sprites-md-3.json").read_text())
+    assert found["scored_at"] == records.source_of(records.PACKAGE).commit
+    assert tables.shown_commit({**found, "commit": "0123456789", "scored_at": "9876543210"}).endswith(
+        "scored at `9876543`"
+    )
+    (tmp_path / "frames").mkdir()
+    without_tracks = change(run, tmp_path / "frames", provenance={"preset": "sprites-md"}, mota=None)
+    results = json.loads((without_tracks / "results.json").read_text())
+    del results["mota"]
+    (without_tracks / "results.json").write_text(json.dumps(results))
+    with pytest.raises(records.RecordError, match="cannot be scored again: a run with tracks and a provenance"):
+        records.score_again(records.finished(without_tracks, videos=1))
 
 
 def test_what_is_no_finished_run_of_a_preset_is_refused(run: Path, tmp_path: Path) -> None:
