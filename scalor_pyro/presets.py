@@ -33,7 +33,7 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
     "VHD": ((16, 16), 120, 120, 20),
 }
 # Training steps: what a density needs, in about the minutes that docs/results.md says.
-STEPS: dict[str, int] = {"VLD": 1000, "LD": 2000, "MD": 1500, "HD": 1200, "VHD": 1200}
+STEPS: dict[str, int] = {"VLD": 1000, "LD": 2000, "MD": 1500, "HD": 2400, "VHD": 2000}
 # Videos a step: the more objects, the fewer, so that a step costs about the same.
 VIDEOS: dict[str, int] = {"VLD": 8, "LD": 8, "MD": 4, "HD": 2, "VHD": 2}
 # Short videos first: many steps while there is most to learn, and no long tracks of what is not learned yet.
