@@ -32,8 +32,11 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
     "HD": ((16, 16), 72, 72, 16),
     "VHD": ((16, 16), 120, 120, 20),
 }
-# Training steps: what a density needs, in about the minutes that docs/results.md says.
-STEPS: dict[str, int] = {"VLD": 1000, "LD": 2000, "MD": 1500, "HD": 2400, "VHD": 2000}
+# Training steps: what a setting needs, in about the minutes that docs/results.md says.
+STEPS: dict[str, dict[str, int]] = {
+    "digits": {"VLD": 1000, "LD": 2000, "MD": 1500, "HD": 2400, "VHD": 2000},
+    "sprites": {"VLD": 1000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
+}
 # Videos a step: the more objects, the fewer, so that a step costs about the same.
 VIDEOS: dict[str, int] = {"VLD": 8, "LD": 8, "MD": 4, "HD": 2, "VHD": 2}
 # Short videos first: many steps while there is most to learn, and no long tracks of what is not learned yet.
@@ -69,7 +72,7 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
     model = ModelConfig(
         cells=cells, slots=slots, first_shortlist=first_shortlist, shortlist=shortlist, object_size=data.object_size
     )
-    train = TrainConfig(steps=STEPS[density], curriculum=CURRICULUM[density])
+    train = TrainConfig(steps=STEPS[objects][density], curriculum=CURRICULUM[density])
     config = RunConfig(data=data, model=model, train=train)
     if objects == "sprites":
         config = coloured(config, density)
