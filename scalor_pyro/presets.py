@@ -44,6 +44,7 @@ CURRICULUM: dict[str, tuple[Stage, ...]] = {
     density: (Stage(0.1, 2, 4 * videos), Stage(0.6, 4, 2 * videos), Stage(1.0, 8, videos))
     for density, videos in VIDEOS.items()
 }
+# Neighbours often touch; and they often hide each other.
 CROWDED = ("MD", "HD", "VHD")
 PACKED = ("HD", "VHD")
 
@@ -87,8 +88,8 @@ def coloured(config: RunConfig, density: str) -> RunConfig:
     An object may be hidden behind another for a while, so a track ends another only where it covers nearly all of it;
     where objects are packed, this would end more tracks of hidden objects than of objects tracked twice.
     """
-    model = replace(config.model, reject_by_colour=True, propagated_overlap=0.8)
-    model = replace(model, reject_among_propagated=density not in PACKED)
+    ends = density not in PACKED
+    model = replace(config.model, reject_by_colour=True, reject_among_propagated=ends, propagated_overlap=0.8)
     if density not in CROWDED:
         return replace(config, model=model)
     model = replace(model, size_range=0.2, aspect_range=0.3)
