@@ -24,7 +24,7 @@ import pyro
 import torch
 from ped2 import HELD_OUT
 from records import write
-from tables import RECORDS
+from tables import NATURAL, OF_NATURAL, RECORDS
 from torch import Tensor
 
 from scalor_pyro.baselines.assessment import reconstruction
@@ -46,15 +46,11 @@ from scalor_pyro.training import train
 from scalor_pyro.video import Clips, ReadOptions, Video, propose, survey
 from scalor_pyro.video_run import VideoData, VideoRunConfig, proposed_run, run_on_videos
 
-# What the videos are called in the tables; models but SCALOR have their name before it.
-SETTING = "ped2"
-# Of each model of whole frames its sizes and its program.
+# Of each model of whole frames, by its name in the tables, the sizes and the program.
 OTHERS: dict[str, tuple[type[FrameModelConfig], Callable[[Any], Any]]] = {
-    "vrnn": (VRNNConfig, VRNN),
-    "sequential-vae": (SequentialVAEConfig, SequentialVAE),
+    "VRNN": (VRNNConfig, VRNN),
+    "SequentialVAE": (SequentialVAEConfig, SequentialVAE),
 }
-SCALOR = "scalor"
-TITLES = {SCALOR: "SCALOR", "vrnn": "VRNN", "sequential-vae": "SequentialVAE"}
 # Frames of a clip that is scored, as in the paper.
 CLIP = 10
 
@@ -171,11 +167,12 @@ def compare(options: argparse.Namespace) -> bool:
     first = scalor_run([p.absolute() for p in paths if p.stem not in HELD_OUT], options.minutes, options.seed)
     clips = clips_of(unseen, first.video.options)
     rows = [Row("truth", clips[0])]
-    for name in (SCALOR, *OTHERS):
-        setting = SETTING if name == SCALOR else f"{name}-{SETTING}"
+    for prefix, name in OF_NATURAL.items():
+        setting = prefix + NATURAL
         folder = options.out / f"{setting}-{options.seed}"
-        config = first if name == SCALOR else baseline_run(name, first)
-        origin = provenance(MadeBy(command_line(__file__, None), setting), "cpu")
+        config = baseline_run(name, first) if name in OTHERS else first
+        resumed = RunFolder(folder).state.exists()
+        origin = provenance(MadeBy(command_line(__file__, None), setting), "cpu", resumed=resumed)
         program = trained(name, config, folder)
         if program is None:
             return False
@@ -183,8 +180,8 @@ def compare(options: argparse.Namespace) -> bool:
         results = results_of(folder, options.seed, figures, origin)
         write_atomically(folder / "natural_scenes.json", json.dumps(results, indent=1).encode())
         write(RECORDS, setting, setting, results)
-        rows.append(Row(TITLES[name], drawn(program, clips[:1])[0]))
-        print(f"{TITLES[name]}: NLL {figures['nll']:.4f} nats per pixel, MSE {figures['mse']:.5f}", flush=True)
+        rows.append(Row(name, drawn(program, clips[:1])[0]))
+        print(f"{name}: NLL {figures['nll']:.4f} nats per pixel, MSE {figures['mse']:.5f}", flush=True)
     save_strip(options.out / "natural_scenes.png", rows, observed=CLIP)
     return True
 

@@ -51,6 +51,9 @@ TITLES = {
 WITH_BACKGROUND = TITLES | {"bg": "BG: sprites MD, moving background"}
 TRACKED = WITH_BACKGROUND | {"lg": "LG: sprites MD, tested on 20 frames"}
 MODELS = {"": "SCALOR", "vrnn-": "VRNN", "sequential-vae-": "SequentialVAE", "sqair-": "SQAIR"}
+# What people seen from a building are called, and who is compared on them, in the same way.
+NATURAL = "ped2"
+OF_NATURAL = {prefix: model for prefix, model in MODELS.items() if prefix != "sqair-"}
 # Data that the paper has SQAIR's scores of.
 WITH_SQAIR = ("digits-vld", "sprites-vld", "sprites-ld")
 
@@ -67,7 +70,7 @@ class Book:
 
     def settings(self) -> list[str]:
         """Each setting that has a record: first those of the tables, in their order, and then by name."""
-        known = [prefix + name for prefix in MODELS for name in (*TRACKED, "ped2")]
+        known = [prefix + name for prefix in MODELS for name in (*TRACKED, NATURAL)]
         found = {each["setting"] for each in self.records}
         return [name for name in known if name in found] + sorted(found - set(known))
 
@@ -103,9 +106,8 @@ class Book:
         """How the NLL of some settings was measured."""
         found = [each for name in settings for each in self.of(name) if "nll" in each]
         ways = sorted({(each["nll_samples"], each["nll_videos"]) for each in found})
-        return (
-            "; ".join(f"{samples} importance samples of each of {videos} videos" for samples, videos in ways) or NOTHING
-        )
+        words = [f"{samples} importance samples of each of {videos} videos" for samples, videos in ways]
+        return "; ".join(words) or NOTHING
 
     def reached(self, setting: str, name: str) -> str:
         """Whether the mean is as good as the paper's figure, both as they are written.
@@ -178,7 +180,7 @@ def likelihood(book: Book) -> str:
 def natural(book: Book) -> str:
     """The paper's comparison on natural scenes."""
     heads = ["model", "seeds", "NLL", "MSE", "steps", "minutes", "processor minutes"]
-    models = {prefix + "ped2": model for prefix, model in MODELS.items() if prefix != "sqair-"}
+    models = {prefix + NATURAL: model for prefix, model in OF_NATURAL.items()}
     shown = ("steps", "training_minutes", "processor_minutes")
     rows = [
         [

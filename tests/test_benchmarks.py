@@ -91,6 +91,13 @@ def test_models_of_natural_scenes_see_the_same(
     assert len({(*run["model"]["image_size"], run["model"]["channels"], run["model"]["sigma"]) for run in runs}) == 1
     assert (out / "natural_scenes.png").stat().st_size > 0
 
+    assert natural_scenes.main(command) == 0
+    again = {path.name: json.loads(path.read_text()) for path in records.iterdir()}
+    for name, each in again.items():
+        same = ("steps", "nll", "mse", "training_minutes")
+        assert [each[key] for key in same] == [found[name][key] for key in same], "what is trained is scored again"
+        assert each["resumed"] and not found[name]["resumed"]
+
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_there_is_nothing_to_measure() -> None:
