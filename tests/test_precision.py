@@ -73,4 +73,4 @@ def test_every_layer_but_the_rnns_belongs_to_a_network(scalor: Scalor) -> None:
 def test_networks_are_as_before_when_something_fails(scalor: Scalor) -> None:
     with pytest.raises(KeyError), networks_in_bfloat16(scalor, CPU):
         raise KeyError
-    assert not any("forward" in vars(network) for network in networks(scalor))
+    assert not any("forward" in vars(module) for module in scalor.modules())
