@@ -34,7 +34,7 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
 }
 # Training steps: what a setting needs, in about the minutes that docs/results.md says.
 STEPS: dict[str, dict[str, int]] = {
-    "digits": {"VLD": 1000, "LD": 2000, "MD": 1500, "HD": 2400, "VHD": 2000},
+    "digits": {"VLD": 1000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
     "sprites": {"VLD": 1000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
 }
 # Videos a step: the more objects, the fewer, so that a step costs about the same.
