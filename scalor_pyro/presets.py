@@ -35,7 +35,7 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
 # Training steps: what a setting needs, in about the minutes that docs/results.md says.
 STEPS: dict[str, dict[str, int]] = {
     "digits": {"VLD": 1000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
-    "sprites": {"VLD": 1000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
+    "sprites": {"VLD": 2000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
 }
 # Videos a step: the more objects, the fewer, so that a step costs about the same.
 VIDEOS: dict[str, int] = {"VLD": 8, "LD": 8, "MD": 4, "HD": 2, "VHD": 2}
