@@ -90,6 +90,7 @@ class Finished(NamedTuple):
         """
         program = self.kind.build(self.config.model)
         load_weights(self.folder, program, same_config=False)
+        program.schedule(self.config.train.settled(self.results["steps"]))
         return program
 
     def videos(self, data: DataConfig) -> SyntheticVideos:
@@ -138,9 +139,9 @@ def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experim
 
 
 def as_today(run: Finished) -> Finished:
-    """The run with the model of its preset as it is today; its networks are the same, or its weights do not fit."""
+    """The run with its preset as it is today; its networks are the same, or its weights do not fit."""
     make = PRESETS.get(run.results["provenance"]["preset"])
-    return run if make is None else run._replace(config=replace(run.config, model=make().model))
+    return run if make is None else run._replace(config=replace(run.config, model=make().model, train=make().train))
 
 
 def score_again(run: Finished) -> Finished:

@@ -17,7 +17,8 @@ class Annealed(nn.Module):
     temperature: Tensor  # of the relaxed Bernoulli
     discovery_prior: Tensor  # prior probability that a cell discovers an object
     reject_propagated: Tensor  # overlap with a propagated object above which a proposal is rejected
-    reject_proposals: Tensor  # the same, with a stronger proposal
+    reject_within: Tensor  # …, if its centre is in that one's box, so many times as large
+    reject_proposals: Tensor  # overlap with a stronger proposal above which one is rejected
     discovery_bound: Tensor  # bound of the posterior's discovery logits
     propagation_release: Tensor  # share of the learned propagation logit that counts
 

@@ -330,10 +330,15 @@ def _plain(config: Any) -> Any:
 
 
 def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> None:
-    """Load weights whose names and shapes fit the model, or leave it untouched."""
-    for mismatch in _mismatches(weights, scalor.state_dict()):
+    """Load weights whose names and shapes fit the model, or leave it untouched.
+
+    Scheduled quantities that are newer than the weights stay as they are, at first at their defaults.
+    """
+    own = scalor.state_dict()
+    complete = {name: value for name, value in own.items() if name.startswith("annealed.")} | dict(weights)
+    for mismatch in _mismatches(complete, own):
         raise CheckpointError(f"{path} does not fit the model: {mismatch}.")
-    scalor.load_state_dict(weights)
+    scalor.load_state_dict(complete)
 
 
 def _mismatches(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:

@@ -44,17 +44,19 @@ class Schedule:
 
     :param points: ((step, value), …), steps rising; the value is constant before the first and after the last.
     :param log: interpolate the logarithm (for probabilities that fall by orders of magnitude).
+    :param then: the value with which a model is evaluated and saved; None: the one that it was trained with last.
     """
 
     points: tuple[tuple[int, float], ...]
     log: bool = False
+    then: float | None = None
 
     def __post_init__(self) -> None:
         _require(len(self.points) > 0, "points", self.points, "at least one (step, value) pair")
         steps = [step for step, _ in self.points]
         _require(all(a < b for a, b in zip(steps, steps[1:], strict=False)), "points", self.points, "rising steps")
         _require(
-            not self.log or all(value > 0 for _, value in self.points), "points", self.points, "values above 0 with log"
+            not self.log or all(value > 0 for value in self.values), "points", self.points, "values above 0 with log"
         )
 
     def __call__(self, step: int) -> float:
@@ -71,10 +73,24 @@ class Schedule:
             before = after
         return before[1]
 
+    def after(self, steps: int) -> float:
+        """The value after so many steps of training, for what is evaluated or saved then."""
+        return self(steps - 1) if self.then is None else self.then
 
-def constant(value: float) -> Schedule:
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values that it names."""
+        named = tuple(value for _, value in self.points)
+        return named if self.then is None else (*named, self.then)
+
+
+def constant(value: float, then: float | None = None) -> Schedule:
     """A schedule that never changes."""
-    return Schedule(((0, value),))
+    return Schedule(((0, value),), then=then)
+
+
+# A box so many times as large holds the centre of whatever overlaps it.
+ANYWHERE = 10.0
 
 
 @dataclass(frozen=True)
@@ -245,7 +261,8 @@ class TrainConfig:
     temperature: Schedule = Schedule(((0, 1.0), (1000, 0.5)))
     discovery_prior: Schedule = Schedule(((0, 0.1), (300, 1e-4)), log=True)
     reject_propagated: Schedule = constant(0.3)  # overlap with a propagated object above which a proposal is rejected
-    reject_proposals: Schedule = constant(0.5)  # the same, among proposals
+    reject_within: Schedule = constant(ANYWHERE)  # …, if its centre is in that one's box, so many times as large
+    reject_proposals: Schedule = constant(0.5)  # overlap with a stronger proposal above which one is rejected
     discovery_bound: Schedule = constant(8.8)  # bound of discovery logits; small at first, objects cannot vanish
     propagation_release: Schedule = constant(1.0)  # share of the learned propagation logit (0: held at its bias)
     log_every: int = 20  # steps
@@ -269,14 +286,15 @@ class TrainConfig:
             untils,
             "stages in order whose last one ends at 1.0",
         )
-        for _, value in self.temperature.points:
-            _require(value > 0, "temperature", value, "a number above 0")
+        for name in ("temperature", "discovery_bound"):
+            for value in getattr(self, name).values:
+                _require(value > 0, name, value, "a number above 0")
+        for value in self.reject_within.values:
+            _require(value >= 0, "reject_within", value, "a number from 0")
         for name in ("reject_propagated", "reject_proposals", "propagation_release"):
-            for _, value in getattr(self, name).points:
+            for value in getattr(self, name).values:
                 _require(0 <= value <= 1, name, value, "a number from 0 to 1")
-        for _, value in self.discovery_bound.points:
-            _require(value > 0, "discovery_bound", value, "a number above 0")
-        for _, value in self.discovery_prior.points:
+        for value in self.discovery_prior.values:
             _require(0 < value < 1, "discovery_prior", value, "a probability between 0 and 1")
 
     def stage(self, progress: float) -> Stage:
@@ -295,12 +313,17 @@ class TrainConfig:
         """The values at a step of all that :meth:`scalor_pyro.scalor.Scalor.schedule` takes."""
         return {name: getattr(self, name)(step) for name in SCHEDULED}
 
+    def settled(self, steps: int) -> dict[str, float]:
+        """The same for a model that has learned for so many steps, and is evaluated or saved."""
+        return {name: getattr(self, name).after(steps) for name in SCHEDULED}
+
 
 # Quantities of the model that a schedule of TrainConfig drives, by the name of both.
 SCHEDULED = (
     "temperature",
     "discovery_prior",
     "reject_propagated",
+    "reject_within",
     "reject_proposals",
     "discovery_bound",
     "propagation_release",

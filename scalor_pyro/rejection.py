@@ -42,6 +42,15 @@ def explained(
     return table.scatter(2, near, covers)
 
 
+def within(proposals: Objects, others: Objects, reach: float | Tensor) -> Tensor:
+    """Whether the centre of a proposal lies in the box of another object, made larger. (B, M, n) bool
+
+    :param reach: how many times as large, from 0; 1 is the box itself.
+    """
+    apart = (proposals.where[:, :, None, 2:] - others.where[:, None, :, 2:]).abs()
+    return (apart <= reach * others.where[:, None, :, :2]).all(-1)
+
+
 def nearest(proposals: Objects, others: Objects, mask_threshold: float) -> Tensor:
     """The others that are nearest to each proposal and have a mask at all. (B, M, J)"""
     distance = torch.cdist(proposals.where[..., 2:], others.where[..., 2:])

@@ -31,7 +31,7 @@ from scalor_pyro.frame_encoder import FrameEncoder
 from scalor_pyro.networks import GlimpseDecoder
 from scalor_pyro.objects import Objects, Scene
 from scalor_pyro.propagation import PropagationLaw, PropagationPosterior, PropagationPrior
-from scalor_pyro.rejection import explained, fill_slots, strongest_first
+from scalor_pyro.rejection import explained, fill_slots, strongest_first, within
 from scalor_pyro.rendering import Canvas, draw
 from scalor_pyro.shared import SharedWork
 
@@ -326,7 +326,8 @@ class Scalor(nn.Module):
         """1 for a proposal that stays, 0 for one that is rejected. (B, M)"""
         config, kept = self.config, proposals.presence > 0
         if config.rejection and propagated is not None:
-            kept = kept & ~self._explained(proposals, propagated, self.annealed.reject_propagated).any(-1)
+            near = within(proposals, propagated, self.annealed.reject_within)
+            kept = kept & ~(self._explained(proposals, propagated, self.annealed.reject_propagated) & near).any(-1)
         if config.rejection and config.reject_among_proposals:
             covers = self._explained(proposals, proposals, self.annealed.reject_proposals)
             kept = strongest_first(covers, proposals.presence, kept)

@@ -266,6 +266,10 @@ class _Trainer:
         self.statistics = done.statistics
         self.window.add(done.loss, done.norm, len(frames) * self.world.size)
 
+    def settle(self) -> None:
+        """Give scheduled quantities the values that the model is used with; the next step sets its own."""
+        self.scalor.schedule(self.budget.settled(self.step))
+
     def whole_step(self, frames: Tensor) -> StepResult:
         """One step that neither waits for the device nor needs more of the host than to be queued."""
         loss, norm = self.gradients(frames)
@@ -354,6 +358,7 @@ class _Trainer:
         if self.evaluate_model is None:
             return
         self.require_finite()
+        self.settle()
         before = random_state()
         with self.window.pause():
             self.evaluation = self.world.lead(partial(self.evaluated, self.evaluate_model))
@@ -372,6 +377,7 @@ class _Trainer:
     def save(self) -> None:
         """Write a checkpoint."""
         self.require_finite()
+        self.settle()
         with self.window.pause():
             state = TrainingState(
                 config=config_to_json(self.config),

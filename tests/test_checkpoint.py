@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from scalor_pyro import run_folder
+from scalor_pyro.annealed import Annealed
 from scalor_pyro.checkpoint import (
     CheckpointError,
     config_hash,
@@ -28,11 +29,12 @@ from scalor_pyro.checkpoint import (
     load_run,
     load_training_state,
     load_weights,
+    put_weights,
     random_state,
     require_same_config,
     set_random_state,
 )
-from scalor_pyro.config import ModelConfig, RunConfig, config_to_dict
+from scalor_pyro.config import ANYWHERE, ModelConfig, RunConfig, config_to_dict
 from scalor_pyro.run_folder import RunFolder, RunFolderError, write_atomically
 
 
@@ -220,6 +222,17 @@ def test_weights_that_do_not_fit_are_refused(run: Path, change: Callable[[FakeSc
     scalor = FakeScalor()
     change(scalor)
     refused(lambda: load_weights(run, scalor), match=match)
+
+
+def test_a_scheduled_quantity_that_is_newer_than_the_weights_has_its_default() -> None:
+    older, newer = torch.nn.Module(), torch.nn.Module()
+    for module in (older, newer):
+        module.annealed = Annealed()
+    older.annealed.set({"temperature": 0.7, "reject_within": 1.1})
+    weights = {name: value for name, value in older.state_dict().items() if name != "annealed.reject_within"}
+    put_weights(Path("weights"), weights, newer)
+    assert float(newer.annealed.temperature) == pytest.approx(0.7)
+    assert float(newer.annealed.reject_within) == ANYWHERE
 
 
 def test_config_and_weights_of_different_runs_are_refused(run: Path, tmp_path: Path) -> None:

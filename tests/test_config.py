@@ -75,6 +75,14 @@ def test_scheduled_quantities_by_name() -> None:
     assert train.scheduled(5)["temperature"] == pytest.approx(0.75)
 
 
+def test_a_model_is_used_with_its_last_value_or_the_one_that_comes_then() -> None:
+    train = TrainConfig(temperature=Schedule(((0, 1.0), (10, 0.5))), reject_proposals=constant(0.6, then=0.8))
+    assert train.scheduled(6)["reject_proposals"] == 0.6
+    settled = train.settled(6)
+    assert settled["temperature"] == train.scheduled(5)["temperature"]
+    assert settled["reject_proposals"] == 0.8
+
+
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_learning_rate_never_rises_and_ends_at_the_final_one(a: float, b: float) -> None:
     train = TrainConfig(learning_rate=2e-3, final_learning_rate=1e-4, decay_from=0.4)
@@ -181,6 +189,8 @@ BAD_SCHEDULES: list[dict[str, Any]] = [
     {"discovery_bound": constant(0.0)},
     {"reject_propagated": constant(math.nan)},
     {"reject_proposals": constant(-0.5)},
+    {"reject_proposals": constant(0.5, then=1.5)},
+    {"reject_within": constant(-1.0)},
     {"propagation_release": constant(2.0)},
 ]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scalor_pyro.objects import Objects
-from scalor_pyro.rejection import explained, strongest_first
+from scalor_pyro.rejection import explained, strongest_first, within
 
 MASK, OVERLAP, COLOUR = 0.3, 0.5, 0.15
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
@@ -77,6 +77,13 @@ def test_covering_is_not_symmetric() -> None:
     small, large = make([(0.0, 0.0)], sides=[0.2]), make([(0.0, 0.0)], sides=[0.6])
     assert rejected(small, large) == [True]
     assert rejected(large, small) == [False]
+
+
+def test_within_is_the_box_made_larger() -> None:
+    boxes = make([(0.0, 0.0)], sides=[0.4])
+    proposals = make([(0.39, 0.0), (0.41, 0.0), (0.0, -0.41), (0.6, 0.6), (0.6, 0.61)])
+    for reach, inside in ((1.0, [True, False, False, False, False]), (1.5, [True, True, True, True, False])):
+        assert within(proposals, boxes, reach)[0, :, 0].tolist() == inside
 
 
 def test_an_absent_object_explains_nothing_and_an_absent_proposal_is_not_explained() -> None:

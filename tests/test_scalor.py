@@ -261,10 +261,10 @@ def test_rejection_switches_reach_the_model(make_scalor: Make, videos: Tensor) -
     # Boxes that are larger than the cells: proposals cover each other.
     wide: dict[str, Any] = {"cell_reach": 0.01, "object_size": 40.0, "size_range": 0.0, "aspect_range": 0.0}
 
-    def drawn(t: int, **changes: Any) -> int:
+    def drawn(t: int, reach: float = 10.0, **changes: Any) -> int:
         """How many proposals are drawn in a frame."""
         scalor = busy(make_scalor(**wide, **changes))
-        scalor.schedule({"reject_proposals": 0.2, "reject_propagated": 0.2})
+        scalor.schedule({"reject_proposals": 0.2, "reject_propagated": 0.2, "reject_within": reach})
         pyro.set_rng_seed(0)
         frame = scalor.guide(videos)[t]
         return int((frame.drawn.presence[:, -scalor.config.proposals(first=t == 0) :] > 0).sum())
@@ -274,6 +274,7 @@ def test_rejection_switches_reach_the_model(make_scalor: Make, videos: Tensor) -
     assert drawn(0) < 2 * 7
     assert drawn(1, rejection=False) == 2 * 6
     assert drawn(1, reject_among_proposals=False) < 2 * 6  # the propagated objects reject
+    assert drawn(1, reach=0.0, reject_among_proposals=False) == 2 * 6
 
 
 @pytest.mark.parametrize(("batch", "frames"), [(1, 3), (2, 1), (1, 1)])

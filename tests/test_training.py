@@ -23,7 +23,8 @@ from fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_t
 from torch import Tensor
 
 from scalor_pyro import training, watch
-from scalor_pyro.checkpoint import CheckpointError, load_training_state
+from scalor_pyro.checkpoint import CheckpointError, load_run, load_training_state
+from scalor_pyro.config import Schedule
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.prefetch import Prefetcher, Request
 from scalor_pyro.run_folder import RunFolder, RunFolderError
@@ -133,6 +134,21 @@ def test_rows_say_what_the_step_used(tmp_path: Path) -> None:
         assert row["learning_rate"] == config.train.learning_rate_at((row["step"] - 1) / 12)
         assert {"loss", "gradient_norm", "progress", "objects_per_frame", "propagation_rate", *TIMES} <= set(row)
     json.loads((tmp_path / "config.json").read_text())
+
+
+def test_what_comes_after_training_is_evaluated_and_saved_but_not_learned_with(tmp_path: Path) -> None:
+    plain, other, seen = FakeScalor(), FakeScalor(), []
+    fake_train(tmp_path / "plain", plain)
+    config = fake_config(temperature=Schedule(((0, 1.0), (10, 0.5)), then=0.25))
+
+    def evaluate(step: int) -> dict[str, float]:
+        seen.append((step, float(other.temperature)))
+        return {}
+
+    fake_train(tmp_path / "other", other, config, evaluate=evaluate)
+    assert seen == [(5, 0.25), (10, 0.25), (12, 0.25)]
+    assert float(load_run(tmp_path / "other")[1]["temperature"]) == 0.25
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
