@@ -7,7 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig, Schedule, Stage, TrainConfig, constant
+from scalor_pyro.config import (
+    ANYWHERE,
+    ConfigError,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    Schedule,
+    Stage,
+    TrainConfig,
+    constant,
+)
 
 # Objects in the world (paper App. F says how many are visible on average: 2.9, 8, 20, 55 and 90).
 COUNTS: dict[str, tuple[int, int]] = {"VLD": (2, 4), "LD": (8, 11), "MD": (18, 24), "HD": (50, 64), "VHD": (90, 110)}
@@ -77,7 +87,10 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
     config = RunConfig(data=data, model=model, train=train)
     if objects == "sprites":
         config = coloured(config, density)
-    elif density != "VLD":
+    elif density == "VLD":
+        # What learns with it finds some digits twice; what has learned without it finds digits that overlap.
+        config = replace(config, train=replace(config.train, reject_within=constant(ANYWHERE, then=1.1)))
+    else:
         config = strokes(config)
     return moving_background(config) if background else config
 
@@ -93,7 +106,9 @@ def coloured(config: RunConfig, density: str) -> RunConfig:
     if density not in CROWDED:
         return replace(config, model=model)
     model = replace(model, size_range=0.2, aspect_range=0.3)
-    train = replace(config.train, reject_propagated=constant(0.6), reject_proposals=constant(0.6))
+    # Where most objects are partly hidden, those learned with strict rejection are tracked with less.
+    rejection = constant(0.6, then=0.8 if density == "VHD" else None)
+    train = replace(config.train, reject_propagated=rejection, reject_proposals=rejection)
     return replace(config, model=model, train=train)
 
 
@@ -157,6 +172,7 @@ def paper(config: RunConfig) -> RunConfig:
         temperature=Schedule(((0, 1.0), (20_000, 0.3))),
         discovery_prior=Schedule(((0, 0.1), (20_000, 1e-4)), log=True),
         reject_propagated=constant(0.3),
+        reject_within=constant(ANYWHERE),
         reject_proposals=constant(0.5),
         discovery_bound=constant(8.8),
         propagation_release=constant(1.0),
