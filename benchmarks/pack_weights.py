@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from records import NLL, SCORES, finished
+from records import NLL, SCORES, Finished, finished
 from tables import MARKED, RECORDS, shown_commit
 from torch import Tensor
 
-from scalor_pyro.checkpoint import first_difference, load_model, load_run
+from scalor_pyro.checkpoint import copy_weights, first_difference, load_model
 from scalor_pyro.config import ConfigError, RunConfig, config_to_dict
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiment import TEST_SEED, evaluate
@@ -53,10 +53,11 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
 
     :raises ValueError: if it is a run of another setting, the file would be too large, or rounding costs too much.
     """
-    config, weights = load_run(run)
+    of = finished(run, videos=1)
+    config = of.config
     require_setting(run, config, name)
-    record = recorded(run)
-    weights = rounded(weights)
+    record = recorded(of)
+    weights = rounded(copy_weights(of.program()))
     size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
     if size > LARGEST:
         raise ConfigError(f"The weights of {run} are {size:.1f} MB, but at most {LARGEST} MB were expected.")
@@ -70,15 +71,14 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
     return path
 
 
-def recorded(run: Path) -> dict[str, Any]:
+def recorded(of: Finished) -> dict[str, Any]:
     """The record of a run.
 
     :raises ConfigError: if there is none.
     """
-    of = finished(run, videos=1)
     path = RECORDS / f"{of.setting}-{of.config.seed}.json"
     if not path.is_file():
-        raise ConfigError(f"{run} is not recorded: {path}, which benchmarks/tables.py writes, was expected.")
+        raise ConfigError(f"{of.folder} is not recorded: {path}, which benchmarks/tables.py writes, was expected.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
 
