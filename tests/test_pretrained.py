@@ -64,10 +64,10 @@ def run(tmp_path: Path) -> Path:
     state = TrainingState(config_to_json(config), copy_weights(scalor), {}, 1, 0, 0.0, {}, {})
     export_weights(RunFolder.create(tmp_path / "run"), state)
     scores = evaluate(scalor, SyntheticVideos(config.data, 0, "test"), 1)
-    about = {"videos": 1, "seed": 0, "digits": None, "provenance": {"preset": "sprites-vld"}}
+    about = {"videos": 1, "seed": 0, "steps": 2000, "digits": None, "provenance": {"preset": "sprites-vld"}}
     (tmp_path / "run" / "results.json").write_text(json.dumps({**about, **scores}))
     origin = {"command": "python examples/train_mnist.py", "commit": "abcdefgh", "changed": True, "resumed": False}
-    record = {**origin, "videos": 1, "seed": 0, "steps": 1, "training_minutes": 0.5, "machine": "a machine"}
+    record = {**origin, "videos": 1, "seed": 0, "steps": 2000, "training_minutes": 0.5, "machine": "a machine"}
     (tmp_path / "sprites-vld-0.json").write_text(json.dumps({**record, "torch": "2", "nll": 3.0, **scores}))
     return tmp_path / "run"
 
