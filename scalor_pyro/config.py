@@ -85,7 +85,7 @@ class Schedule:
 
 
 def constant(value: float, then: float | None = None) -> Schedule:
-    """A schedule that never changes."""
+    """A schedule that does not change during the training."""
     return Schedule(((0, value),), then=then)
 
 

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from scalor_pyro.checkpoint import load_config, load_training_state
+from scalor_pyro.config import TrainConfig
 from scalor_pyro.presets import PRESETS
 from scalor_pyro.scalor import Scalor
 
@@ -108,14 +109,14 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """SIGINT comes during the given step, counted from 1, of the next training."""
 
     def arrange(step: int) -> None:
-        schedule, begun = Scalor.schedule, itertools.count(1)
+        scheduled, begun = TrainConfig.scheduled, itertools.count(1)
 
-        def interrupted(scalor: Scalor, values: dict[str, float]) -> None:
-            if next(begun) == step:
+        def interrupted(config: TrainConfig, done: int) -> dict[str, float]:
+            if done == step - 1 and next(begun) == 1:
                 signal.raise_signal(signal.SIGINT)
-            schedule(scalor, values)
+            return scheduled(config, done)
 
-        monkeypatch.setattr(Scalor, "schedule", interrupted)
+        monkeypatch.setattr(TrainConfig, "scheduled", interrupted)
 
     return arrange
 
