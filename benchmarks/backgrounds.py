@@ -108,6 +108,7 @@ class Variant(NamedTuple):
     model: Mapping[str, Any] = {}
     train: Mapping[str, Any] = {}
     scene: bool = True  # whether training is shown the scene
+    start: str | None = None  # the kind whose default training it begins with
     sigma: float = 1.0  # so many times what is proposed
 
 
@@ -123,6 +124,7 @@ VARIANTS = {
     "sigma_3": Variant(sigma=3.0),
     "flicker_2": Variant(model={"flicker": 2.0}),
     "flicker_3": Variant(model={"flicker": 3.0}),
+    "started": Variant(start="still"),
 }
 
 
@@ -161,6 +163,9 @@ def cell(out: Path, kind: str, name: str, steps: int, truth: GroundTruth) -> dic
     results = folder / "cell.json"
     if not results.exists():
         config = configured(out / f"{kind}-train.mp4", variant, steps)
+        if variant.start is not None:
+            start = str(out / f"{variant.start}-default")
+            config = replace(config, train=replace(config.train, start_from=start))
         with blind(variant.scene):
             run_on_videos(config, folder, resume=(folder / CONFIG).exists())
         figures = without_nan(tracked(folder, out / f"{kind}-test.mp4", truth, variant.scene))

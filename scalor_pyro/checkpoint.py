@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 import math
 import pickle
 import random
@@ -22,6 +23,8 @@ from torch import Tensor
 from scalor_pyro import pretrained
 from scalor_pyro.config import ConfigError, ConfigT, ModelConfig, RunConfig, config_from_dict, config_to_dict
 from scalor_pyro.run_folder import CONFIG, WEIGHTS, RunFolder, write_atomically
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "scalor_pyro"
 VERSION = 1
@@ -339,6 +342,28 @@ def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> 
     for mismatch in _mismatches(complete, own):
         raise CheckpointError(f"{path} does not fit the model: {mismatch}.")
     scalor.load_state_dict(complete)
+
+
+def start_from(run: str | Path, own: Mapping[str, Tensor]) -> None:
+    """Give a model the parameters of a run that fit it by name and shape; all others stay as they are.
+
+    :param run: see :func:`located`; its model may differ, in the image's size, the cells or the slots, say.
+    :param own: the model's parameters by name, changed in place. Scheduled quantities and the scene of a static
+        background are none.
+    :raises CheckpointError: if the file cannot be used, or fewer than half of the parameters fit; nothing changes then.
+    """
+    path = located(run)
+    _, weights = _read(path)
+    fitting = [name for name, value in own.items() if name in weights and weights[name].shape == value.shape]
+    if 2 * len(fitting) < len(own):
+        raise CheckpointError(
+            f"{path} is no start for this model: {len(fitting)} of its {len(own)} parameters have their like there,"
+            " but at least half were expected."
+        )
+    logger.info("Starting from %s: %d of %d parameters are taken from there.", path, len(fitting), len(own))
+    with torch.no_grad():
+        for name in fitting:
+            own[name].copy_(weights[name])
 
 
 def _mismatches(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:

@@ -249,6 +249,7 @@ class TrainConfig:
 
     steps: int = 3000
     minutes: float | None = None  # budget in wall time instead of steps; a resumed run is then not bit-identical
+    start_from: str | None = None  # weights to begin with: a name of those in the package, or a run; None: random ones
     curriculum: tuple[Stage, ...] = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
     optimiser: Literal["adam", "rmsprop"] = "adam"
     learning_rate: float = 1e-3

@@ -10,12 +10,13 @@ from scalor_pyro.config import ConfigError, ConfigT, config_from_dict
 from scalor_pyro.device import add_computing_options, computing
 from scalor_pyro.experiment import ExperimentT
 from scalor_pyro.presets import COUNTS
+from scalor_pyro.pretrained import recorded
 from scalor_pyro.run_folder import RunFolder
 
 # Options that describe the run; --resume takes them from the folder instead.
 DESCRIBING = (
     *("objects", "density", "background", "frames", "steps", "minutes", "batch_size", "seed", "digits"),
-    *("precision", "capture"),
+    *("start_from", "precision", "capture"),
 )
 
 
@@ -40,6 +41,8 @@ def add_run_options(parser: argparse.ArgumentParser, out: Path) -> argparse._Arg
     how.add_argument("--minutes", type=float, help="budget in minutes instead")
     how.add_argument("--batch-size", type=int, metavar="B", help="videos in a step of the longest videos (default: 8)")
     how.add_argument("--seed", type=int, help="of weights, noise and videos (default: 0)")
+    how.add_argument("--start-from", metavar="RUN", help="begin with the weights of a run, or of that name, instead of "
+                     "random ones, as far as they fit")  # fmt: skip
     add_computing_options(how)
     run = parser.add_argument_group("the run")
     run.add_argument("--out", type=Path, metavar="DIR", default=out, help="folder (default: %(default)s)")
@@ -81,6 +84,8 @@ def with_options(config: ExperimentT, options: argparse.Namespace) -> Experiment
     if options.steps is not None:
         _at_least_1("--steps", options.steps)
         train = replace(train, steps=options.steps)
+    if options.start_from is not None:
+        train = replace(train, start_from=recorded(options.start_from))
     train = replace(train, minutes=options.minutes, **computing(options))
     return replace(config, data=data, train=train, seed=options.seed or 0)
 

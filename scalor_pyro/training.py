@@ -28,6 +28,7 @@ from scalor_pyro.checkpoint import (
     require_same_config,
     save_checkpoint,
     set_random_state,
+    start_from,
 )
 from scalor_pyro.config import TrainConfig
 from scalor_pyro.distributed import ALONE, World
@@ -145,8 +146,13 @@ def train(
     keep_freed_memory()
     for stage in config.train.curriculum:
         world.require_shares(stage.batch)
+    goes_on = world.lead(lambda: resume or (world.restarts > 0 and RunFolder(folder).state.exists()))
+    start = config.train.start_from
+    if start is not None and not goes_on:
+        # In the lead alone: the trainer gives its parameters to the others.
+        world.lead(lambda: start_from(start, dict(scalor.named_parameters())))
     trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw, world)
-    if world.lead(lambda: resume or (world.restarts > 0 and RunFolder(folder).state.exists())):
+    if goes_on:
         trainer.folder = world.lead(lambda: RunFolder.open(folder))
         trainer.restore()
     else:

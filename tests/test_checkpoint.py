@@ -33,6 +33,7 @@ from scalor_pyro.checkpoint import (
     random_state,
     require_same_config,
     set_random_state,
+    start_from,
 )
 from scalor_pyro.config import ANYWHERE, ModelConfig, RunConfig, config_to_dict
 from scalor_pyro.run_folder import RunFolder, RunFolderError, write_atomically
@@ -323,3 +324,18 @@ def test_cut_off_last_row_is_left_out(tmp_path: Path) -> None:
     folder.metrics.write_text('{"step"\n{"step": 2}\n')
     with pytest.raises(RunFolderError, match="Line 1 of .* is not JSON"):
         folder.rows()
+
+
+@pytest.mark.parametrize("missing", [2, 3])
+def test_a_start_is_as_much_of_a_run_as_fits_if_that_is_half(run: Path, missing: int) -> None:
+    saved = load_file(run / "weights.safetensors")
+    fitting = {"encode.weight": torch.zeros(2, 3), "encode.bias": torch.zeros(2)}
+    others = {"decode.weight": torch.zeros(9, 1), "new.weight": torch.zeros(3), "new.bias": torch.zeros(3)}
+    others = dict(list(others.items())[:missing])
+    if missing == len(fitting):
+        start_from(run, fitting | others)
+    else:
+        refused(lambda: start_from(run, fitting | others), match="no start for this model: 2 of its 5 parameters")
+    for name, value in fitting.items():
+        assert torch.equal(value, saved[name]) == (missing == len(fitting))
+    assert not any(value.any() for value in others.values())

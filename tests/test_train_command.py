@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scalor_pyro import video_run
-from scalor_pyro.checkpoint import CheckpointError, load_run, load_run_as
+from scalor_pyro.checkpoint import CheckpointError, load_model, load_run, load_run_as
 from scalor_pyro.command import main, parser
 from scalor_pyro.command import train as command
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, config_from_dict, config_to_dict
@@ -83,6 +83,22 @@ def test_the_proposal_is_printed_and_kept(
     assert (config.model.sigma, config.train.minutes) == (0.11, 3.0)
 
 
+def test_a_run_starts_from_another(
+    small_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(small_run)
+    arguments = ["street.mkv", "--out", str(tmp_path / "run"), "--steps", "1", "--start-from", "runs/street"]
+    arguments += ["--config", str(small_run / "runs" / "street" / "config.json"), "--seed", "3"]
+    assert main(["train", *arguments]) == 0
+    printed = capsys.readouterr().out
+    absolute = small_run.absolute() / "runs" / "street"
+    assert re.search(rf"start from +{re.escape(str(absolute))}", printed)
+    assert load(tmp_path / "run").config.train.start_from == str(absolute)
+    (_, first), (_, second) = load_model("runs/street"), load_model(tmp_path / "run")
+    name = "discovery_posterior.appearance.encoder.net.0.weight"
+    assert torch.allclose(first[name], second[name], atol=2e-3), "one step from there"
+
+
 def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
     small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -128,12 +144,15 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["street.mkv", "--out", "new", "--slots", "0"], "slots is 0"),
         (["street.mkv", "--out", "new", "--steps", "2", "--stride", "8"], "gives 3 frames, but at least 4"),
         (["street.mkv", "--out", "new", "--seed", "-1"], "seed is -1"),
+        (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"], "no run .*none, but a run folder"),
+        (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "street.mkv"], "street.mkv"),
         (["--resume", "--out", "new"], "new holds no run"),
         (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device"),
         (["--resume", "--out", "runs/street", "--stride", "2"], "only --out and --device"),
         (["--resume", "--out", "runs/street", "--steps", "9"], "only --out and --device"),
         (["--resume", "--out", "runs/street", "--precision", "bf16"], "only --out and --device"),
         (["--resume", "--out", "runs/street", "--no-capture"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--start-from", "digits-vld"], "only --out and --device"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(

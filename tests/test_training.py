@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from scalor_pyro import training, watch
 from scalor_pyro.checkpoint import CheckpointError, load_run, load_training_state
-from scalor_pyro.config import Schedule
+from scalor_pyro.config import Schedule, constant
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.prefetch import Prefetcher, Request
 from scalor_pyro.run_folder import RunFolder, RunFolderError
@@ -149,6 +150,28 @@ def test_what_comes_after_training_is_evaluated_and_saved_but_not_learned_with(t
     assert seen == [(5, 0.25), (10, 0.25), (12, 0.25)]
     assert float(load_run(tmp_path / "other")[1]["temperature"]) == 0.25
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
+
+
+def test_a_run_starts_from_the_parameters_of_another(tmp_path: Path) -> None:
+    first, whole, parted = FakeScalor(), FakeScalor(seed=1), FakeScalor(seed=2)
+    fake_train(tmp_path / "first", first, fake_config(temperature=constant(0.3)))
+    config = fake_config(start_from=str(tmp_path / "first"))
+    fake_train(tmp_path / "whole", whole, config)
+    with pytest.raises(ZeroDivisionError):
+        fake_train(tmp_path / "parted", parted, config, elbo=At(call0=lambda loss: 1 / 0))
+    saved = load_run(tmp_path / "parted")[1]
+    assert all(torch.equal(saved[name], value) for name, value in first.named_parameters())
+    assert float(saved["temperature"]) == config.train.temperature(0) != 0.3, "schedules begin anew"
+
+    shutil.rmtree(tmp_path / "first")  # what has begun does not need it any more
+    fake_train(tmp_path / "parted", parted, config, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parted.parameters(), strict=True))
+
+
+def test_a_start_that_there_is_not_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no run .*nowhere"):
+        fake_train(tmp_path / "run", config=fake_config(start_from=str(tmp_path / "nowhere")))
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

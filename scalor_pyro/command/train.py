@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from scalor_pyro.checkpoint import load_config_as
-from scalor_pyro.command.info import notes, survey_rows, table, training_rows
+from scalor_pyro.command.info import Row, notes, survey_rows, table, training_rows
 from scalor_pyro.command.reading import add_reading_options, reading_options
 from scalor_pyro.config import ConfigError, TrainConfig, config_from_dict, config_to_dict
 from scalor_pyro.device import add_computing_options, computing, device_of
 from scalor_pyro.distributed import World, join
+from scalor_pyro.pretrained import recorded
 from scalor_pyro.run_folder import RunFolder
 from scalor_pyro.video import ReadOptions, Video, propose, survey
 from scalor_pyro.video_run import VideoFigures, VideoRunConfig, proposed_run, run_on_videos
@@ -54,6 +55,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add("--sigma", type=float, help="standard deviation of a pixel; with less, fainter objects count (default: as "
         "proposed)")  # fmt: skip
     add("--seed", type=int, help="of weights, noise and clips (default: 0)")
+    add("--start-from", metavar="RUN", help="begin with the weights of a run, of another video, say, or of that name, "
+        "instead of random ones, as far as they fit")  # fmt: skip
     described = "settings as in the config.json of a run, all or some of them; the command line has the last word"
     add("--config", type=Path, metavar="FILE.json", help=described)
     add_computing_options(parser)
@@ -115,7 +118,7 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
     absolute = tuple(str(Path(path).absolute()) for path in paths)
     config = settled(proposed_run(absolute, given, proposal), file, options)
     to_train = training_rows(config.video.options, config.model)
-    print(f"\nto train with\n{table([*to_train, ('budget', budget(config.train))])}")
+    print(f"\nto train with\n{table([*to_train, *start_rows(config.train), ('budget', budget(config.train))])}")
     for note in notes(seen):
         print(f"\nnote: {note}")
     return config
@@ -157,6 +160,8 @@ def settled(proposed: VideoRunConfig, file: Mapping[str, Any], options: argparse
         config["train"]["minutes"] = None
     elif options.minutes is None and not {"minutes", "steps"} & set(file.get("train", {})):
         config["train"]["minutes"] = MINUTES
+    if options.start_from is not None:
+        config["train"]["start_from"] = recorded(options.start_from)
     if options.seed is not None:
         config["seed"] = options.seed
     return config_from_dict(VideoRunConfig, config)
@@ -167,11 +172,16 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
 
     :raises ValueError: if there is none, or something else is asked for beside it.
     """
-    describing = (options.minutes, options.steps, options.slots, options.sigma, options.seed, options.config)
-    described = any(value is not None for value in describing) or computing(options)
+    describing = ("minutes", "steps", "slots", "sigma", "seed", "start_from", "config")
+    described = any(getattr(options, name) is not None for name in describing) or computing(options)
     if options.videos or described or reading_options(options) != ReadOptions():
         raise ConfigError("--resume goes on as the run was begun: only --out and --device were expected beside it.")
     return load_config_as(RunFolder.open(options.out).path, VideoRunConfig)
+
+
+def start_rows(train: TrainConfig) -> list[Row]:
+    """What it begins with, where that is not random."""
+    return [] if train.start_from is None else [("start from", train.start_from)]
 
 
 def budget(train: TrainConfig) -> str:
