@@ -161,6 +161,7 @@ class ModelConfig:
     z_bg_light: int = 4  # numbers of a static background's latent, for slow changes of light
     flicker: float = 0.0  # over a static background, a pixel's σ is at least so many times what the scene varies there
     presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
+    first_looks: int = 3  # looks at the first frame of a video before tracks begin; training and traces have one
     mask_threshold: float = 0.3  # a pixel belongs to an object's mask above it (for rejection)
     logit_bound: float = 8.8  # presence logits lie within ± this
     # --- switches: where the default leaves the paper ---
@@ -184,7 +185,7 @@ class ModelConfig:
             self, "slots", "object_size", "aspect", "box_margin", "glimpse_size", "sigma", "z_what_dim", "feature_dim"
         )
         _positive(self, "tracker_dim", "prior_dim", "move_range", "cell_reach")
-        _positive(self, "z_bg_grid", "z_bg_light", "logit_bound")
+        _positive(self, "z_bg_grid", "z_bg_light", "logit_bound", "first_looks")
         _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
         backgrounds = ("none", "moving", "static")
         _require(self.background in backgrounds, "background", self.background, "'none', 'moving' or 'static'")

@@ -13,7 +13,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.distributions import RelaxedPresence
 from scalor_pyro.program import Program
 from scalor_pyro.rendering import paste, window_size
-from scalor_pyro.scalor import Carried, FrameLatents, Scalor
+from scalor_pyro.scalor import Carried, FrameLatents, Scalor, check_videos
 
 # A pixel belongs to an object where the objects' total alpha is above this.
 FOREGROUND = 0.5
@@ -60,11 +60,37 @@ class ModeMessenger(Messenger):
 def infer(scalor: Program, x: Tensor) -> Inference:
     """Follow the objects of a batch of videos.
 
+    Differs: it looks at the first frame several times (``first_looks``), as if the video stood still there, and begins
+    with the last look. What one look leaves out, since proposals that overlap reject each other, another one finds.
+
     :param scalor: SCALOR, or another program whose model returns :class:`~scalor_pyro.scalor.FrameLatents`.
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :raises ValueError: if x is not a batch of videos that this model can see.
     """
-    return collect(at_mode(scalor, x), scalor.config.presence_threshold)
+    latents = after_first_looks(scalor, at_mode(scalor, with_first_looks(scalor, x)))
+    return collect(latents, scalor.config.presence_threshold)
+
+
+def with_first_looks(scalor: Program, x: Tensor) -> Tensor:
+    """Videos that stand still at first, for all looks at their first frames but one.
+
+    :param Tensor x: (B, T, C, H, W) in [0, 1]
+    :return: (B, first_looks − 1 + T, C, H, W)
+    :raises ValueError: if x is not a batch of videos that this model can see.
+    """
+    check_videos(x, scalor.config)
+    return torch.cat((x[:, :1].expand(-1, scalor.config.first_looks - 1, -1, -1, -1), x), 1)
+
+
+def after_first_looks(scalor: Program, latents: list[FrameLatents]) -> list[FrameLatents]:
+    """What is found in such videos, from the last look at the first frame on."""
+    first, *later = latents[scalor.config.first_looks - 1 :]
+    return [begun(first), *later]
+
+
+def begun(frame: FrameLatents) -> FrameLatents:
+    """A frame as the first of a video: what was propagated into it counts as discovered."""
+    return frame._replace(propagated=None, discovered=frame.drawn, scene=frame.scene._replace(new=frame.scene.alive))
 
 
 @torch.no_grad()

@@ -162,6 +162,7 @@ def paper(config: RunConfig) -> RunConfig:
         colour_start=False,
         contrast_input=False,
         difference_input=False,
+        first_looks=1,
     )
     train = replace(
         config.train,

@@ -24,7 +24,7 @@ from scalor_pyro.box_spread import box_spread
 from scalor_pyro.checkpoint import is_on_videos, load_run, load_run_as, located, put_weights
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.latents import frames_of
-from scalor_pyro.posterior import follow, owners, slots_of
+from scalor_pyro.posterior import begun, follow, owners, slots_of, with_first_looks
 from scalor_pyro.scalor import Carried, FrameLatents, Scalor
 from scalor_pyro.tracks import Tracks, tracks_of
 from scalor_pyro.video import Chunk, Crop, Geometry, ReadOptions, Video
@@ -78,10 +78,13 @@ class Tracker:
     def advance(self, chunk: Chunk) -> Tracked:
         """Go on with the frames that follow those of the last call."""
         frames = frames_for(self.scalor, chunk)
-        before = self.carried
+        first = self.carried is None
+        before = self._looked_at(frames[:, :1]) if first else self.carried
         trace = follow(self.scalor, frames, before)
         latents = frames_of(trace)
         self.carried = latents[-1].carried
+        if first:
+            latents = [begun(latents[0]), *latents[1:]]
         self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.scene).box if self.spread else None
         (found,) = tracks_of(slots_of(latents), self.scalor.config.image_size, spread)
@@ -95,6 +98,11 @@ class Tracker:
             sum(int(frame.discovered.number(threshold)) for frame in later),
             float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean()),
         )
+
+    def _looked_at(self, frame: Tensor) -> Carried | None:
+        """What the guide carries from its looks at the first frame into the last one; None if there is no other."""
+        further = with_first_looks(self.scalor, frame)[:, 1:]
+        return frames_of(follow(self.scalor, further))[-1].carried if further.shape[1] else None
 
     def _follow_the_light(self, frames: Tensor, alpha: Tensor) -> None:
         """Move the scene towards the frames, a step each: it stays about the median of what was seen lately.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.metrics import STRICT_SIZES
-from scalor_pyro.posterior import infer
+from scalor_pyro.posterior import after_first_looks, infer, with_first_looks
 from scalor_pyro.scalor import FrameLatents, Scalor
 from scalor_pyro.tracks import REPORTED_PRESENCE, Tracks, boxes, tracks_of
 
@@ -134,7 +134,7 @@ def uncertainty(scalor: Scalor, x: Tensor, samples: int = 100) -> list[TrackUnce
     ]
     for _ in range(samples):
         with pyro.validation_enabled(False):
-            latents = scalor.guide(x)
+            latents = after_first_looks(scalor, scalor.guide(with_first_looks(scalor, x)))
         scalor.shared.forget()  # no model follows that would use it
         for comparison, sampled in zip(comparisons, _objects(latents, config.image_size), strict=True):
             comparison.add(sampled)

@@ -20,7 +20,7 @@ from scalor_pyro.distributed import ALONE, World
 from scalor_pyro.elbo import ReparamELBO
 from scalor_pyro.pictures import save_pictures
 from scalor_pyro.player import write_player
-from scalor_pyro.posterior import infer
+from scalor_pyro.posterior import Inference, infer
 from scalor_pyro.presets import HELD_AT_FIRST
 from scalor_pyro.run_folder import RunFolder, write_atomically
 from scalor_pyro.scalor import Scalor
@@ -137,12 +137,21 @@ def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
     """Look at some clips: write figures, pictures and the player."""
     frames = clips.batch(LOOKED_AT_FROM, LOOKED_AT).tensor()
     inference = infer(scalor, frames.to(next(scalor.parameters()).device))
-    seen = scalor.last_statistics
-    figures = VideoFigures(*(float(seen[name]) for name in VideoFigures._fields))
+    figures = figures_of(inference)
     write_atomically(folder.path / RESULTS, json.dumps(figures._asdict(), indent=1).encode())
     save_pictures(folder.pictures, frames, inference, rows=folder.rows())
     write_player(folder.path / "player.html", frames, inference)
     return figures
+
+
+def figures_of(inference: Inference) -> VideoFigures:
+    """The figures of clips, as training has them in the rows of its metrics."""
+    propagated, rediscovered = int(inference.propagated.sum()), int(inference.discovered[:, 1:].sum())
+    return VideoFigures(
+        objects_per_frame=float((inference.identity >= 0).sum(-1).float().mean()),
+        propagation_rate=propagated / max(1, propagated + rediscovered),
+        foreground_share=float(inference.foreground.mean()),
+    )
 
 
 def load_figures(folder: str | Path) -> VideoFigures:

@@ -36,6 +36,7 @@ TINY = {
     "background": "moving",
     "z_bg_grid": 2,
     "z_bg_extra": 3,
+    "first_looks": 1,  # inference is then the guide as it is
 }
 
 

@@ -1,14 +1,18 @@
 """What the trained guide says of videos."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from pyro import poutine
 from torch import Tensor
 
+from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.latents import frames_of
+from scalor_pyro.metrics import Evaluation
 from scalor_pyro.posterior import Inference, collect, follow, infer
+from scalor_pyro.presets import preset
 from scalor_pyro.scalor import Scalor
 
 B, T, K = 2, 3, 5
@@ -109,6 +113,33 @@ def test_each_video_stands_alone(busy: Scalor, videos: Tensor) -> None:
 def test_the_past_does_not_depend_on_the_future(busy: Scalor, videos: Tensor) -> None:
     for whole, part in zip(infer(busy, videos), infer(busy, videos[:, :2]), strict=True):
         torch.testing.assert_close(whole[:, :2], part, atol=1e-5, rtol=1e-5)
+
+
+def test_further_looks_are_a_video_that_stands_still_at_first(
+    make_scalor: Callable[..., Scalor], videos: Tensor
+) -> None:
+    longer = torch.cat((videos[:, :1], videos[:, :1], videos), 1)
+    seen, whole = infer(make_busy(make_scalor(first_looks=3)), videos), infer(make_busy(make_scalor()), longer)
+    for name in ("presence", "identity", "where", "depth", "appearance", "reconstruction", "segments"):
+        assert torch.equal(getattr(seen, name), getattr(whole, name)[:, 2:]), name
+    assert torch.equal(seen.new[:, 0], seen.identity[:, 0] >= 0) and seen.new[:, 0].any()
+    assert torch.equal(seen.new[:, 1:], whole.new[:, 3:])
+    drawn = whole.propagated[:, 2] + whole.discovered[:, 2]
+    assert torch.equal(seen.discovered[:, 0], drawn) and not seen.propagated[:, 0].any()
+    assert torch.equal(seen.propagated[:, 1:], whole.propagated[:, 3:])
+
+
+def test_further_looks_find_what_the_first_one_leaves_out() -> None:
+    batch = SyntheticVideos(preset("sprites", "MD").data, 5, "test").batch(0, 4, frames=1)
+    found = {}
+    for looks in (1, 3):
+        scalor = Scalor.from_pretrained("sprites-md")
+        scalor.config = replace(scalor.config, first_looks=looks)
+        evaluation = Evaluation()
+        evaluation.add(infer(scalor, batch.tensor()), batch.tensor(), batch.truth)
+        found[looks] = evaluation.result()
+    assert found[3]["misses"] < found[1]["misses"] and found[3]["false_alarms"] <= found[1]["false_alarms"]
+    assert found[3]["mse"] < found[1]["mse"]
 
 
 def test_following_is_inferring_without_pictures(busy: Scalor, videos: Tensor) -> None:

@@ -1,6 +1,7 @@
 """Tracking a video of any length, in pixels and frames of its file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from PIL import Image
 
 from scalor_pyro.config import ConfigError, TrainConfig
+from scalor_pyro.posterior import infer
 from scalor_pyro.scalor import Scalor
-from scalor_pyro.tracking import Options, Run, load_scene, track, tracker_of
-from scalor_pyro.tracks import Tracks, concatenate
+from scalor_pyro.tracking import Options, Run, frames_for, load_scene, track, tracker_of
+from scalor_pyro.tracks import Tracks, concatenate, tracks_of
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video_run import FLICKER, SCENE, VideoData, VideoRunConfig, save_scene
 from tests.video_files import squares, write_video
@@ -48,6 +50,21 @@ def test_the_length_of_a_chunk_changes_nothing(run: Run, video: Path, chunk: int
     assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
     for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd"):
         np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_tracks_are_those_of_inference(run: Run, video: Path, looks: int) -> None:
+    run = run._replace(config=replace(run.config, model=replace(run.config.model, first_looks=looks)))
+    run.scalor.config = run.config.model
+    tracker, reader = tracker_of(run, video, Options(scene_step=0))
+    (chunk,) = reader.chunks(100)
+    seen = infer(tracker.scalor, frames_for(tracker.scalor, chunk))
+    (expected,) = tracks_of(seen, tracker.scalor.config.image_size)
+    tracked = tracker.advance(chunk)
+    assert tracked.tracks.identity.tolist() == expected.identity.tolist() and len(expected) > 0
+    x, y = reader.geometry.to_source(expected.x, expected.y)
+    np.testing.assert_allclose(np.stack((tracked.tracks.x, tracked.tracks.y)), np.stack((x, y)), rtol=1e-4, atol=1e-3)
+    assert (tracked.propagated, tracked.discovered) == (int(seen.propagated.sum()), int(seen.discovered[:, 1:].sum()))
 
 
 def test_the_whole_frame_is_tracked_at_the_scale_and_stride_of_training(run: Run, video: Path) -> None:
