@@ -85,13 +85,7 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
     )
     train = TrainConfig(steps=STEPS[objects][density], curriculum=CURRICULUM[density])
     config = RunConfig(data=data, model=model, train=train)
-    if objects == "sprites":
-        config = coloured(config, density)
-    elif density == "VLD":
-        # What learns with it finds some digits twice; what has learned without it finds digits that overlap.
-        config = replace(config, train=replace(config.train, reject_within=constant(ANYWHERE, then=1.1)))
-    else:
-        config = strokes(config)
+    config = coloured(config, density) if objects == "sprites" else strokes(config, density)
     return moving_background(config) if background else config
 
 
@@ -112,11 +106,16 @@ def coloured(config: RunConfig, density: str) -> RunConfig:
     return replace(config, model=model, train=train)
 
 
-def strokes(config: RunConfig) -> RunConfig:
-    """For many white digits: a close box, because what is in it is drawn; strict rejection at first, then less.
+def strokes(config: RunConfig, density: str) -> RunConfig:
+    """For white digits: two looks at the first frame, since another one finds parts of digits a second time.
 
-    With few digits the plain setting was better: docs/results.md.
+    For many: a close box, because what is in it is drawn; strict rejection at first, then less. With few the plain
+    setting was better: docs/results.md.
     """
+    config = replace(config, model=replace(config.model, first_looks=2))
+    if density == "VLD":
+        # What learns with it finds some digits twice; what has learned without it finds digits that overlap.
+        return replace(config, train=replace(config.train, reject_within=constant(ANYWHERE, then=1.1)))
     model = replace(config.model, box_margin=1.1, propagated_overlap=0.75)
     train = replace(
         config.train,
