@@ -100,8 +100,10 @@ def coloured(config: RunConfig, density: str) -> RunConfig:
     if density not in CROWDED:
         return replace(config, model=model)
     model = replace(model, size_range=0.2, aspect_range=0.3)
-    # Where most objects are partly hidden, those learned with strict rejection are tracked with less.
-    rejection = constant(0.6, then=0.8 if density == "VHD" else None)
+    rejection = constant(0.6)
+    if density == "VHD":
+        # Most are partly hidden: less rejection than was learned with finds them, further looks find some twice.
+        rejection, model = constant(0.6, then=0.8), replace(model, first_looks=1)
     train = replace(config.train, reject_propagated=rejection, reject_proposals=rejection)
     return replace(config, model=model, train=train)
 

@@ -80,7 +80,7 @@ class SQAIRConfig:
     prior_dim: int = 64  # of the RNN of the model
     sigma: float = 0.5  # standard deviation of a pixel; with SCALOR's 0.2, two boxes share what is one object
     presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
-    first_looks: int = 3  # looks at the first frame of a video before tracks begin
+    first_looks: int = 1  # looks at the first frame: its discovery sees at once what is found already
     logit_bound: float = 8.8  # presence logits lie within ± this
 
     def __post_init__(self) -> None:
