@@ -140,7 +140,7 @@ def train(
     :param world: the processes that train together; after a restart by torchrun they go on with the run in the folder.
     :raises ConfigError: if the processes cannot share each batch evenly.
     :raises RunFolderError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
-    :raises CheckpointError: if the checkpoint to resume from cannot be used.
+    :raises CheckpointError: if the checkpoint to resume from, or the weights to start from, cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
     """
     keep_freed_memory()
