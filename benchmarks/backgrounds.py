@@ -24,16 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sprite_video import Pixels, make, textured_scene
 
-from scalor_pyro.command.track import Seen
-from scalor_pyro.config import DataConfig, Stage, TrainConfig
+from scalor_pyro.cli.track import Seen
+from scalor_pyro.config import DataConfig, Stage, TrainConfig, VideoRunConfig
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.metrics import CARE_SHARE, Tally, markdown, without_nan
-from scalor_pyro.run_folder import CONFIG, write_atomically
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.tracking import CHUNK, load, tracker_of
-from scalor_pyro.tracks import concatenate
+from scalor_pyro.evaluation.metrics import CARE_SHARE, Tally, markdown, without_nan
+from scalor_pyro.experiments.videos import proposed_run, run_on_videos
+from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.trained import load
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.runs.folder import CONFIG
+from scalor_pyro.tracks.table import concatenate
+from scalor_pyro.tracks.tracker import CHUNK, tracker_of
 from scalor_pyro.video import ReadOptions, Video, propose, survey
-from scalor_pyro.video_run import VideoRunConfig, proposed_run, run_on_videos
 
 Times = NDArray[np.int64]  # (n,) frames
 Waves = tuple[tuple[float, float, float], ...]

@@ -20,7 +20,7 @@ import trackpy
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from scalor_pyro.track_text import read_csv
+from scalor_pyro.tracks.text import read_csv
 from scalor_pyro.video import Crop, ReadOptions, Video
 
 # px of the video: a part of the field; trackpy's size of a particle (odd), and the least mass of one.

@@ -23,14 +23,14 @@ from time_to_mota import bundled, first, looked_at_often, looks_of, watched
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from scalor_pyro.captured import WARM_UP, CapturedStep
 from scalor_pyro.config import RunConfig
+from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.distributed import ALONE
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.presets import preset
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.training import _Trainer
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.cuda_graph import WARM_UP, CapturedStep
+from scalor_pyro.training.distributed import ALONE
+from scalor_pyro.training.loop import _Trainer
 
 GPU = torch.device("cuda")
 # Videos a step, T, and how many steps are timed at once.

@@ -21,9 +21,9 @@ from sprite_video import RATE, make, textured_scene
 
 from scalor_pyro.config import DataConfig
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.metrics import Tally
-from scalor_pyro.track_text import read_mot
-from scalor_pyro.tracks import Tracks
+from scalor_pyro.evaluation.metrics import Tally
+from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.text import read_mot
 
 SPRITES = DataConfig(
     objects="sprites", count_min=40, count_max=40, object_size=28.0, image_size=(480, 640), speed_min=1.0, speed_max=5.0

@@ -27,24 +27,25 @@ from records import write
 from tables import NATURAL, OF_NATURAL, RECORDS
 from torch import Tensor
 
-from scalor_pyro.baselines.assessment import reconstruction
-from scalor_pyro.baselines.config import FrameModelConfig, SequentialVAEConfig, VRNNConfig
-from scalor_pyro.baselines.presets import FRAMES_TRAIN
 from scalor_pyro.baselines.sequential_vae import SequentialVAE
 from scalor_pyro.baselines.vrnn import VRNN
-from scalor_pyro.checkpoint import load_training_state, load_weights
-from scalor_pyro.config import TrainConfig
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.experiment import EVALUATION_BATCH
-from scalor_pyro.generation_pictures import Row, save_strip
-from scalor_pyro.likelihood import nll
-from scalor_pyro.posterior import infer
-from scalor_pyro.provenance import MadeBy, command_line, provenance
-from scalor_pyro.run_folder import RunFolder, write_atomically
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.training import train
+from scalor_pyro.config import TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.config.baselines import FrameModelConfig, SequentialVAEConfig, VRNNConfig
+from scalor_pyro.experiments.assessment import reconstruction
+from scalor_pyro.experiments.baselines import FRAMES_TRAIN
+from scalor_pyro.experiments.synthetic import EVALUATION_BATCH
+from scalor_pyro.experiments.videos import proposed_run, run_on_videos
+from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.inference.likelihood import nll
+from scalor_pyro.inference.posterior import infer
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.plots.generated import Row, save_strip
+from scalor_pyro.runs.checkpoint import load_training_state, load_weights
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
+from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, ReadOptions, Video, propose, survey
-from scalor_pyro.video_run import VideoData, VideoRunConfig, proposed_run, run_on_videos
 
 # Of each model of whole frames, by its name in the tables, the sizes and the program.
 OTHERS: dict[str, tuple[type[FrameModelConfig], Callable[[Any], Any]]] = {

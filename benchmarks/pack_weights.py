@@ -19,16 +19,16 @@ from records import NLL, SCORES, Finished, finished
 from tables import MARKED, RECORDS, shown_commit
 from torch import Tensor
 
-from scalor_pyro.checkpoint import copy_weights, first_difference, load_model
 from scalor_pyro.config import ConfigError, RunConfig, config_to_dict
+from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiment import TEST_SEED, evaluate
-from scalor_pyro.metrics import markdown, without_nan
-from scalor_pyro.model_cards import card_of, rounded, shown_data, write_pretrained
-from scalor_pyro.presets import PRESETS
-from scalor_pyro.pretrained import file_of, names
-from scalor_pyro.run_folder import write_atomically
-from scalor_pyro.scalor import Scalor
+from scalor_pyro.evaluation.metrics import markdown, without_nan
+from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
+from scalor_pyro.files import write_atomically
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.runs.cards import card_of, rounded, shown_data, write_pretrained
+from scalor_pyro.runs.checkpoint import copy_weights, first_difference, load_model
+from scalor_pyro.runs.pretrained import file_of, names
 
 # By at most so much may MOTA of the rounded weights differ from what the run reached.
 TOLERANCE = 0.002

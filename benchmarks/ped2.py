@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from scalor_pyro.track_text import read_mot
-from scalor_pyro.tracks import Tracks
+from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.text import read_mot
 
 HELD_OUT = ("Train015", "Train016")
 # px between a person and the middle of a box that counts as found: half of a person's height.

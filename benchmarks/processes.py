@@ -19,12 +19,12 @@ import pyro
 from torch import Tensor
 
 from scalor_pyro.config import Stage
+from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.distributed import join
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.presets import preset
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.training import train
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.distributed import join
+from scalor_pyro.training.loop import train
 
 FRAMES = 8
 # Steps before those that are measured.

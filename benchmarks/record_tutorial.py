@@ -20,8 +20,8 @@ from typing import Any
 import av
 from PIL import Image
 
-from scalor_pyro.command import main as scalor
-from scalor_pyro.run_folder import write_atomically
+from scalor_pyro.cli import main as scalor
+from scalor_pyro.files import write_atomically
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "tutorial.md"

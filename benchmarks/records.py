@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import pyro
 
-from scalor_pyro.baselines import presets as baselines
-from scalor_pyro.checkpoint import CheckpointError, load_config_as, load_weights
 from scalor_pyro.config import ConfigError, DataConfig, RunConfig
+from scalor_pyro.config.presets import PRESETS, setting_of, test_videos
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiment import TEST_SEED, Experiment, Likelihood, evaluate, mean_nll
-from scalor_pyro.metrics import hota, without_nan
-from scalor_pyro.presets import PRESETS, setting_of, test_videos
-from scalor_pyro.provenance import PACKAGE, source_of
-from scalor_pyro.run_folder import write_atomically
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.track_text import read_mot
+from scalor_pyro.evaluation.metrics import hota, without_nan
+from scalor_pyro.experiments import baselines
+from scalor_pyro.experiments.synthetic import TEST_SEED, Experiment, Likelihood, evaluate, mean_nll
+from scalor_pyro.files import write_atomically
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.runs.checkpoint import CheckpointError, load_config_as, load_weights
+from scalor_pyro.runs.provenance import PACKAGE, source_of
+from scalor_pyro.tracks.text import read_mot
 
 logger = logging.getLogger(__name__)
 

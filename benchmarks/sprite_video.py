@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from scalor_pyro.config import DataConfig
 from scalor_pyro.data.painting import paint
-from scalor_pyro.data.scenes import Scenes, draw_scenes
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
-from scalor_pyro.run_folder import written_whole
+from scalor_pyro.data.worlds import Scenes, draw_scenes
+from scalor_pyro.files import written_whole
 
 Pixels = NDArray[np.float32]
 

@@ -26,17 +26,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from scalor_pyro import propagation, scalor
-from scalor_pyro.allocator import keep_freed_memory
-from scalor_pyro.baselines.presets import BASELINES, baseline
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
+from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.posterior import follow
-from scalor_pyro.presets import preset
-from scalor_pyro.rendering import EPSILON, Canvas
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.training import make_optimiser
+from scalor_pyro.experiments.baselines import BASELINES, baseline
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.inference.posterior import follow
+from scalor_pyro.layers.rendering import EPSILON, Canvas
+from scalor_pyro.model import propagation, scalor
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.allocator import keep_freed_memory
+from scalor_pyro.training.loop import make_optimiser
 
 # B and T of everything that is measured.
 VIDEOS, FRAMES = 16, 10
@@ -106,7 +106,7 @@ def draw_everywhere(
     image_size: tuple[int, int],
     window: tuple[int, int],
 ) -> Canvas:
-    """What :func:`scalor_pyro.rendering.draw` draws, with one grid_sample over the whole image for every object."""
+    """What :func:`~scalor_pyro.layers.rendering.draw` draws, by one grid_sample over the image for every object."""
     batch, n, channels = glimpses.shape[:3]
     scale, centre = where.flatten(0, 1).chunk(2, -1)  # (B·n, 2)
     to_glimpse = torch.cat((torch.diag_embed(1 / scale), (-centre / scale)[..., None]), -1)  # (B·n, 2, 3)

@@ -19,8 +19,8 @@ from typing import Any
 
 from records import AGAIN, finished, read, record, score_again
 
-from scalor_pyro.experiment import Likelihood
-from scalor_pyro.run_folder import write_atomically
+from scalor_pyro.experiments.synthetic import Likelihood
+from scalor_pyro.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS, PAPER = ROOT / "docs" / "records", "paper.json"

@@ -24,13 +24,13 @@ import pyro
 import torch
 from matplotlib.axes import Axes
 
-from scalor_pyro.baselines.presets import BASELINES, baseline
-from scalor_pyro.checkpoint import load_training_state
+from scalor_pyro.colours import identity_colour
 from scalor_pyro.config import DataConfig
+from scalor_pyro.config.presets import COUNTS, preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.device import device_of
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.experiment import (
+from scalor_pyro.evaluation.metrics import without_nan
+from scalor_pyro.experiments.baselines import BASELINES, baseline
+from scalor_pyro.experiments.synthetic import (
     TEST_SEED,
     TRACKING,
     VALIDATION_START,
@@ -39,12 +39,13 @@ from scalor_pyro.experiment import (
     evaluate,
     with_known_digits,
 )
-from scalor_pyro.figures import INK, empty_figure, identity_colour
-from scalor_pyro.metrics import without_nan
-from scalor_pyro.presets import COUNTS, preset
-from scalor_pyro.run_folder import RunFolder
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.training import TrainResult, train
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.plots.style import INK, empty_figure
+from scalor_pyro.runs.checkpoint import load_training_state
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.training.device import device_of
+from scalor_pyro.training.loop import TrainResult, train
 
 # What follows objects can be compared: SCALOR, and the baselines that have tracks.
 MODELS: dict[str, Callable[[Any], Any]] = {

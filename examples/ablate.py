@@ -17,13 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scalor_pyro.checkpoint import load_config
 from scalor_pyro.config import ConfigError, RunConfig, Stage
-from scalor_pyro.curves import compare_curves
-from scalor_pyro.experiment import run_experiment, with_known_digits
-from scalor_pyro.metrics import markdown
-from scalor_pyro.presets import PRESETS
-from scalor_pyro.run_folder import CONFIG, RunFolder, write_atomically
+from scalor_pyro.config.presets import PRESETS
+from scalor_pyro.evaluation.metrics import markdown
+from scalor_pyro.experiments.synthetic import run_experiment, with_known_digits
+from scalor_pyro.files import write_atomically
+from scalor_pyro.plots.curves import compare_curves
+from scalor_pyro.runs.checkpoint import load_config
+from scalor_pyro.runs.folder import CONFIG, RunFolder
 
 Change = Callable[[RunConfig], RunConfig]
 

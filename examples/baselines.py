@@ -13,13 +13,13 @@ import logging
 import sys
 from pathlib import Path
 
-from scalor_pyro.baselines.config import BaselineRun
-from scalor_pyro.baselines.presets import BASELINES, baseline, setting_of
-from scalor_pyro.device import device_of
-from scalor_pyro.experiment import Likelihood, run_experiment
-from scalor_pyro.metrics import table
-from scalor_pyro.provenance import MadeBy, command_line
-from scalor_pyro.run_options import add_run_options, config_of_run, described, with_options
+from scalor_pyro.config.baselines import BaselineRun
+from scalor_pyro.evaluation.metrics import table
+from scalor_pyro.experiments.baselines import BASELINES, baseline, setting_of
+from scalor_pyro.experiments.options import add_run_options, config_of_run, described, with_options
+from scalor_pyro.experiments.synthetic import Likelihood, run_experiment
+from scalor_pyro.runs.provenance import MadeBy, command_line
+from scalor_pyro.training.device import device_of
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

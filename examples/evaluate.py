@@ -17,13 +17,13 @@ from typing import Any
 import pyro
 
 from scalor_pyro import Scalor
-from scalor_pyro.checkpoint import load_config, load_weights
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
+from scalor_pyro.config.presets import PRESETS, test_videos
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiment import TEST_SEED, evaluate, mean_nll, with_known_digits
-from scalor_pyro.metrics import markdown, without_nan
-from scalor_pyro.presets import PRESETS, test_videos
-from scalor_pyro.run_folder import write_atomically
+from scalor_pyro.evaluation.metrics import markdown, without_nan
+from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate, mean_nll, with_known_digits
+from scalor_pyro.files import write_atomically
+from scalor_pyro.runs.checkpoint import load_config, load_weights
 
 # What can be asked for beside the presets.
 OWN = ("trained", "test")

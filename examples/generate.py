@@ -17,17 +17,17 @@ from typing import Any
 
 import torch
 
-from scalor_pyro.checkpoint import load_config
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiment import EVALUATION_BATCH, TEST_SEED
-from scalor_pyro.forecast_quality import ForecastEvaluation, table
-from scalor_pyro.generation import check_extent, forecast, imagine, reconstruct, set_seed
-from scalor_pyro.generation_files import GenerationFiles
-from scalor_pyro.pretrained import own_folder
-from scalor_pyro.priors import MOTIONS, first_frame_presence, motion, no_discovery_from
-from scalor_pyro.scalor import Scalor
-from scalor_pyro.swap_prior import swap_prior
+from scalor_pyro.evaluation.forecasts import ForecastEvaluation, table
+from scalor_pyro.experiments.synthetic import EVALUATION_BATCH, TEST_SEED
+from scalor_pyro.inference.generation import check_extent, forecast, imagine, reconstruct, set_seed
+from scalor_pyro.inference.priors import MOTIONS, first_frame_presence, motion, no_discovery_from
+from scalor_pyro.inference.swap_prior import swap_prior
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.plots.generated_files import GenerationFiles
+from scalor_pyro.runs.checkpoint import load_config
+from scalor_pyro.runs.pretrained import own_folder
 
 # Where the videos begin in the stream of unseen ones: apart from those that runs are evaluated on.
 START = 2_000_000

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from scalor_pyro.config import ConfigError, RunConfig
-from scalor_pyro.device import device_of
-from scalor_pyro.distributed import join
-from scalor_pyro.experiment import run_experiment
-from scalor_pyro.metrics import table
-from scalor_pyro.presets import PRESETS, paper, preset, setting_of
-from scalor_pyro.provenance import MadeBy, command_line
-from scalor_pyro.run_options import add_run_options, config_of_run, described, with_options
+from scalor_pyro.config.presets import PRESETS, paper, preset, setting_of
+from scalor_pyro.evaluation.metrics import table
+from scalor_pyro.experiments.options import add_run_options, config_of_run, described, with_options
+from scalor_pyro.experiments.synthetic import run_experiment
+from scalor_pyro.runs.provenance import MadeBy, command_line
+from scalor_pyro.training.device import device_of
+from scalor_pyro.training.distributed import join
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

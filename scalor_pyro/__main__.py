@@ -2,7 +2,7 @@
 
 import sys
 
-from scalor_pyro.command import main
+from scalor_pyro.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

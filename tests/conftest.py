@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalor_pyro import command, video_run
+from scalor_pyro import cli as command
 from scalor_pyro.config import ModelConfig, Stage, TrainConfig
-from scalor_pyro.scalor import Scalor
+from scalor_pyro.experiments import videos as video_run
+from scalor_pyro.model.scalor import Scalor
 from tests.video_files import squares, write_video
 
 # The same examples on every machine and in every run.

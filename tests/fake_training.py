@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig, RunConfig, Schedule, Stage, TrainConfig
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.training import make_optimiser, train
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.training.loop import make_optimiser, train
 
 
 class FakeScalor(nn.Module):

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.posterior import Inference
-from scalor_pyro.tracks import Tracks
+from scalor_pyro.inference.posterior import Inference
+from scalor_pyro.tracks.table import Tracks
 
 
 class Scene(NamedTuple):

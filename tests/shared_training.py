@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
-from fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_train
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scalor_pyro import training
 from scalor_pyro.config import DataConfig, ModelConfig, RunConfig, Stage, TrainConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.distributed import ALONE, World, join
-from scalor_pyro.elbo import ReparamELBO
-from scalor_pyro.scalor import Scalor
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training import loop as training
+from scalor_pyro.training.distributed import ALONE, World, join
+from tests.fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_train
 
 BATCH = 4
 STAGES = (Stage(0.25, 2, BATCH), Stage(1.0, 3, BATCH))

@@ -4,9 +4,9 @@
 does, but infers them one after the other. How well they do is in docs/baselines.md.
 """
 
-from scalor_pyro.baselines.config import SequentialVAEConfig, SQAIRConfig, VRNNConfig
 from scalor_pyro.baselines.sequential_vae import SequentialVAE
 from scalor_pyro.baselines.sqair import SQAIR
 from scalor_pyro.baselines.vrnn import VRNN
+from scalor_pyro.config.baselines import SequentialVAEConfig, SQAIRConfig, VRNNConfig
 
 __all__ = ["SQAIR", "VRNN", "SQAIRConfig", "SequentialVAE", "SequentialVAEConfig", "VRNNConfig"]

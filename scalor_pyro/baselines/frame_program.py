@@ -9,11 +9,11 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from scalor_pyro import sites
-from scalor_pyro.baselines.config import FrameModelConfig
-from scalor_pyro.distributions import normal
-from scalor_pyro.networks import positive
-from scalor_pyro.scalor import extent
+from scalor_pyro.config.baselines import FrameModelConfig
+from scalor_pyro.layers.networks import positive
+from scalor_pyro.model import sites
+from scalor_pyro.model.distributions import normal
+from scalor_pyro.model.inputs import extent
 
 # Standard deviations of z before training, in the posterior and in the prior.
 POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0

@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from scalor_pyro.baselines.config import SequentialVAEConfig
 from scalor_pyro.baselines.frame_program import (
     POSTERIOR_SCALE,
     PRIOR_SCALE,
@@ -11,9 +10,10 @@ from scalor_pyro.baselines.frame_program import (
     law_of_z,
     posterior_head,
 )
-from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
-from scalor_pyro.networks import mlp
-from scalor_pyro.scalor import GuideMessenger
+from scalor_pyro.baselines.networks import ImageDecoder, ImageEncoder
+from scalor_pyro.config.baselines import SequentialVAEConfig
+from scalor_pyro.layers.networks import mlp
+from scalor_pyro.model.program import GuideMessenger
 
 
 class SequentialVAE(FrameProgram):
@@ -37,7 +37,7 @@ class SequentialVAE(FrameProgram):
         q(z | x) &= \prod_t q(z_t | x_t)
 
     Every law is a Normal whose parameters a network gives; that of the prior is an LSTM over z. The posterior is linear
-    in what the convolutions see: see :class:`~scalor_pyro.baselines.frames.ImageEncoder`.
+    in what the convolutions see: see :class:`~scalor_pyro.baselines.networks.ImageEncoder`.
 
     :param SequentialVAEConfig config: sizes.
     """

@@ -9,10 +9,6 @@ import torch
 from pyro import distributions as dist
 from torch import Tensor, nn
 
-from scalor_pyro import sites
-from scalor_pyro.annealed import Annealed
-from scalor_pyro.appearance import AppearanceEncoder, AppearancePrior
-from scalor_pyro.baselines.config import SQAIRConfig
 from scalor_pyro.baselines.sqair_guide import (
     Drawn,
     LawOf,
@@ -20,15 +16,21 @@ from scalor_pyro.baselines.sqair_guide import (
     SQAIRDiscoveryPosterior,
     SQAIRPropagationPosterior,
 )
-from scalor_pyro.boxes import Boxes
-from scalor_pyro.distributions import RelaxedPresence, normal, standard_normal, weighted_by
-from scalor_pyro.networks import GlimpseDecoder
-from scalor_pyro.objects import Objects, Scene
-from scalor_pyro.propagation import PropagationLaw, PropagationPrior
-from scalor_pyro.rejection import fill_slots
-from scalor_pyro.rendering import Canvas, bilinear_weights, glimpse_centres
-from scalor_pyro.scalor import FrameLatents, GuideMessenger, extent, statistics
-from scalor_pyro.shared import SharedWork
+from scalor_pyro.config.baselines import SQAIRConfig
+from scalor_pyro.layers.boxes import Boxes
+from scalor_pyro.layers.networks import GlimpseDecoder
+from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.rendering import Canvas, bilinear_weights, glimpse_centres
+from scalor_pyro.model import sites
+from scalor_pyro.model.annealed import Annealed
+from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior
+from scalor_pyro.model.distributions import RelaxedPresence, normal, standard_normal, weighted_by
+from scalor_pyro.model.frame import FrameLatents, statistics
+from scalor_pyro.model.inputs import extent
+from scalor_pyro.model.program import GuideMessenger
+from scalor_pyro.model.propagation import PropagationLaw, PropagationPrior
+from scalor_pyro.model.rejection import fill_slots
+from scalor_pyro.model.shared import SharedWork
 
 _numbers = itertools.count()
 
@@ -57,7 +59,7 @@ class SQAIR(nn.Module):
     ================================  ===========  =======  ==============================================
 
     and, deterministic, in the model alone, ``y_t``, ``slot_pres_t``, ``slot_where_t`` and ``slot_identity_t``, as
-    :class:`~scalor_pyro.scalor.Scalor` has them.
+    :class:`~scalor_pyro.model.scalor.Scalor` has them.
 
     .. math::
 

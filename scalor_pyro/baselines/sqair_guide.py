@@ -7,14 +7,15 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from scalor_pyro.annealed import Annealed
-from scalor_pyro.appearance import AppearanceEncoder
-from scalor_pyro.baselines.config import GROUPS, SQAIRConfig
-from scalor_pyro.boxes import Boxes
-from scalor_pyro.distributions import RelaxedPresence, normal
-from scalor_pyro.networks import GlimpseEncoder, PatchConv2d, bounded, mlp, positive
-from scalor_pyro.objects import Scene
-from scalor_pyro.propagation import (
+from scalor_pyro.config.baselines import GROUPS, SQAIRConfig
+from scalor_pyro.layers.boxes import Boxes
+from scalor_pyro.layers.networks import GlimpseEncoder, PatchConv2d, bounded, mlp, positive
+from scalor_pyro.layers.objects import Scene
+from scalor_pyro.layers.rendering import Canvas, extract
+from scalor_pyro.model.annealed import Annealed
+from scalor_pyro.model.appearance import AppearanceEncoder
+from scalor_pyro.model.distributions import RelaxedPresence, normal
+from scalor_pyro.model.propagation import (
     ATTENTION_ZOOM,
     POSTERIOR_BIAS,
     POSTERIOR_SCALES,
@@ -22,7 +23,6 @@ from scalor_pyro.propagation import (
     description_size,
     remember,
 )
-from scalor_pyro.rendering import Canvas, extract
 
 # Presence of a discovery leans this much towards an object before training.
 DISCOVERY_BIAS = 1.0

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from scalor_pyro.baselines.config import VRNNConfig
 from scalor_pyro.baselines.frame_program import (
     POSTERIOR_SCALE,
     PRIOR_SCALE,
@@ -13,10 +12,11 @@ from scalor_pyro.baselines.frame_program import (
     law_of_z,
     posterior_head,
 )
-from scalor_pyro.baselines.frames import ImageDecoder, ImageEncoder
-from scalor_pyro.networks import mlp
-from scalor_pyro.scalor import GuideMessenger
-from scalor_pyro.shared import SharedWork
+from scalor_pyro.baselines.networks import ImageDecoder, ImageEncoder
+from scalor_pyro.config.baselines import VRNNConfig
+from scalor_pyro.layers.networks import mlp
+from scalor_pyro.model.program import GuideMessenger
+from scalor_pyro.model.shared import SharedWork
 
 
 class VRNN(FrameProgram):
@@ -41,7 +41,7 @@ class VRNN(FrameProgram):
     Every law is a Normal whose parameters a network gives (eq. 5 to 9); of x_t, the standard deviation is fixed.
 
     Differs: the posterior is linear in what the convolutions see and in h, and z goes to the decoder and the LSTM as it
-    is, without a network of its own in between: see :class:`~scalor_pyro.baselines.frames.ImageEncoder`.
+    is, without a network of its own in between: see :class:`~scalor_pyro.baselines.networks.ImageEncoder`.
 
     Differs: the LSTM is fed y_t, not x_t, where a frame is imagined: the noise of x_t is the tolerance of the
     likelihood, and no frame that the LSTM was trained on has it.

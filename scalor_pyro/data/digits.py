@@ -15,7 +15,7 @@ import numpy as np
 import pooch
 from numpy.typing import NDArray
 
-from scalor_pyro.data.scenes import SPLITS, Split
+from scalor_pyro.data.worlds import SPLITS, Split
 
 logger = logging.getLogger(__name__)
 

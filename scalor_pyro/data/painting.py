@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from scalor_pyro.data.scenes import Scenes
+from scalor_pyro.data.worlds import Scenes
 
 Pixels = NDArray[np.float32]
 

@@ -17,9 +17,9 @@ from scalor_pyro.data.background import backgrounds
 from scalor_pyro.data.digits import load_digits
 from scalor_pyro.data.glyphs import resize
 from scalor_pyro.data.painting import paint
-from scalor_pyro.data.scenes import SPLITS, Scenes, Split, draw_scenes
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
+from scalor_pyro.data.worlds import SPLITS, Scenes, Split, draw_scenes
 
 
 @dataclass(frozen=True, eq=False)

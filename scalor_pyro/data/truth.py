@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalor_pyro.data.painting import split_position
-from scalor_pyro.data.scenes import Scenes
+from scalor_pyro.data.worlds import Scenes
 
 
 @dataclass(frozen=True, eq=False)

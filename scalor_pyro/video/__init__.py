@@ -6,12 +6,13 @@ The way of the data: a file → its source (:mod:`containers`, :mod:`images`, :m
 the file.
 """
 
+from scalor_pyro.config import Crop, ReadOptions
 from scalor_pyro.video.clips import ClipBatch, Clips
 from scalor_pyro.video.geometry import Geometry
 from scalor_pyro.video.layouts import grand_central
-from scalor_pyro.video.options import Crop, ReadOptions, VideoError
 from scalor_pyro.video.proposal import Proposal, propose
 from scalor_pyro.video.reading import Chunk, Frame, Video
+from scalor_pyro.video.source import VideoError
 from scalor_pyro.video.surveying import Survey, survey
 
 __all__ = [

@@ -9,8 +9,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from scalor_pyro.video.options import VideoError
-from scalor_pyro.video.source import FileInfo, Pixels, Shot
+from scalor_pyro.video.source import FileInfo, Pixels, Shot, VideoError
 
 # An array of this name is taken from an npz that holds several.
 FRAMES_KEYS = ("frames", "video", "images")

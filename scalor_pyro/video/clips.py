@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.video.options import Crop, VideoError
+from scalor_pyro.config import Crop
 from scalor_pyro.video.reading import Video
+from scalor_pyro.video.source import VideoError
 
 logger = logging.getLogger(__name__)
 

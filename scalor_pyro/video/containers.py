@@ -15,8 +15,7 @@ from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from scalor_pyro.video.options import VideoError
-from scalor_pyro.video.source import FileInfo, Pixels, Shot
+from scalor_pyro.video.source import FileInfo, Pixels, Shot, VideoError
 
 logger = logging.getLogger(__name__)
 

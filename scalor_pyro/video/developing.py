@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scalor_pyro.video.geometry import Geometry
-from scalor_pyro.video.options import VideoError
-from scalor_pyro.video.source import Pixels
+from scalor_pyro.video.source import Pixels, VideoError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scalor_pyro.video.options import Crop, ReadOptions, VideoError
+from scalor_pyro.config import Crop, ReadOptions
+from scalor_pyro.video.source import VideoError
 
 Numbers = NDArray[np.float64]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from scalor_pyro.video.options import VideoError
-from scalor_pyro.video.source import FileInfo, Pixels, Shot
+from scalor_pyro.video.source import FileInfo, Pixels, Shot, VideoError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 STACK_SUFFIXES = frozenset({".tif", ".tiff"})

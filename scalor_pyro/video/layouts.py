@@ -2,8 +2,7 @@
 
 from typing import Literal
 
-from scalor_pyro.config import ConfigError
-from scalor_pyro.video.options import Crop, ReadOptions
+from scalor_pyro.config import ConfigError, Crop, ReadOptions
 
 # Grand Central Station: every 8th frame, the last tenth of the frames to test on.
 GRAND_CENTRAL_STRIDE, GRAND_CENTRAL_TEST = 8, 10

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scalor_pyro.config import ModelConfig
+from scalor_pyro.config import Crop, ModelConfig, ReadOptions
 from scalor_pyro.video.geometry import Geometry
-from scalor_pyro.video.options import Crop, ReadOptions, VideoError
+from scalor_pyro.video.source import VideoError
 from scalor_pyro.video.surveying import Survey
 
 # px, side of an object after the resize: enough for its shape, and a small image. Small objects are not enlarged …

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalor_pyro.config import ReadOptions
 from scalor_pyro.video.arrays import ArraySource
 from scalor_pyro.video.containers import ContainerSource
 from scalor_pyro.video.developing import Developing
 from scalor_pyro.video.geometry import Geometry
 from scalor_pyro.video.images import STACK_SUFFIXES, FolderSource, StackSource
-from scalor_pyro.video.options import ReadOptions, VideoError
-from scalor_pyro.video.source import FileInfo, Shot, Source
+from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scalor_pyro.background import variation
+from scalor_pyro.model.background import variation
 from scalor_pyro.video.reading import Video
 
 # Frames, evenly spaced, whose median is the scene; and how far into a video they are looked for.

@@ -7,6 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+
+class VideoError(ValueError):
+    """A video that cannot be read as asked; the message names the file, what was found and what was expected."""
+
+
 Pixels = NDArray[Any]  # (H, W, C): C = 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; any real numbers
 
 

@@ -14,8 +14,8 @@ from scalor_pyro.video.blobs import Blobs
 from scalor_pyro.video.camera import camera_moves
 from scalor_pyro.video.clips import shape_of_all
 from scalor_pyro.video.developing import LUMA
-from scalor_pyro.video.options import VideoError
 from scalor_pyro.video.reading import Frame, Video
+from scalor_pyro.video.source import VideoError
 
 # Frames are looked at in runs of consecutive ones (which tell noise and speed), spread over the beginning of the video.
 RUNS, RUN_LENGTH = 16, 4

@@ -1,0 +1,83 @@
+"""Matching: which reported objects are which true ones, counted by motmetrics over the frames of a video.
+
+What may be matched, and how far apart it is, is for others to say: :mod:`scalor_pyro.evaluation.metrics` by the
+distance of centres from a synthetic truth, :mod:`scalor_pyro.evaluation.mot_challenge` also by the overlap of boxes
+with a truth from a file.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import motmetrics
+import numpy as np
+from numpy.typing import NDArray
+
+# motmetrics' definitions; building them takes as long as scoring a short video.
+_HOST = motmetrics.metrics.create()
+
+# What the sums of every score are made from.
+COUNTS = ("num_objects", "num_predictions", "num_detections", "num_switches", "num_misses", "num_false_positives")
+
+
+class Pairs(NamedTuple):
+    """The objects of one frame."""
+
+    true: NDArray[np.int64]  # (N,) identities
+    reported: NDArray[np.int64]  # (P,) identities
+    distance: NDArray[np.float64]  # (N, P), NaN where they may not be matched
+
+
+def rows_by_frame(
+    frame: NDArray[np.int64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> dict[int, NDArray[np.int64]]:
+    """The rows of each frame, in order of place.
+
+    Where distances tie, results then depend neither on the order of rows nor on how identities are numbered.
+    """
+    order = np.lexsort((y, x, frame))
+    frames, starts = np.unique(frame[order], return_index=True)
+    return dict(zip(frames.tolist(), np.split(order, starts[1:]), strict=True)) if len(frame) else {}
+
+
+def count(frames: Sequence[Pairs], names: Sequence[str]) -> tuple[dict[str, int], float]:
+    """The counts of one video by motmetrics, and the sum of matched distances.
+
+    :param frames: in order of time.
+    :param names: of motmetrics' counts.
+    """
+    if not frames:
+        return dict.fromkeys(names, 0), 0.0
+    accumulator = motmetrics.MOTAccumulator(auto_id=True)
+    for frame in frames:
+        accumulator.update(frame.true, frame.reported, frame.distance)
+    events = accumulator.events
+    counts = _HOST.compute(events, metrics=list(names), return_dataframe=False)
+    matched = events["Type"].isin(("MATCH", "SWITCH"))
+    return {name: int(counts[name]) for name in names}, float(events["D"][matched].sum())
+
+
+def ratio(part: float, whole: float) -> float:
+    """A share; NaN of nothing."""
+    return part / whole if whole else math.nan
+
+
+def mota(counts: Mapping[str, int]) -> float:
+    """1 - (misses + false alarms + switches) / objects, of sums of counts; NaN where there is no object."""
+    wrong = counts["num_misses"] + counts["num_false_positives"] + counts["num_switches"]
+    return 1 - ratio(wrong, counts["num_objects"])
+
+
+def idf1(counts: Mapping[str, int]) -> float:
+    """The F1 score of identities, of sums of counts, `idtp` among them."""
+    return ratio(2 * counts["idtp"], counts["num_objects"] + counts["num_predictions"])
+
+
+def precision(counts: Mapping[str, int]) -> float:
+    """Matched / reported objects, of sums of counts."""
+    return ratio(counts["num_detections"], counts["num_predictions"])
+
+
+def recall(counts: Mapping[str, int]) -> float:
+    """Matched / true objects, of sums of counts."""
+    return ratio(counts["num_detections"], counts["num_objects"])

@@ -1,0 +1,281 @@
+"""From a config to figures: build the model, train it on its stream, evaluate it, draw what it sees."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import numpy as np
+import pyro
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from scalor_pyro.config import ConfigError, DataConfig
+from scalor_pyro.data import SyntheticVideos, VideoBatch, choose_source
+from scalor_pyro.evaluation.metrics import Evaluation, without_nan
+from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.inference.likelihood import nll
+from scalor_pyro.inference.posterior import infer
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.plots.pictures import filmstrip, save_pictures
+from scalor_pyro.plots.player import write_player
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
+from scalor_pyro.tracks.table import tracks_of
+from scalor_pyro.tracks.text import write_mot
+from scalor_pyro.training.distributed import ALONE, World
+from scalor_pyro.training.loop import Run, TrainResult, train
+
+logger = logging.getLogger(__name__)
+
+# Videos in one batch of an evaluation.
+EVALUATION_BATCH = 8
+# Seed of the videos that everyone is evaluated on, and where those looked at during training begin in their stream.
+TEST_SEED, VALIDATION_START = 0, 1_000_000
+
+
+class Experiment(Run, Protocol):
+    """A dataclass like :class:`~scalor_pyro.config.RunConfig`: a run on synthetic videos, whatever its model."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def data(self) -> DataConfig: ...
+
+    @property
+    def test_data(self) -> DataConfig | None: ...
+
+    @property
+    def evaluated(self) -> DataConfig: ...
+
+
+ExperimentT = TypeVar("ExperimentT", bound=Experiment)
+
+
+class Assessment(Protocol):
+    """How programs of a kind are scored and shown."""
+
+    def scores(
+        self, scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
+    ) -> dict[str, float]:
+        """Figures of so many videos from an index on; details of each go to the run folder, if one is given."""
+
+    def glance(self, scalor: Any, frames: Tensor) -> Figure:
+        """One picture of what is seen in videos (B, T, C, H, W), during training."""
+
+    def leave_pictures(self, scalor: Any, batch: VideoBatch, folder: RunFolder) -> None:
+        """All that is to be shown of a trained program."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Measure the NLL of a trained program, too: nats per pixel, see :func:`scalor_pyro.inference.likelihood.nll`."""
+
+    samples: int  # importance samples of each video
+    videos: int  # the first so many unseen ones
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "videos"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)} for the likelihood, but at least 1 was expected.")
+
+
+class Tracking:
+    """For programs that follow objects: scores and files of tracks, boxes, the player."""
+
+    def scores(
+        self, scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
+    ) -> dict[str, float]:
+        if folder is None:
+            return evaluate(scalor, videos, count, start)
+        tracks = folder.path / "tracks"
+        tracks.mkdir(exist_ok=True)
+        for stale in tracks.glob("*.txt"):  # of an evaluation before a resume, which may have had more videos
+            stale.unlink()
+        return evaluate(scalor, videos, count, start, tracks)
+
+    def glance(self, scalor: Any, frames: Tensor) -> Figure:
+        return filmstrip(frames.cpu(), infer(scalor, frames))
+
+    def leave_pictures(self, scalor: Any, batch: VideoBatch, folder: RunFolder) -> None:
+        frames, inference = batch.tensor(), infer(scalor, batch.tensor(next(scalor.parameters()).device))
+        save_pictures(folder.pictures, frames, inference, truth=batch.truth[0], rows=folder.rows())
+        write_player(folder.path / "player.html", frames, inference)
+
+
+TRACKING = Tracking()
+
+
+def run_experiment(
+    config: ExperimentT,
+    folder: Path,
+    *,
+    build: Callable[[Any], Any] = Scalor,
+    assessment: Assessment = TRACKING,
+    likelihood: Likelihood | None = None,
+    device: torch.device | str = "cpu",
+    mnist: Path | None = None,
+    resume: bool = False,
+    final_videos: int = 200,
+    progress: bool = True,
+    world: World = ALONE,
+    made_by: MadeBy = UNKNOWN,
+) -> dict[str, Any] | None:
+    """Train, evaluate on unseen videos, and leave figures, tracks and pictures in the run folder.
+
+    :param config: of the run.
+    :param folder: where it is kept; see :mod:`scalor_pyro.runs.folder`. Beside what training writes:
+        ``results.json``, ``tracks/`` in MOTChallenge text, ``pictures/`` and ``player.html``.
+    :param build: makes the program, a module, of ``config.model``.
+    :param assessment: how it is scored and shown.
+    :param likelihood: measure the NLL at the end, too.
+    :param device: where to compute.
+    :param mnist: a local file of MNIST, see :func:`scalor_pyro.data.load_digits`.
+    :param resume: go on with the run in the folder.
+    :param final_videos: how many unseen videos to evaluate on at the end.
+    :param progress: show a progress bar.
+    :param world: the processes that train together.
+    :param made_by: the command and the name of the setting, for the provenance in ``results.json``.
+    :return: the results, or None if training was interrupted.
+    :raises ValueError: for whatever cannot be done, in one sentence.
+    """
+    _require_videos(final_videos)
+    config = world.lead(lambda: with_known_digits(config, mnist))
+    origin = provenance(made_by, device, world.size, resume or world.restarts > 0)
+    pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
+    scalor = build(config.model).to(device)
+    videos = SyntheticVideos(config.data, config.seed, "train", mnist)
+    unseen = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
+
+    def evaluate_at(step: int) -> Mapping[str, Any]:
+        logger.info("Evaluating at step %d.", step)
+        return without_nan(assessment.scores(scalor, unseen, config.train.eval_videos, VALIDATION_START))
+
+    def draw_at(step: int) -> Mapping[str, Tensor]:
+        frames = unseen.batch(VALIDATION_START, 1).tensor(device)
+        return {"filmstrip": _to_tensor(assessment.glance(scalor, frames))}
+
+    ended = train(
+        scalor,
+        ReparamELBO(analytic_kl=config.train.elbo == "analytic"),
+        videos,
+        config,
+        folder,
+        evaluate=evaluate_at,
+        draw=draw_at,
+        resume=resume,
+        progress=progress,
+        world=world,
+    )
+    if ended.interrupted:
+        return None
+    return world.lead(
+        lambda: report(
+            scalor, unseen, config, RunFolder.open(folder), ended, final_videos, origin, assessment, likelihood
+        )
+    )
+
+
+def evaluate(
+    scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, tracks: Path | None = None
+) -> dict[str, float]:
+    """Score a model on videos of a stream.
+
+    :param scalor: a :class:`~scalor_pyro.model.scalor.Scalor`, or what :func:`~scalor_pyro.inference.posterior.infer`
+        takes instead.
+    :param count: how many videos.
+    :param start: index of the first.
+    :param tracks: a folder for the tracks of each video, in MOTChallenge text.
+    :return: see :meth:`scalor_pyro.evaluation.metrics.Evaluation.result`.
+    :raises ValueError: if count is below 1.
+    """
+    _require_videos(count)
+    device = next(scalor.parameters()).device
+    evaluation = Evaluation()
+    for first in range(start, start + count, EVALUATION_BATCH):
+        batch = videos.batch(first, min(EVALUATION_BATCH, start + count - first))
+        inference = infer(scalor, batch.tensor(device))
+        evaluation.add(inference, batch.tensor(), batch.truth)
+        if tracks is not None:
+            for index, found in enumerate(tracks_of(inference, videos.config.image_size), first):
+                write_mot(tracks / f"{index:05d}.txt", found)
+    return evaluation.result()
+
+
+def _require_videos(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"The number of videos to evaluate on is {count}, but at least 1 was expected.")
+
+
+def mean_nll(scalor: Any, videos: SyntheticVideos, count: int, samples: int) -> float:
+    """Nats per pixel, mean over videos; a bound from above that falls with the number of samples."""
+    values, device = [], next(scalor.parameters()).device
+    for first in range(0, count, EVALUATION_BATCH):
+        batch = videos.batch(first, min(EVALUATION_BATCH, count - first))
+        values.append(nll(scalor, batch.tensor(device), samples))
+    return float(torch.cat(values).mean())
+
+
+def report(
+    scalor: Any,
+    unseen: SyntheticVideos,
+    config: Experiment,
+    folder: RunFolder,
+    ended: TrainResult,
+    final_videos: int,
+    origin: Mapping[str, Any],
+    assessment: Assessment = TRACKING,
+    likelihood: Likelihood | None = None,
+) -> dict[str, Any]:
+    """Evaluate a trained model, and write results.json, pictures, and what else its assessment leaves."""
+    figures: dict[str, Any] = assessment.scores(scalor, unseen, final_videos, folder=folder)
+    if likelihood is not None:
+        pyro.set_rng_seed(config.seed)  # of the importance samples
+        figures["nll"] = mean_nll(scalor, unseen, likelihood.videos, likelihood.samples)
+        figures |= {"nll_samples": likelihood.samples, "nll_videos": likelihood.videos}
+    results = {
+        **figures,
+        "videos": final_videos,
+        "steps": ended.step,
+        "training_minutes": ended.minutes,
+        "processor_minutes": ended.processor_minutes,
+        "seed": config.seed,
+        "digits": config.evaluated.digits if config.evaluated.objects == "digits" else None,
+        "provenance": origin,
+        "evaluations": [row for row in folder.rows() if row.get("evaluation")],
+    }
+    results = without_nan(results)
+    write_atomically(folder.path / "results.json", json.dumps(results, indent=1).encode())
+    assessment.leave_pictures(scalor, unseen.batch(0, 1), folder)
+    return results
+
+
+def with_known_digits(config: ExperimentT, mnist: Path | None) -> ExperimentT:
+    """The config with 'auto' replaced by the digits that there are, so that the run says what it was trained on.
+
+    :raises ValueError: if MNIST is given for videos without digits.
+    """
+    if config.data.objects != "digits":
+        if mnist is not None:
+            raise ValueError(f"MNIST was given ({mnist}), but the videos show sprites: digits or no file was expected.")
+        return config
+    digits = choose_source(config.data.digits, mnist)
+    test = config.test_data
+    return replace(
+        config,
+        data=replace(config.data, digits=digits),
+        test_data=None if test is None else replace(test, digits=digits),
+    )
+
+
+def _to_tensor(figure: Any) -> Tensor:
+    """A figure as a picture (3, H, W) in [0, 1]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255

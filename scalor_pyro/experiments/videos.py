@@ -1,0 +1,118 @@
+"""A run on videos of one's own: its config, and the way from there to a trained model and pictures.
+
+The camera stands still: all videos of a run show one scene, and are read in the same way.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pyro
+import torch
+
+from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.config.presets import HELD_AT_FIRST
+from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.inference.posterior import Inference, infer
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.plots.pictures import save_pictures
+from scalor_pyro.plots.player import write_player
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.training.distributed import ALONE, World
+from scalor_pyro.training.loop import train
+from scalor_pyro.video import Clips, Proposal, ReadOptions, Video
+from scalor_pyro.video.scene import SCENE_FRAMES
+from scalor_pyro.video.scene_files import save_scene
+
+RESULTS = "results.json"
+# Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
+LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
+
+
+class VideoFigures(NamedTuple):
+    """How a trained model sees the videos it was trained on."""
+
+    objects_per_frame: float
+    propagation_rate: float  # of the objects drawn after a clip's first frame, the share that was propagated
+    foreground_share: float  # of the picture, drawn by objects
+
+
+def proposed_run(paths: tuple[str, ...], given: ReadOptions, proposal: Proposal) -> VideoRunConfig:
+    """The config of a run with the proposed sizes, and the start that a static background needs.
+
+    :param given: how the survey read the first video.
+    :param proposal: from that survey.
+    """
+    model = ModelConfig(background="static", colour_start=True)
+    slots = max(proposal.slots, proposal.region_slots)
+    return VideoRunConfig(
+        video=VideoData(paths, proposal.options(given), given.crop, slots),
+        model=proposal.model(model),
+        train=TrainConfig(**HELD_AT_FIRST),
+    )
+
+
+def run_on_videos(
+    config: VideoRunConfig,
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    resume: bool = False,
+    progress: bool = True,
+    world: World = ALONE,
+) -> VideoFigures | None:
+    """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
+
+    :param folder: where the run is kept; see :mod:`scalor_pyro.runs.folder`. Beside what training writes:
+        ``results.json``, ``pictures/`` and ``player.html``.
+    :param device: where to compute.
+    :param resume: go on with the run in the folder.
+    :param progress: show a progress bar.
+    :param world: the processes that train together; each keeps the frames of all videos in memory.
+    :return: the figures, or None if training was interrupted.
+    :raises ValueError: for whatever cannot be done, in one sentence.
+    """
+    videos = [Video(path, config.video.options) for path in config.video.paths]
+    clips = Clips(videos, config.clip_length, config.seed)
+    pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
+    scalor = Scalor(config.model).to(device)
+    scalor.set_scene(clips.batch(0, SCENE_FRAMES, frames=1).tensor(device).flatten(0, 1))
+    elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
+    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress, world=world)
+    world.lead(lambda: save_scene(config, folder))
+    return None if ended.interrupted else world.lead(lambda: report(scalor, clips, RunFolder.open(folder)))
+
+
+def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
+    """Look at some clips: write figures, pictures and the player."""
+    frames = clips.batch(LOOKED_AT_FROM, LOOKED_AT).tensor()
+    inference = infer(scalor, frames.to(next(scalor.parameters()).device))
+    figures = figures_of(inference)
+    write_atomically(folder.path / RESULTS, json.dumps(figures._asdict(), indent=1).encode())
+    save_pictures(folder.pictures, frames, inference, rows=folder.rows())
+    write_player(folder.path / "player.html", frames, inference)
+    return figures
+
+
+def figures_of(inference: Inference) -> VideoFigures:
+    """The figures of clips, as training has them in the rows of its metrics."""
+    propagated, rediscovered = int(inference.propagated.sum()), int(inference.discovered[:, 1:].sum())
+    return VideoFigures(
+        objects_per_frame=float((inference.identity >= 0).sum(-1).float().mean()),
+        propagation_rate=propagated / max(1, propagated + rediscovered),
+        foreground_share=float(inference.foreground.mean()),
+    )
+
+
+def load_figures(folder: str | Path) -> VideoFigures:
+    """The figures that :func:`report` wrote.
+
+    :raises ConfigError: if there are none (the training was interrupted), or the file is damaged.
+    """
+    path = Path(folder) / RESULTS
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        return VideoFigures(*(float(figures[name]) for name in VideoFigures._fields))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{path} does not hold the figures of a finished run, which were expected.") from error

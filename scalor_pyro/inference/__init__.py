@@ -1,0 +1,1 @@
+"""Questions to a trained model: follow objects, forecast, imagine, score, look inside, intervene."""

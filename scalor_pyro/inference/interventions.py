@@ -1,0 +1,342 @@
+"""Interventions on the objects of a trace: what would the video look like without this one, or if it had moved on?
+
+Each function gives back values by site name, for :func:`poutine.do` or :func:`poutine.condition`::
+
+    edits = remove(scalor, trace, identity=1)
+    edited = poutine.replay(poutine.do(scalor.model, data=edits), trace)(video)
+
+``trace`` is of the guide or of the model; the guide's mode is had with
+:class:`~scalor_pyro.inference.posterior.ModeMessenger`. The edited frames are what
+:func:`~scalor_pyro.inference.posterior.collect` takes.
+
+Everything else stays as it is in the trace. Two things have to be done for that:
+
+- *Nothing comes back.* What had been rejected, because the object explained it, would be discovered once the object is
+  gone, and would be the same object under another identity. So what was not drawn in the trace is not drawn after an
+  intervention. Another track on the same object is another object for the model, and stays.
+- *Rows follow their objects.* An object that is gone leaves a slot free, which the next discovery takes, and proposals
+  are sorted by presence: the rows of all other sites are put where the model will look for them. Identities are counted
+  anew where a discovery is removed.
+
+The model's own rejection goes on: an object that is moved onto a younger one ends it, and one that is moved to where
+another would be discovered explains it away.
+
+To intervene twice, trace the program with the first edits under :func:`poutine.condition`, ask for the second ones with
+that trace, and replay the *first* trace with both, ``{**first, **second}``.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from scalor_pyro.inference.latents import frames_of, site_of
+from scalor_pyro.layers.objects import Objects, Scene, gather
+from scalor_pyro.model import sites
+from scalor_pyro.model.discovery import shortlist
+from scalor_pyro.model.scalor import Scalor
+
+# In a first frame there is but the former.
+PARTS: tuple[sites.Part, ...] = ("disc", "prop")
+# Added to a logit, it makes presence exactly 0 in any precision, and keeps the order of what is absent.
+ABSENT = -1000.0
+# A presence below this changes no pixel by half of a 255th: it may be drawn, nobody sees it.
+FAINT = 1 / 512
+# Shares of a bound that differ by less are the same but for rounding.
+ROUNDING = 1e-5
+
+Values = dict[str, Tensor]
+# The centre (1, 1, 2) that an object shall have, from what it is in the trace in this frame, and from what it was in
+# the frame before after the intervention (None where it was not).
+Aim = Callable[[Objects, Objects | None], Tensor]
+
+
+class Track(NamedTuple):
+    """Where in a trace an object is: one row of the sites of each of its frames."""
+
+    identity: int
+    video: int
+    first: int  # frame of its discovery
+    last: int  # last frame that says anything of it
+    proposal: int  # its rank in the shortlist of its first frame
+    cell: int  # … which is this cell's
+    slot: int  # its slot from then on
+
+    def row(self, t: int) -> tuple[sites.Part, int]:
+        """Which part's sites speak of it in a frame, and which of their rows."""
+        return ("disc", self.proposal) if t == self.first else ("prop", self.slot)
+
+
+def track(trace: poutine.Trace, identity: int, video: int = 0) -> Track:
+    """Find an object in a trace of the guide or the model.
+
+    :param identity: of the object, as in the scenes that the traced program returned.
+    :param video: which of the B sequences.
+    :raises ValueError: for an identity or a video that is not in the trace.
+    """
+    frames = frames_of(trace)
+    batch = len(frames[0].scene.identity)
+    if not 0 <= video < batch:
+        raise ValueError(f"video is {video}, but a number from 0 to {batch - 1} was expected.")
+    identities = torch.stack([frame.scene.identity[video] for frame in frames])  # (T, K)
+    here = (identities == identity).nonzero().tolist() if identity >= 0 else []
+    if not here:
+        known = sorted(set(identities.flatten().tolist()) - {-1})
+        expected = f"one of {', '.join(map(str, known))} was" if known else "none is there: a video with objects was"
+        raise ValueError(f"identity is {identity}, but {expected} expected in video {video} of the trace.")
+    (first, slot), (last, _) = here[0], here[-1]
+    proposal = int(frames[first].scene.origin[video, slot])
+    cell = int(_shortlisted(trace, first)[video, proposal])
+    return Track(identity, video, first, min(last + 1, len(frames) - 1), proposal, cell, slot)
+
+
+def remove(scalor: Scalor, trace: poutine.Trace, identity: int, *, frame: int | None = None, video: int = 0) -> Values:
+    """Take an object out of a video.
+
+    :param frame: from which frame on; None: from its discovery.
+    :return: the sites that change, whole, for all B sequences.
+    :raises ValueError: if the object is not in the trace, or not in that frame.
+    """
+    subject, start = _subject(trace, identity, frame, video)
+    values = _values(trace)
+    part, row = subject.row(start)
+    values[sites.z_pres(part, start)][video, subject.cell if part == "disc" else row] = ABSENT
+    return _arranged(scalor, trace, values, video, start)
+
+
+def move(
+    scalor: Scalor,
+    trace: poutine.Trace,
+    identity: int,
+    shift: tuple[float, float],
+    *,
+    frame: int | None = None,
+    video: int = 0,
+) -> Values:
+    """Shift an object and the rest of its path in parallel.
+
+    The shift is one step, and steps are bounded: a discovery stays near its cell (`cell_reach`), and a propagated
+    object near where it is expected (`move_range`), in the frame of the shift and, because it is then expected to go on
+    like that, in the next.
+
+    :param shift: (dx, dy) in px, right and down.
+    :param frame: from which frame on; None: from its discovery.
+    :return: the sites that change, whole, for all B sequences.
+    :raises ValueError: if the object is not in the trace or not in that frame, or the shift is out of reach.
+    """
+    subject, start = _subject(trace, identity, frame, video)
+    height, width = scalor.config.image_size
+
+    def aim(there: Objects, before: Objects | None) -> Tensor:
+        centre = there.where[..., 2:]
+        return centre + centre.new_tensor([2 * shift[0] / width, 2 * shift[1] / height])
+
+    return _arranged(scalor, trace, _steered(scalor, trace, subject, start, aim), video, start)
+
+
+def hold_velocity(scalor: Scalor, trace: poutine.Trace, identity: int, frame: int, *, video: int = 0) -> Values:
+    """Let an object go on as it moved last, whatever it does in the video; it ends when it does there.
+
+    :param frame: the first frame in which it only goes on; the two before it say how it moved.
+    :return: the sites that change, whole, for all B sequences.
+    :raises ValueError: if the object is not in the trace or not in these frames, or, without `constant_velocity`, if
+        its velocity is out of reach.
+    """
+    subject, start = _subject(trace, identity, frame, video)
+    if start < subject.first + 2:
+        raise ValueError(
+            f"frame is {frame}, but one from {subject.first + 2} on was expected: object {identity} is discovered in "
+            f"frame {subject.first}, and has a velocity after another one."
+        )
+
+    def aim(there: Objects, before: Objects | None) -> Tensor:
+        assert before is not None, "an object that has a velocity was in the frame before"
+        return scalor.boxes.within(before.where[..., 2:] + before.velocity)
+
+    return _arranged(scalor, trace, _steered(scalor, trace, subject, start, aim), video, start)
+
+
+def swap_appearance(
+    scalor: Scalor, trace: poutine.Trace, identity: int, other: int, *, frame: int | None = None, video: int = 0
+) -> Values:
+    """Let two objects look like each other: exchange their z_what.
+
+    In a frame where only one of them is there, it looks as the other one does in the nearest of its frames.
+
+    :param frame: from which frame on; None: from the first.
+    :return: the sites that change, whole, for all B sequences.
+    :raises ValueError: if one of them is not in the trace or not in that frame or a later one, or both are the same.
+    """
+    one, two = track(trace, identity, video), track(trace, other, video)
+    if identity == other:
+        raise ValueError(f"Both identities are {identity}, but two objects were expected.")
+    start = min(one.first, two.first) if frame is None else frame
+    first, last = min(one.first, two.first), max(one.last, two.last)
+    if not first <= start <= last:
+        raise ValueError(f"frame is {frame}, but one from {first} to {last} was expected, where one of the two is.")
+    values = _values(trace)
+    for mine, theirs in ((one, two), (two, one)):
+        for t in range(max(start, mine.first), mine.last + 1):
+            part, row = mine.row(t)
+            near = min(max(t, theirs.first), theirs.last)
+            their_part, their_row = theirs.row(near)
+            looks = site_of(trace, sites.z_what(their_part, near))["value"][video, their_row]
+            values[sites.z_what(part, t)][video, row] = looks.detach()
+    return _arranged(scalor, trace, values, video, start)
+
+
+# ---------------------------------------------------------------------- the one object
+
+
+def _subject(trace: poutine.Trace, identity: int, frame: int | None, video: int) -> tuple[Track, int]:
+    """The object, and the frame from which on it is changed."""
+    subject = track(trace, identity, video)
+    start = subject.first if frame is None else frame
+    if not subject.first <= start <= subject.last:
+        raise ValueError(
+            f"frame is {frame}, but one from {subject.first} to {subject.last} was expected, in which object "
+            f"{identity} is there."
+        )
+    return subject, start
+
+
+@torch.no_grad()
+def _steered(scalor: Scalor, trace: poutine.Trace, subject: Track, start: int, aim: Aim) -> Values:
+    """The values of a trace, with the object's z_where such that its centre is what is aimed at."""
+    frames, values, before = frames_of(trace), _values(trace), None
+    for t in range(subject.first, subject.last + 1):
+        part, row = subject.row(t)
+        there = _alone(frames[t].drawn, subject.video, row if part == "prop" or t == 0 else scalor.config.slots + row)
+        if t >= start:
+            centre = aim(there, before)
+            if before is None:
+                cell = torch.full((1, 1), subject.cell, device=centre.device)
+                share, velocity = scalor.boxes.share_of_reach(centre, cell), there.velocity
+            else:
+                share, velocity = scalor.boxes.share_of_move(before, centre), centre - before.where[..., 2:]
+            _require_reach(scalor, subject, t, share[0, 0], centre[0, 0])
+            raw = values[sites.z_where(part, t)][subject.video, row, 2:]
+            raw.copy_(torch.where((raw.tanh() - share[0, 0]).abs() < ROUNDING, raw, share[0, 0].atanh()))
+            there = there._replace(where=torch.cat((there.where[..., :2], centre), -1), velocity=velocity)
+        before = there
+    return values
+
+
+def _alone(objects: Objects, video: int, row: int) -> Objects:
+    """One object of a batch. (1, 1, …)"""
+    return Objects(*(values[video, row][None, None].detach() for values in objects))
+
+
+def _require_reach(scalor: Scalor, subject: Track, t: int, share: Tensor, centre: Tensor) -> None:
+    """Refuse a centre (2,) that no z_where gives."""
+    height, width = scalor.config.image_size
+    discovery = t == subject.first
+    bound = scalor.boxes.cell_reach if discovery else scalor.boxes.move_range
+    for axis, side, name in ((0, width, "x"), (1, height, "y")):
+        place, reach, farthest = (float(each[axis]) for each in (centre, bound * side / 2, scalor.boxes.farthest))
+        if abs(place) > farthest:
+            raise ValueError(
+                f"Object {subject.identity} would be at {name} = {(place + 1) / 2 * side:.1f} px in frame {t}, but "
+                f"{(1 - farthest) / 2 * side:g} to {(1 + farthest) / 2 * side:g} px was expected."
+            )
+        if not abs(float(share[axis])) < 1:
+            raise ValueError(
+                f"Object {subject.identity} would be {float(share[axis]) * reach:.1f} px along {name} from "
+                f"{'the centre of its cell' if discovery else 'where it is expected'} in frame {t}, but less than "
+                f"{reach:.1f} px was expected ({'cell_reach' if discovery else 'move_range'})."
+            )
+
+
+# ---------------------------------------------------------------------- all others
+
+
+def _values(trace: poutine.Trace) -> Values:
+    """Copies of the values of all latents of objects, by name."""
+    return {
+        name: site_of(trace, name)["value"].detach().clone()
+        for t in range(len(frames_of(trace)))
+        for part in PARTS[: 1 if t == 0 else 2]
+        for name in _names(part, t)
+    }
+
+
+def _names(part: sites.Part, t: int) -> tuple[str, str, str, str]:
+    return sites.z_pres(part, t), sites.z_where(part, t), sites.z_depth(part, t), sites.z_what(part, t)
+
+
+def _shortlisted(trace: poutine.Trace, t: int) -> Tensor:
+    """The cells that made the proposals of a frame. (B, M)"""
+    proposals: int = site_of(trace, sites.z_where("disc", t))["value"].shape[1]
+    return shortlist(site_of(trace, sites.z_pres("disc", t))["value"], proposals)
+
+
+@torch.no_grad()
+def _arranged(scalor: Scalor, trace: poutine.Trace, values: Values, video: int, start: int) -> Values:
+    """The sites whose values change, with each row where the model will look for it.
+
+    The model's own :meth:`Scalor.settle` says, frame by frame, which slot an object will be in.
+
+    :param values: of all latents of objects, by the slots and shortlists of the trace; changed from frame `start` on.
+    :param video: in which nothing may appear that was not drawn in the trace.
+    """
+    frames = frames_of(trace)
+    alive = frames[0].scene.alive
+    edited_video = torch.arange(len(alive), device=alive.device)[:, None] == video
+    scene = frames[start - 1].scene if start > 0 else None
+    # Which slot of the trace the object in each slot comes from, -1 where it never got one. (B, K)
+    source = torch.arange(alive.shape[1], device=alive.device).expand_as(alive)
+    edited: Values = {}
+    for t, frame in enumerate(frames[start:], start):
+        drawn = frame.drawn.presence > 0
+        propagated = None
+        if scene is not None:
+            pres, where, depth, what = _names("prop", t)
+            row = source.clamp(min=0)
+            edited |= {name: gather(values[name], row) for name in (pres, where, depth, what)}
+            unwanted = edited_video & scene.alive & ((source < 0) | ~gather(drawn[:, : alive.shape[1]], row))
+            edited[pres] = _silenced(edited[pres], unwanted)
+            propagated = _objects(
+                scalor,
+                edited[pres].sigmoid() * scene.alive,
+                scalor.boxes.propagated(scene.objects, edited[where]),
+                edited[depth],
+                edited[what],
+            )
+        pres, where, depth, what = _names("disc", t)
+        cells = _shortlisted(trace, t)
+        of_drawn = torch.zeros_like(values[pres], dtype=torch.bool).scatter(1, cells, drawn[:, -cells.shape[1] :])
+        edited[pres] = _silenced(values[pres], edited_video & ~of_drawn)
+        cells_now = shortlist(edited[pres], cells.shape[1])
+        rank = (cells_now[:, :, None] == cells[:, None]).long().argmax(-1)  # each proposal's in the trace
+        edited |= {name: gather(values[name], rank) for name in (where, depth, what)}
+        proposals = _objects(
+            scalor,
+            edited[pres].gather(1, cells_now).sigmoid(),
+            scalor.boxes.discovered(edited[where], cells_now),
+            edited[depth],
+            edited[what],
+        )
+        scene = scalor.settle(scene, propagated, proposals).scene
+        source = _source(scene, frame.scene, rank, source)
+    return {name: value for name, value in edited.items() if not torch.equal(value, site_of(trace, name)["value"])}
+
+
+def _silenced(logits: Tensor, unwanted: Tensor) -> Tensor:
+    """Logits with what is unwanted, and could be seen, absent."""
+    return torch.where(unwanted & (logits.sigmoid() > FAINT), logits + ABSENT, logits)
+
+
+def _objects(
+    scalor: Scalor, presence: Tensor, box: tuple[Tensor, Tensor, Tensor], depth: Tensor, what: Tensor
+) -> Objects:
+    return Objects(presence, *box, depth, what, scalor.decoder(what))
+
+
+def _source(scene: Scene, in_trace: Scene, rank: Tensor, source: Tensor) -> Tensor:
+    """Which slot of the trace each slot's object comes from, after a frame; survivors keep theirs. (B, K)"""
+    origin = gather(rank, scene.origin.clamp(min=0))
+    same = in_trace.new[:, None] & (origin[:, :, None] == in_trace.origin[:, None])  # (B, K, K)
+    found = torch.where(same.any(-1), same.long().argmax(-1), -1)
+    return torch.where(scene.new, found, source)

@@ -1,0 +1,161 @@
+"""What a trace holds, by name: the sites of all frames stacked into tensors with named axes."""
+
+from collections.abc import Sequence
+from math import pi, sqrt
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from pyro import poutine
+from torch import Tensor
+
+from scalor_pyro.model import sites
+from scalor_pyro.model.distributions import RelaxedPresence
+from scalor_pyro.model.frame import FrameLatents
+
+Of = Literal["value", "mean", "stddev"]
+
+# What one element along a plate is; both lists of proposals are sorted by presence, the likeliest first.
+AXIS_OF_PLATE = {
+    "sequences": "sequence",
+    "slots": "slot",
+    "cells": "cell",
+    "first_proposals": "proposal",
+    "proposals": "proposal",
+}
+# Standard deviation of the logistic distribution, which is the noise of a relaxed Bernoulli's logit.
+LOGISTIC_STDDEV = pi / sqrt(3)
+
+
+class Stacked(NamedTuple):
+    """One family of sites over time."""
+
+    values: Tensor
+    axes: tuple[str, ...]  # what each axis of the values is
+    frames: tuple[int, ...]  # which frames are stacked along the axis "frame"
+
+    def at(self, frame: int) -> Tensor:
+        """The values of one frame, without the axis of time.
+
+        :raises ValueError: for a frame that is not stacked.
+        """
+        if frame not in self.frames:
+            raise ValueError(f"frame is {frame}, but one of {self.frames} was expected.")
+        return self.values.select(self.axes.index("frame"), self.frames.index(frame))
+
+
+def latents(trace: poutine.Trace, of: Of = "value") -> dict[str, Stacked]:
+    """The sites of a trace of :meth:`Scalor.guide` or :meth:`Scalor.model`, each family stacked over its frames.
+
+    Families are the names of sites without their time: ``z_where_prop``, ``z_pres_disc``, ``z_bg``, ``x``, ….
+    ``latents(trace)["z_where_prop"]`` has values of shape (B, T - 1, K, 4), axes ("sequence", "frame", "slot",
+    "coordinate") and frames (1, …, T - 1): nothing is propagated into the first frame. Where the first frame shortlists
+    another number of proposals than later ones, the shorter lists are padded with NaN.
+
+    Units are those of the sites: presences are logits, z_where_prop and z_where_disc are deviations before their bounds
+    (see :class:`~scalor_pyro.layers.boxes.Boxes`); ``slot_pres`` and ``slot_where`` of a model's trace are what they
+    mean.
+
+    A site that :func:`poutine.do` intervened upon keeps in the trace what was drawn; what follows from it has changed.
+    With :func:`poutine.condition`, the trace has the new value.
+
+    :param trace: from :func:`poutine.trace`.
+    :param of: "value", or "mean" or "stddev" of the site's distribution: the guide's posterior, the model's prior.
+        Those of a presence are its logit's, whose mean is also its mode. What is deterministic has neither, and is left
+        out.
+    :raises ValueError: for a trace without these sites, another `of`, or a distribution that has no such moment.
+    """
+    if of not in get_args(Of):
+        raise ValueError(f"of is {of!r}, but one of {', '.join(map(repr, get_args(Of)))} was expected.")
+    families: dict[str, dict[int, Any]] = {}
+    for name, site in trace.nodes.items():
+        parsed = sites.parse(name)
+        if parsed is not None and site["type"] == "sample":
+            families.setdefault(parsed.family, {})[parsed.t] = site
+    if not families:
+        raise ValueError(
+            f"The trace has no site of SCALOR among its {len(trace.nodes)} nodes, but a trace of Scalor.guide or "
+            "Scalor.model was expected."
+        )
+    return {
+        family: _stack(family, dict(sorted(by_time.items())), of)
+        for family, by_time in families.items()
+        if of == "value" or family not in sites.DETERMINISTIC
+    }
+
+
+def frames_of(trace: poutine.Trace) -> list[FrameLatents]:
+    """What :meth:`Scalor.guide` or :meth:`Scalor.model` returned while it was traced, one entry a frame.
+
+    :raises ValueError: for a trace of anything else, or of no frame.
+    """
+    returned = trace.nodes["_RETURN"]["value"] if "_RETURN" in trace else None
+    if not isinstance(returned, list) or not returned or not isinstance(returned[0], FrameLatents):
+        got = "no frame" if returned == [] else type(returned).__name__
+        raise ValueError(
+            f"The traced program returned {got}, but the frames of Scalor.guide or Scalor.model were expected."
+        )
+    return returned
+
+
+def site_of(trace: poutine.Trace, name: str) -> Any:
+    """One site of a trace.
+
+    :raises ValueError: if the trace has none of that name.
+    """
+    if name not in trace:
+        raise ValueError(
+            f"The trace has no site {name}, but a whole trace of Scalor.guide or Scalor.model was expected."
+        )
+    return trace.nodes[name]
+
+
+def _stack(family: str, by_time: dict[int, Any], of: Of) -> Stacked:
+    moments = {t: _moment(site, of) for t, site in by_time.items()}
+    axes = _axes(family, next(iter(by_time.values())))
+    for dim in reversed(range(len(axes))):
+        if axes[dim] is None:  # of length 1: no plate or name stands for it
+            moments = {t: value.squeeze(dim) for t, value in moments.items()}
+    named = [axis for axis in axes if axis is not None]
+    values = list(moments.values())
+    if "proposal" in named:
+        values = _padded(values, named.index("proposal"))
+    time = named.index("sequence") + 1
+    named.insert(time, "frame")
+    return Stacked(torch.stack(values, time), tuple(named), tuple(by_time))
+
+
+def _axes(family: str, site: Any) -> list[str | None]:
+    """What each axis of a site's value is; None where nothing stands for it."""
+    law = site["fn"]
+    batch: list[str | None] = [None] * len(law.batch_shape)
+    for plate in site["cond_indep_stack"]:
+        batch[plate.dim] = AXIS_OF_PLATE.get(plate.name, plate.name)
+    return [*batch, *(sites.EVENT_AXES[family] or [None] * len(law.event_shape))]
+
+
+def _moment(site: Any, of: Of) -> Tensor:
+    """The value of a site, or a moment of its distribution in the shape of the value."""
+    value: Tensor = site["value"]
+    if of == "value":
+        return value
+    law = site["fn"]
+    if isinstance(law, RelaxedPresence):
+        moment = law.mode_logit if of == "mean" else (LOGISTIC_STDDEV / law.temperature).to(value)
+    else:
+        try:
+            moment = getattr(law, of)
+        except (NotImplementedError, AttributeError):
+            raise ValueError(
+                f"{site['name']} has a {type(law).__name__} without a {of}, but a distribution with one was expected."
+            ) from None
+    return moment.expand(value.shape)
+
+
+def _padded(values: Sequence[Tensor], dim: int) -> list[Tensor]:
+    """The same, each with NaN along a dimension up to the longest."""
+    longest = max(value.shape[dim] for value in values)
+    return [
+        F.pad(value, (0, 0) * (value.dim() - dim - 1) + (0, longest - value.shape[dim]), value=torch.nan)
+        for value in values
+    ]

@@ -1,0 +1,173 @@
+"""Swap priors: an effect handler that gives chosen latents of the model another law for the calls within it.
+
+It composes as Pyro's own handlers do::
+
+    with swap_prior({"z_pres_disc_*": absent_from(5)}):  # see scalor_pyro.inference.priors
+        Predictive(scalor.model, guide=scalor.guide, num_samples=4)(video[:, :5], frames=10)
+
+    hurried = swap_prior(scalor.model, {"z_where_prop_*": Normal(0.0, 2.0).expand([4]).to_event(1)})
+"""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from pyro import poutine
+from pyro.distributions import constraints
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.replay_messenger import ReplayMessenger
+from pyro.poutine.runtime import _PYRO_STACK
+from torch import broadcast_shapes
+
+from scalor_pyro.model.program import guide_runs
+from scalor_pyro.model.sites import frame_of, is_latent
+
+# A law: a distribution, or a function of the frame t and of the prior there.
+Law = TorchDistributionMixin | Callable[[int, Any], TorchDistributionMixin]
+
+ArgumentsT = ParamSpec("ArgumentsT")
+ResultT = TypeVar("ResultT")
+
+
+class SwapPriorMessenger(Messenger):
+    """Replace the prior of the model's sites whose names match; see :func:`swap_prior`."""
+
+    def __init__(self, laws: Mapping[str, Law]) -> None:
+        super().__init__()
+        if not isinstance(laws, Mapping) or not laws:
+            raise ValueError(
+                "No law was given to swap_prior, but at least one {site name or pattern: law} was expected."
+            )
+        for pattern, law in laws.items():
+            if not isinstance(law, TorchDistributionMixin) and not callable(law):
+                raise ValueError(
+                    f"The law of {pattern!r} is {law!r}, but a Pyro distribution, or a function of frame and prior that"
+                    " returns one, was expected."
+                )
+        self.laws = dict(laws)
+        self._seen: dict[str, None] = {}  # latent sites of the model, in order
+        self._unused = set(laws)
+
+    def __enter__(self) -> "SwapPriorMessenger":
+        super().__enter__()
+        self._seen, self._unused = {}, set(self.laws)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        if error is None and self._unused:
+            pattern = next(pattern for pattern in self.laws if pattern in self._unused)
+            raise ValueError(f"swap_prior's {pattern!r} matches no latent site of the model: {_there_are(self._seen)}.")
+
+    def _pyro_sample(self, msg: Any) -> None:
+        name = msg["name"]
+        if poutine.util.site_is_subsample(msg) or guide_runs():
+            return
+        matching = [pattern for pattern in self.laws if fnmatchcase(name, pattern)]
+        if not is_latent(name):
+            if matching:
+                kind = "deterministic" if msg["infer"].get("_deterministic") else "the observed frame"
+                raise ValueError(
+                    f"swap_prior's {matching[0]!r} matches {name}, which is {kind}; a latent site was expected."
+                )
+            return
+        self._seen[name] = None
+        self._unused -= set(matching)
+        if matching:
+            _require_undrawn(msg)
+        for pattern in matching:
+            law = self.laws[pattern]
+            given = law if isinstance(law, TorchDistributionMixin) else law(frame_of(name), msg["fn"])
+            msg["fn"] = _fitted(name, given, msg["fn"])
+
+
+@overload
+def swap_prior(laws: Mapping[str, Law], /) -> SwapPriorMessenger: ...
+
+
+@overload
+def swap_prior(model: Callable[ArgumentsT, ResultT], laws: Mapping[str, Law], /) -> Callable[ArgumentsT, ResultT]: ...
+
+
+def swap_prior(*arguments: Any) -> Any:
+    """Give sites of the model another prior: ``with swap_prior(laws):`` or ``swap_prior(model, laws)``.
+
+    The guide is left alone, so that ``Predictive(scalor.model, guide=scalor.guide)`` works within; what the guide has
+    drawn, or a handler has fixed, keeps its value and is scored by the new law. Weighting by presence stays.
+    ``ModeMessenger``, which draws values itself, must be outside: the last handler entered comes first.
+
+    :param model: what to wrap; without it, a context manager is returned.
+    :param laws: by site name, or pattern with ``*``, ``?`` and ``[…]``: a distribution that broadcasts to the site's
+        batch shape, or a function (frame t, prior) → distribution. Where several patterns match a site they are
+        applied in order, each function being given the law that the one before has left.
+    :raises ValueError: for what is no law; within, for a law of another event shape or support or whose batch shape
+        does not broadcast to the site's, and for patterns that match observed or deterministic sites; on leaving
+        without another error, for a pattern that has matched no site.
+    """
+    *model, laws = arguments
+    messenger = SwapPriorMessenger(laws)
+    return messenger(*model) if model else messenger
+
+
+def _require_undrawn(msg: Any) -> None:
+    """Refuse a value that a handler entered later has already drawn from the old law."""
+    replayed = any(isinstance(each, ReplayMessenger) and msg["name"] in (each.trace or ()) for each in _PYRO_STACK)
+    if msg["done"] and not msg["is_observed"] and not replayed:
+        raise ValueError(
+            f"{msg['name']} was drawn before swap_prior could change its law: swap_prior was expected to be entered"
+            " last, or to wrap the model."
+        )
+
+
+def _fitted(name: str, law: Any, prior: Any) -> Any:
+    """The law at the batch shape of the prior that it replaces.
+
+    :raises ValueError: where it cannot take the prior's place.
+    """
+    if not isinstance(law, TorchDistributionMixin):
+        raise ValueError(f"The law of {name} is {law!r}, but a Pyro distribution was expected.")
+    batch, event = tuple(law.batch_shape), tuple(law.event_shape)
+    expected = tuple(prior.batch_shape), tuple(prior.event_shape)
+    if event != expected[1] or not _broadcasts(batch, expected[0]):
+        raise ValueError(
+            f"The law of {name} has batch shape {batch} and event shape {event}, but a batch shape that broadcasts to"
+            f" {expected[0]} and event shape {expected[1]} were expected."
+        )
+    if _of_one_event(law.support) != _of_one_event(prior.support):
+        raise ValueError(
+            f"The law of {name} has support {_of_one_event(law.support)}, but {_of_one_event(prior.support)} was"
+            " expected."
+        )
+    return law if batch == expected[0] else law.expand(prior.batch_shape)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return broadcast_shapes(shape, to) == to
+    except RuntimeError:  # torch's word for shapes that do not fit
+        return False
+
+
+def _of_one_event(support: Any) -> str:
+    """A support as text, however many of its dimensions are events."""
+    while isinstance(support, type(constraints.real_vector)):
+        support = support.base_constraint
+    return str(support)
+
+
+def _there_are(names: Mapping[str, None]) -> str:
+    """The sites that there are, a word for each family."""
+    if not names:
+        return "no model was run within it"
+    families: dict[str, list[int]] = {}
+    for name in names:
+        families.setdefault(name.rpartition("_")[0], []).append(frame_of(name))
+    listed = ", ".join(
+        f"{family}_{frames[0]}" + (f" to {frames[-1]}" if len(frames) > 1 else "")
+        for family, frames in families.items()
+    )
+    return f"there are {listed}"

@@ -1,0 +1,69 @@
+"""Appearance of an object without a past: the prior of z_what, and what the guide reads off a glimpse."""
+
+from typing import NamedTuple
+
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.layers.networks import GlimpseEncoder, mlp, positive
+from scalor_pyro.layers.rendering import extract, glimpse_centres
+from scalor_pyro.model.distributions import standard_normal
+
+# z_what's first C numbers times this are added to the decoder's colour logits, with `colour_start`.
+COLOUR_GAIN = 3.0
+# Width, in glimpse half-sides, of the Gaussian round the centre over which the start colour is averaged.
+COLOUR_WIDTH = 0.5
+# Posterior standard deviation of z_what before training.
+START_SCALE = 0.3
+
+
+class Appearance(NamedTuple):
+    """Parameters of a Normal over z_what, and the features behind them."""
+
+    loc: Tensor  # (B, n, D)
+    scale: Tensor  # (B, n, D)
+    features: Tensor  # (B, n, 128)
+
+
+class AppearancePrior(nn.Module):
+    """p(z_what) of a discovered object: standard Normal (paper eq. 5)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, where: Tensor) -> TorchDistribution:
+        """The law of what is seen at z_where (B, M, 4): batch (B, M), event (D)."""
+        return standard_normal((*where.shape[:-1], self.config.z_what_dim), where)
+
+
+class AppearanceEncoder(nn.Module):
+    """Cut glimpses from a frame and encode them; discovery and propagation share it.
+
+    Differs: with `colour_start`, the glimpse's own mean colour is added to the mean of the first C numbers of z_what,
+    which the decoder adds to its colour: an object has about the right colour before anything is learned.
+    """
+
+    FEATURES = 128
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = GlimpseEncoder(config.channels, config.glimpse_size, self.FEATURES)
+        self.head = mlp(self.FEATURES, 128, 2 * config.z_what_dim)
+
+    def forward(self, frame: Tensor, where: Tensor) -> Appearance:
+        """frame (B, C, H, W), where (B, n, 4)"""
+        glimpses = extract(frame, where, self.config.glimpse_size)  # (B, n, C, S, S)
+        features = self.encoder(glimpses)
+        loc, raw = self.head(features).chunk(2, -1)
+        if self.config.colour_start:
+            loc = torch.cat((loc[..., : frame.shape[1]] + self._colour(glimpses), loc[..., frame.shape[1] :]), -1)
+        return Appearance(loc, positive(raw, START_SCALE), features)
+
+    def _colour(self, glimpses: Tensor) -> Tensor:
+        weight = torch.exp(-((glimpse_centres(self.config.glimpse_size, glimpses) / COLOUR_WIDTH) ** 2) / 2)
+        weight = weight / weight.sum()
+        return 2 * torch.einsum("bncyx,y,x->bnc", glimpses, weight, weight) - 1

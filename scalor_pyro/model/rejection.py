@@ -1,0 +1,143 @@
+"""Rejection of proposals that are already explained, and the choice of slots (paper §3.1 "Discovery", §3.2).
+
+Pure functions without parameters or gradients: the same rejection stands in the model and in the guide.
+"""
+
+import torch
+from torch import Tensor
+
+from scalor_pyro.layers.objects import Objects, Scene, gather
+from scalor_pyro.layers.rendering import look_through, resample
+
+# Overlap is measured on this many points a side of a proposal's own box.
+OVERLAP_POINTS = 8
+# A proposal is held against this many of its nearest neighbours, itself among them: boxes are bounded, those farther
+# off do not reach it.
+NEIGHBOURS = 9
+# A proposal that was itself rejected rejects nobody: so many rounds settle chains of one proposal more. In a longer
+# chain too many are rejected, never too few.
+ROUNDS = 3
+# Two centres farther apart than this are not in one image.
+NOWHERE = 1e3
+
+
+def explained(
+    proposals: Objects, others: Objects, overlap: float | Tensor, mask_threshold: float, colour_threshold: float | None
+) -> Tensor:
+    """Which proposal is covered by which other object. (B, M, n) bool
+
+    :param proposals: M objects.
+    :param others: n objects; an object covers itself.
+    :param overlap: share of the proposal's mask above which it counts as covered.
+    :param mask_threshold: α·z_pres above which a point belongs to a mask.
+    :param colour_threshold: if given, only objects whose mean colours differ by less (mean over channels) explain each
+        other. Differs: the paper does not look at colour; in crowds, neighbours of other colours are other objects.
+    """
+    near = nearest(proposals, others, mask_threshold)  # (B, M, J)
+    covers = covered_share(proposals, others, near, mask_threshold) > overlap
+    if colour_threshold is not None:
+        theirs = gather(mean_colour(others), near.flatten(1)).unflatten(1, near.shape[1:])
+        covers = covers & ((mean_colour(proposals)[:, :, None] - theirs).abs().mean(-1) < colour_threshold)
+    table = covers.new_zeros(*near.shape[:2], others.presence.shape[1])
+    return table.scatter(2, near, covers)
+
+
+def within(proposals: Objects, others: Objects, reach: float | Tensor) -> Tensor:
+    """Whether the centre of a proposal lies in the box of another object, made larger. (B, M, n) bool
+
+    :param reach: how many times as large, from 0; 1 is the box itself.
+    """
+    apart = (proposals.where[:, :, None, 2:] - others.where[:, None, :, 2:]).abs()
+    return (apart <= reach * others.where[:, None, :, :2]).all(-1)
+
+
+def nearest(proposals: Objects, others: Objects, mask_threshold: float) -> Tensor:
+    """The others that are nearest to each proposal and have a mask at all. (B, M, J)"""
+    distance = torch.cdist(proposals.where[..., 2:], others.where[..., 2:])
+    distance = distance + NOWHERE * (others.presence <= mask_threshold)[:, None]
+    return distance.topk(min(NEIGHBOURS, distance.shape[-1]), -1, largest=False).indices
+
+
+def covered_share(proposals: Objects, others: Objects, near: Tensor, mask_threshold: float) -> Tensor:
+    """The share of each proposal's mask that lies under the mask of each of its neighbours.
+
+    Differs: measured in the proposal's own box rather than on the image, so that the cost does not grow with the image.
+
+    :param near: (B, M, J) which of the others are looked at.
+    :return: (B, M, J) in [0, 1].
+    """
+    own_mask = resample(_alpha(proposals), OVERLAP_POINTS) > mask_threshold
+    flat = near.flatten(1)
+    alpha, where = (gather(part, flat).unflatten(1, near.shape[1:]) for part in (_alpha(others), others.where))
+    their_mask = look_through(alpha, where, proposals.where[:, :, None], OVERLAP_POINTS) > mask_threshold
+    own, their = (mask.flatten(-3).to(proposals.where.dtype) for mask in (own_mask, their_mask))  # (B, M, (J,) Q²)
+    both = (their @ own[..., None])[..., 0]  # (B, M, J)
+    return both / own.sum(-1, keepdim=True).clamp(min=1)
+
+
+def _alpha(objects: Objects) -> Tensor:
+    """α·z_pres of each object. (B, n, 1, S, S)"""
+    return objects.glimpse[:, :, -1:] * objects.presence[..., None, None, None]
+
+
+def mean_colour(objects: Objects) -> Tensor:
+    """Mean colour of each object, weighted by its alpha. (B, n, C)"""
+    return objects.glimpse[:, :, :-1].mean((-1, -2)) / objects.glimpse[:, :, -1:].mean((-1, -2)).clamp(min=1e-3)
+
+
+def strongest_first(covers: Tensor, strength: Tensor, present: Tensor) -> Tensor:
+    """Which objects stay when stronger ones reject weaker ones that they cover.
+
+    Differs: the paper rejects proposals against propagated objects alone. Then two proposals of the first frame can
+    share one object, and both are tracked; or a track that has lost its object settles on another's, for good.
+
+    :param covers: (B, n, n) bool: the second covers the first.
+    :param strength: (B, n) presence among proposals, age among propagated objects.
+    :param present: (B, n) bool: takes part.
+    :return: (B, n) bool
+    """
+    rank = strength.argsort(stable=True, dim=1, descending=True).argsort(1)  # ties broken by place
+    rivals = covers & (rank[:, None, :] < rank[:, :, None])
+    keep = present
+    for _ in range(ROUNDS):
+        keep = present & ~(rivals & keep[:, None, :]).any(-1)
+    return keep
+
+
+def fill_slots(
+    previous: Scene | None, propagated: Objects | None, proposals: Objects, slots: int, threshold: float
+) -> Scene:
+    """The scene after a frame: survivors keep their slot and identity, proposals fill free slots by presence.
+
+    :param previous: the scene before, whose identities the propagated objects carry; None in the first frame.
+    :param propagated: K objects; None in the first frame.
+    :param proposals: M objects, presence 0 where they were rejected.
+    :param slots: K.
+    :param threshold: z_pres above which an object is there.
+    """
+    batch, m = proposals.presence.shape
+    device = proposals.presence.device
+    if previous is None or propagated is None:
+        survivors = torch.zeros(batch, slots, dtype=torch.bool, device=device)
+        identity = torch.full((batch, slots), -1, device=device)
+        next_identity = torch.zeros(batch, 1, dtype=torch.long, device=device)
+        candidates, first_proposal = proposals, 0
+    else:
+        survivors = previous.alive & (propagated.presence > threshold)
+        identity, next_identity = previous.identity, previous.next_identity
+        candidates, first_proposal = propagated.joined(proposals), slots
+    order = proposals.presence.argsort(stable=True, dim=1, descending=True)
+    turn = (~survivors).cumsum(1) - 1  # which of the free slots this one is
+    chosen = order.gather(1, turn.clamp(0, m - 1))
+    new = ~survivors & (turn < m) & (gather(proposals.presence, chosen) > threshold)
+    own = torch.arange(slots, device=device).expand(batch, -1).clamp(max=candidates.presence.shape[1] - 1)
+    objects = candidates.take(torch.where(new, chosen + first_proposal, own))
+    alive = survivors | new
+    return Scene(
+        objects=objects._replace(presence=objects.presence * alive),
+        alive=alive,
+        new=new,
+        identity=torch.where(new, next_identity + new.cumsum(1) - 1, torch.where(survivors, identity, -1)),
+        origin=torch.where(new, chosen, -1),
+        next_identity=next_identity + new.sum(1, keepdim=True),
+    )

@@ -1,0 +1,1 @@
+"""Pictures and players, drawn with matplotlib's objects alone."""

@@ -1,0 +1,1 @@
+"""Tracks: tables of objects in pixels and frames of a video, how they are made, and their files."""

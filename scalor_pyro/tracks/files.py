@@ -1,0 +1,161 @@
+"""The files that tracks of a long video are written to while it is tracked.
+
+While they grow, their names end in ``.part``: as everywhere in this package, a file under its own name is whole, and
+whoever tracks a folder of videos again can tell what is done. An old output that is to be overwritten stays until the
+new one is whole. A program that is interrupted or killed leaves the ``.part`` files, with whole lines of all that was
+tracked up to then (see :func:`~scalor_pyro.tracks.text.read_mot`); ``tail -f`` shows them growing.
+"""
+
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from scalor_pyro.config import ConfigError
+from scalor_pyro.files import explained, require_new, sync_folder
+from scalor_pyro.tracks.table import Tracks, napari_rows
+from scalor_pyro.tracks.text import CSV, MOT, PART, Layout, lines
+
+# What can be written, and what its file is called after the video's stem.
+ENDINGS = {"mot": ".txt", "csv": ".csv", "napari": "-napari.npy"}
+LAYOUTS = {"mot": MOT, "csv": CSV}
+
+# Numbers of the array for napari: 64 bits.
+NUMBER = "<f8"
+
+
+class _GrowingFile(ABC):
+    """A file that grows by whole pieces: when it is closed, a piece that was cut off by an error is taken away."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb", buffering=0)  # what is appended is in the file at once; closed by close
+        self._size = 0
+
+    @abstractmethod
+    def add(self, tracks: Tracks) -> None:
+        """Append a chunk."""
+
+    def append(self, piece: bytes) -> None:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._size += len(piece)
+
+    def replace_start(self, piece: bytes) -> None:
+        self._file.seek(0)
+        self._file.write(piece)
+        self._file.seek(self._size)
+
+    def close(self) -> None:
+        with self._file:
+            self._file.truncate(self._size)
+            os.fsync(self._file.fileno())
+
+
+class _Text(_GrowingFile):
+    def __init__(self, path: Path, layout: Layout) -> None:
+        super().__init__(path)
+        self._layout = layout
+        self.append(layout.header.encode())
+
+    def add(self, tracks: Tracks) -> None:
+        self.append(lines(tracks, self._layout).encode())
+
+
+class _Napari(_GrowingFile):
+    """An array in numpy's format whose header is brought up to date after each chunk; numpy leaves room for that."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._rows = 0
+        self.append(self._header())
+
+    def add(self, tracks: Tracks) -> None:
+        rows = napari_rows(tracks.in_order())
+        self.append(rows.astype(NUMBER).tobytes())
+        self._rows += len(rows)
+        self.replace_start(self._header())
+
+    def _header(self) -> bytes:
+        header = io.BytesIO()
+        about = {"descr": NUMBER, "fortran_order": False, "shape": (self._rows, 4)}
+        np.lib.format.write_array_header_1_0(header, about)
+        return header.getvalue()
+
+
+class TrackFiles:
+    """Writes tracks to `folder` chunk after chunk; memory does not grow with the video::
+
+        with TrackFiles("out", "street", ("mot", "csv")) as files:
+            for tracks in chunks:
+                files.add(tracks)
+
+    - ``mot``: ``street.txt``, MOTChallenge text, see :func:`~scalor_pyro.tracks.text.write_mot`;
+    - ``csv``: ``street.csv``, all columns of :class:`Tracks` under trackpy's names, empty where not known;
+    - ``napari``: ``street-napari.npy``, rows of (track id, frame, y, x), for
+      ``viewer.add_tracks(numpy.load("street-napari.npy"))``.
+
+    :param folder: is made where it does not exist.
+    :param stem: of the names of the files.
+    :param formats: which files.
+    :param overwrite: replace files that exist; else they are refused here, before any work.
+    :raises ConfigError: for a format that there is not.
+    :raises RunFolderError: for a file that exists, or cannot be written.
+    """
+
+    def __init__(
+        self, folder: str | Path, stem: str, formats: Sequence[str] = ("mot", "csv"), overwrite: bool = False
+    ) -> None:
+        for name in formats:
+            if name not in ENDINGS:
+                raise ConfigError(f"formats has {name!r}, but some of {', '.join(ENDINGS)} were expected.")
+        self.folder = Path(folder)
+        #: By format, the files when all is written.
+        self.paths = {name: self.folder / f"{stem}{ENDINGS[name]}" for name in formats}
+        #: By format, the files until then.
+        self.parts = {name: path.with_name(path.name + PART) for name, path in self.paths.items()}
+        for path in self.paths.values():
+            require_new(path, overwrite)
+        self._writers: dict[str, _GrowingFile] = {}
+        self._next_frame = 0
+
+    def __enter__(self) -> "TrackFiles":
+        for name, part in self.parts.items():
+            with explained(part):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._writers[name] = _Napari(part) if name == "napari" else _Text(part, LAYOUTS[name])
+        return self
+
+    def add(self, tracks: Tracks) -> None:
+        """Write a chunk; it is in the files when this returns.
+
+        :raises ValueError: if it has rows of frames that an earlier chunk had, or before those.
+        :raises RunFolderError: if it cannot be written (a full disk, …).
+        """
+        if not len(tracks):
+            return
+        if tracks.frame.min() < self._next_frame:
+            raise ValueError(
+                f"The chunk begins with frame {tracks.frame.min()}, but one from {self._next_frame} was expected after"
+                " those before."
+            )
+        for name, writer in self._writers.items():
+            with explained(self.parts[name]):
+                writer.add(tracks)
+        self._next_frame = int(tracks.frame.max()) + 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for name, writer in self._writers.items():
+            with explained(self.parts[name]):
+                writer.close()
+        if error is None:
+            for name, path in self.paths.items():
+                with explained(path):
+                    os.replace(self.parts[name], path)
+            sync_folder(self.folder)

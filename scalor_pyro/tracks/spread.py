@@ -1,0 +1,77 @@
+"""How sure the posterior is of each object: of its presence and of its box, from the guide's distributions."""
+
+from typing import NamedTuple
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from scalor_pyro.inference.latents import frames_of, site_of
+from scalor_pyro.layers.objects import Scene, gather
+from scalor_pyro.model import sites
+from scalor_pyro.model.discovery import shortlist
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.tracks.table import boxes
+
+
+class Spread(NamedTuple):
+    """Of what is in each slot after each frame; NaN where a slot is empty."""
+
+    presence: Tensor  # (B, T, K) probability that the object is there
+    box: Tensor  # (B, T, K, 4) standard deviations in px: of centre x, centre y, width, height
+
+
+@torch.no_grad()
+def box_spread(
+    scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int = 0, before: Scene | None = None
+) -> Spread:
+    """How much each object could be elsewhere, given the frame before as it is in the trace.
+
+    Draws of z_where from the guide's Normal go through :class:`~scalor_pyro.layers.boxes.Boxes`; the guide does not
+    run again, and what is uncertain in earlier frames is not added up. With the mode of the guide as trace
+    (:class:`~scalor_pyro.inference.posterior.ModeMessenger`), it is the spread round what
+    :func:`~scalor_pyro.inference.posterior.infer` says; with a trace of the model, it is that of the prior.
+
+    :param trace: of :meth:`Scalor.guide`.
+    :param draws: how many, at least 2.
+    :param seed: of the draws; pyro's random state is left alone.
+    :param before: the scene that the guide went on from, if its first frame was not the first of the video.
+    :raises ValueError: for fewer draws, or a trace of something else.
+    """
+    if draws < 2:
+        raise ValueError(f"draws is {draws}, but at least 2 was expected: one has no spread.")
+    frames = frames_of(trace)
+    like = frames[0].scene.objects.where
+    generator = torch.Generator().manual_seed(seed)
+    # The same for every object and frame: all are judged alike.
+    noise = torch.randn(draws, 1, 1, 4, generator=generator, dtype=like.dtype).to(like.device)
+    presence, box = [], []
+    for t, frame in enumerate(frames):
+        chance, spread = _discovered(scalor, trace, t, frame.scene, noise)
+        if before is not None:
+            law = site_of(trace, sites.z_where("prop", t))["fn"]
+            where, _, _ = scalor.boxes.propagated(before.objects, law.mean + law.stddev * noise)
+            gone_on = frame.scene.alive & ~frame.scene.new
+            chance = torch.where(gone_on, site_of(trace, sites.z_pres("prop", t))["fn"].logits.sigmoid(), chance)
+            spread = torch.where(gone_on[..., None], _in_pixels(scalor, where), spread)
+        before = frame.scene
+        presence.append(chance)
+        box.append(spread)
+    return Spread(torch.stack(presence, 1), torch.stack(box, 1))
+
+
+def _discovered(scalor: Scalor, trace: poutine.Trace, t: int, scene: Scene, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Presence (B, K) and spread (B, K, 4) of what was discovered in a frame; NaN in all other slots."""
+    presence, law = site_of(trace, sites.z_pres("disc", t)), site_of(trace, sites.z_where("disc", t))["fn"]
+    cells = shortlist(presence["value"], law.mean.shape[-2])
+    where, _, _ = scalor.boxes.discovered(law.mean + law.stddev * noise, cells)
+    origin = scene.origin.clamp(min=0)
+    chance = gather(gather(presence["fn"].logits.sigmoid(), cells), origin)
+    spread = gather(_in_pixels(scalor, where), origin)
+    return chance.masked_fill(~scene.new, torch.nan), spread.masked_fill(~scene.new[..., None], torch.nan)
+
+
+def _in_pixels(scalor: Scalor, where: Tensor) -> Tensor:
+    """Standard deviations over draws of z_where. (S, B, n, 4) → (B, n, 4)"""
+    drawn = torch.from_numpy(boxes(where, scalor.config.image_size))
+    return drawn.std(0).to(where)

@@ -1,0 +1,213 @@
+"""Tracks: what the posterior says of one video as rows of (frame, identity, box).
+
+Positions and sizes are in pixels: x to the right, y down, the left and top borders of the image are 0 and
+pixel i spans [i, i + 1]. Frames and identities count from 0. How tracks are written and read is in
+:mod:`scalor_pyro.tracks.text` and :mod:`scalor_pyro.tracks.files`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalor_pyro.inference.posterior import Inference, Slots
+
+# An object is reported where its presence is above this: more likely there than not.
+REPORTED_PRESENCE = 0.5
+
+# Columns of standard deviations, which need not be known.
+DEVIATIONS = ("x_sd", "y_sd", "width_sd", "height_sd")
+
+# How trackpy names the columns that it has, too.
+TRACKPY_NAMES = {"identity": "particle"}
+
+# napari says where the centre of a pixel is by the pixel's index; here the centre of pixel 0 is at 0.5.
+NAPARI_SHIFT = -0.5
+
+# Stands for a column that was not given.
+_NOT_GIVEN: NDArray[np.float64] = np.empty(0)
+
+
+def _not_given() -> NDArray[np.float64]:
+    return _NOT_GIVEN
+
+
+def _require(name: str, values: NDArray[np.float64], valid: NDArray[np.bool_], expected: str) -> None:
+    if not valid.all():
+        raise ValueError(f"Tracks.{name} holds {values[np.argmin(valid)]}, but {expected} were expected.")
+
+
+def _require_counts(name: str, values: NDArray[np.int64]) -> None:
+    if len(values) and (values.dtype.kind not in "iu" or values.min() < 0):
+        raise ValueError(f"Tracks.{name} holds {values.min()} ({values.dtype}), but integers from 0 were expected.")
+
+
+def _require_once(frame: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
+    order = np.lexsort((identity, frame))
+    again = (np.diff(frame[order]) == 0) & (np.diff(identity[order]) == 0)
+    if again.any():
+        row = order[np.argmax(again)]
+        raise ValueError(
+            f"Identity {identity[row]} appears more than once in frame {frame[row]}, but once was expected."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """The reported objects of one video, one row for each object in each frame; all arrays have length R.
+
+    :param frame: integers, from 0.
+    :param identity: integers, from 0; the same object has the same identity in every frame.
+    :param x: px, centre.
+    :param y: px, centre.
+    :param width: px, of the box.
+    :param height: px, of the box.
+    :param presence: in [0, 1].
+    :param depth: of the depth latent; NaN where it is not known.
+    :param x_sd: px, standard deviation of the centre in the posterior; NaN where it is not known, as by default.
+    :param y_sd: px, likewise.
+    :param width_sd: px, of the width of the box, likewise.
+    :param height_sd: px, likewise.
+    :raises ValueError: for arrays of different lengths, negative frames, identities or deviations, values that are
+        not finite, and an identity that appears twice in a frame.
+    """
+
+    frame: NDArray[np.int64]
+    identity: NDArray[np.int64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    width: NDArray[np.float64]
+    height: NDArray[np.float64]
+    presence: NDArray[np.float64]
+    depth: NDArray[np.float64]
+    x_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    y_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    width_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    height_sd: NDArray[np.float64] = field(default_factory=_not_given)
+
+    def __post_init__(self) -> None:
+        for name in DEVIATIONS:
+            if getattr(self, name) is _NOT_GIVEN:
+                object.__setattr__(self, name, np.full(len(self.frame), np.nan))
+        for name in (each.name for each in fields(self)):
+            shape = np.shape(getattr(self, name))
+            if shape != (len(self.frame),):
+                raise ValueError(f"Tracks.{name} has shape {shape}, but {(len(self.frame),)} was expected.")
+        for name in ("frame", "identity"):
+            _require_counts(name, getattr(self, name))
+        for name in ("x", "y", "width", "height", "presence"):
+            values = getattr(self, name)
+            _require(name, values, np.isfinite(values), "finite numbers")
+        _require("depth", self.depth, ~np.isinf(self.depth), "finite numbers, or NaN,")
+        for name in DEVIATIONS:
+            values = getattr(self, name)
+            valid = np.isnan(values) | (np.isfinite(values) & (values >= 0))
+            _require(name, values, valid, "finite numbers from 0, or NaN,")
+        _require_once(self.frame, self.identity)
+
+    def __len__(self) -> int:
+        """R, the number of rows."""
+        return len(self.frame)
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """(R, 4): centre x, centre y, width, height in px."""
+        return np.stack([self.x, self.y, self.width, self.height], axis=1)
+
+    def rows(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> "Tracks":
+        """The tracks of some rows, in the order given."""
+        return Tracks(*(getattr(self, name)[which] for name in COLUMNS))
+
+    def in_order(self) -> "Tracks":
+        """The same rows by frame, then identity."""
+        return self.rows(np.lexsort((self.identity, self.frame)))
+
+
+# The names of all columns, in their order.
+COLUMNS = tuple(each.name for each in fields(Tracks))
+
+
+def concatenate(parts: Sequence[Tracks]) -> Tracks:
+    """The rows of several tracks one after the other, as of the chunks of a video; of none, no rows.
+
+    :raises ValueError: if an identity appears twice in a frame.
+    """
+    if not parts:
+        return Tracks(*np.empty((2, 0), np.int64), *np.empty((6, 0)))
+    return Tracks(*(np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS))
+
+
+def to_dataframe(tracks: Tracks) -> pd.DataFrame:
+    """A table with trackpy's names for what trackpy has, too: `frame`, `particle`, `x`, `y`, and the other columns.
+
+    Positions are from the border of the image, as in :class:`Tracks`; trackpy's own are 0.5 px less, from the centre of
+    the first pixel.
+    """
+    return pd.DataFrame({TRACKPY_NAMES.get(name, name): getattr(tracks, name) for name in COLUMNS})
+
+
+def to_napari(tracks: Tracks) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """What napari shows as tracks: ``viewer.add_tracks(data, properties=properties)``.
+
+    :return: (R, 4) of (track id, frame, y, x), by id, then frame, with positions as napari counts them: from the
+        centre of the first pixel; and for each row the other columns, but for those of which nothing is known.
+    """
+    ordered = tracks.rows(np.lexsort((tracks.frame, tracks.identity)))
+    others = {name: getattr(ordered, name) for name in COLUMNS[COLUMNS.index("width") :]}
+    return napari_rows(ordered), {name: values for name, values in others.items() if not np.isnan(values).all()}
+
+
+def napari_rows(tracks: Tracks) -> NDArray[np.float64]:
+    """(R, 4) of (track id, frame, y, x), as napari counts them, in the order of the tracks."""
+    return np.stack([tracks.identity, tracks.frame, tracks.y + NAPARI_SHIFT, tracks.x + NAPARI_SHIFT], axis=1)
+
+
+def reported(inference: Inference | Slots) -> Tensor:
+    """Which slots hold an object that is reported: present, and with its centre inside the view.
+
+    An object whose centre has left is still carried by the model, but nobody could check it.
+
+    :return: (B, T, K) bool.
+    """
+    centre_inside = (inference.where[..., 2:].abs() <= 1).all(-1)  # (B, T, K)
+    return (inference.presence > REPORTED_PRESENCE) & centre_inside
+
+
+def boxes(where: Tensor, image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """Boxes in pixels from z_where.
+
+    :param where: (…, 4): (s_x, s_y, t_x, t_y) in image coordinates.
+    :param image_size: H, W in px.
+    :return: (…, 4): centre x, centre y, width, height in px.
+    """
+    height, width = image_size
+    scale_x, scale_y, shift_x, shift_y = where.detach().cpu().double().unbind(-1)
+    x, y = (shift_x + 1) / 2 * width, (shift_y + 1) / 2 * height
+    return np.stack([x.numpy(), y.numpy(), (scale_x * width).numpy(), (scale_y * height).numpy()], axis=-1)
+
+
+def tracks_of(inference: Inference | Slots, image_size: tuple[int, int], spread: Tensor | None = None) -> list[Tracks]:
+    """The tracks of each video of a batch.
+
+    :param inference: what the posterior says of B videos.
+    :param image_size: H, W in px.
+    :param spread: (B, T, K, 4) standard deviations, see :class:`~scalor_pyro.tracks.spread.Spread`.
+    :return: B tracks, rows in order of frames.
+    """
+    keep = reported(inference).cpu().numpy()
+    identity = inference.identity.cpu().numpy()
+    box = boxes(inference.where, image_size)  # (B, T, K, 4)
+    presence = inference.presence.detach().cpu().double().numpy()
+    depth = inference.depth.detach().cpu().double().numpy()
+    tracks = []
+    for b, kept in enumerate(keep):
+        frame, _ = np.nonzero(kept)
+        x, y, width, height = box[b][kept].T
+        deviations = () if spread is None else spread[b].cpu().double().numpy()[kept].T
+        tracks.append(
+            Tracks(frame, identity[b][kept], x, y, width, height, presence[b][kept], depth[b][kept], *deviations)
+        )
+    return tracks

@@ -1,0 +1,245 @@
+"""Tracks as text: MOTChallenge, and CSV with trackpy's names, a line for each object in each frame.
+
+MOTChallenge counts frames, identities and pixels from 1; CSV counts as :class:`~scalor_pyro.tracks.table.Tracks` does,
+from 0. Only this module knows of that. Both are written in order of frames, so that they can be read a frame at a time.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scalor_pyro.files import write_atomically
+from scalor_pyro.tracks.table import COLUMNS, DEVIATIONS, TRACKPY_NAMES, Tracks
+
+logger = logging.getLogger(__name__)
+
+# MOTChallenge counts frames, identities and pixels from 1.
+MOT_FIRST = 1
+
+# A line of MOTChallenge text has 7 columns that mean something here, and 3 (a 3D position) that do not.
+MOT_COLUMNS = ("frame", "id", "bb_left", "bb_top", "bb_width", "bb_height", "conf")
+MOT_UNUSED = 3
+
+CSV_COLUMNS = tuple(TRACKPY_NAMES.get(name, name) for name in COLUMNS)
+
+# Columns of a CSV that may be empty.
+CSV_MAY_BE_EMPTY = ("depth", *DEVIATIONS)
+
+# A file that is still being written, or was cut off, has this after its name.
+PART = ".part"
+
+
+class Row(NamedTuple):
+    """An object in a frame, counted as in :class:`~scalor_pyro.tracks.table.Tracks`."""
+
+    frame: int
+    identity: int
+    numbers: tuple[float, ...]  # the other columns, in their order
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows stand in a text."""
+
+    header: str  # the first line; empty where there is none
+    first: int  # the number of the first frame and identity
+    identity: str  # what an identity is called
+    format: Callable[[Row], str]  # a row as a line, with its end
+    parse: Callable[[str], Row]  # the inverse; a ValueError says what is wrong
+    always_ended: bool  # whether every line ends with a newline, whoever wrote it
+
+
+# ------------------------------------------------------------------ rows
+
+
+def _format_mot(row: Row) -> str:
+    x, y, width, height, presence, *_ = row.numbers
+    box = (x - width / 2 + MOT_FIRST, y - height / 2 + MOT_FIRST, width, height, presence)
+    counts = (str(row.frame + MOT_FIRST), str(row.identity + MOT_FIRST))
+    return ",".join([*counts, *(f"{number:.4f}" for number in box), *["-1"] * MOT_UNUSED]) + "\n"
+
+
+def _parse_mot(line: str) -> Row:
+    parts = [part.strip() for part in line.split(",")]
+    if not len(MOT_COLUMNS) <= len(parts) <= len(MOT_COLUMNS) + MOT_UNUSED:
+        raise ValueError(
+            f"it has {len(parts)} columns, but {len(MOT_COLUMNS)} to {len(MOT_COLUMNS) + MOT_UNUSED} were expected."
+        )
+    frame, identity = (
+        _counted(name, part, MOT_FIRST) - MOT_FIRST for name, part in zip(MOT_COLUMNS[:2], parts[:2], strict=True)
+    )
+    left, top, width, height, presence = (
+        _finite(name, part) for name, part in zip(MOT_COLUMNS[2:], parts[2:7], strict=True)
+    )
+    _require_sizes(MOT_COLUMNS[4:6], (width, height))
+    x, y = left - MOT_FIRST + width / 2, top - MOT_FIRST + height / 2
+    unknown = [math.nan] * (1 + len(DEVIATIONS))
+    return Row(frame, identity, (x, y, width, height, presence, *unknown))
+
+
+def _format_csv(row: Row) -> str:
+    numbers = ("" if math.isnan(number) else f"{number:.4f}" for number in row.numbers)
+    return ",".join([str(row.frame), str(row.identity), *numbers]) + "\n"
+
+
+def _parse_csv(line: str) -> Row:
+    parts = [part.strip() for part in line.split(",")]
+    if len(parts) != len(CSV_COLUMNS):
+        raise ValueError(f"it has {len(parts)} columns, but {len(CSV_COLUMNS)} were expected.")
+    frame, identity = (_counted(name, part, 0) for name, part in zip(CSV_COLUMNS[:2], parts[:2], strict=True))
+    numbers = tuple(
+        math.nan if name in CSV_MAY_BE_EMPTY and not part else _finite(name, part)
+        for name, part in zip(CSV_COLUMNS[2:], parts[2:], strict=True)
+    )
+    _require_sizes(CSV_COLUMNS[4:6], numbers[2:4])
+    return Row(frame, identity, numbers)
+
+
+def _counted(name: str, text: str, first: int) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= first):
+        raise ValueError(f"{name} is {text!r}, but an integer from {first} was expected.")
+    return int(text)
+
+
+def _finite(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {text!r}, but a finite number was expected.")
+    return number
+
+
+def _require_sizes(names: Sequence[str], sizes: Sequence[float]) -> None:
+    for name, size in zip(names, sizes, strict=True):
+        if size < 0:
+            raise ValueError(f"{name} is {size}, but a size of 0 or more was expected.")
+
+
+MOT = Layout("", MOT_FIRST, "id", _format_mot, _parse_mot, always_ended=False)
+CSV = Layout(",".join(CSV_COLUMNS) + "\n", 0, "particle", _format_csv, _parse_csv, always_ended=True)
+
+
+# ------------------------------------------------------------------ writing
+
+
+def lines(tracks: Tracks, layout: Layout) -> str:
+    """The lines of some tracks, by frame, then identity; without a header."""
+    ordered = tracks.in_order()
+    columns = (getattr(ordered, name).tolist() for name in COLUMNS)
+    return "".join(
+        layout.format(Row(frame, one, tuple(numbers))) for frame, one, *numbers in zip(*columns, strict=True)
+    )
+
+
+def write_mot(path: str | os.PathLike[str], tracks: Tracks) -> None:
+    """Write the tracks of one video as MOTChallenge text: a line for each object in each frame.
+
+    Columns: frame, id, bb_left, bb_top, bb_width, bb_height, conf, -1, -1, -1; counted from 1, boxes in px with
+    four decimals, conf is the presence. Depth and deviations are not written. The file appears whole or not at all.
+    """
+    write_atomically(Path(path), lines(tracks, MOT).encode())
+
+
+# ------------------------------------------------------------------ reading
+
+
+def read_mot(path: str | os.PathLike[str]) -> Tracks:
+    """Read tracks from MOTChallenge text, as :func:`write_mot` writes it; empty lines are passed over.
+
+    A last line that was cut off, as of a program that was killed, is left out, with a warning.
+
+    :return: the tracks, with NaN for what the format does not have.
+    :raises ValueError: for a malformed line (its number and what is wrong), or an identity twice in a frame.
+    """
+    return _read(Path(path), MOT)
+
+
+def read_csv(path: str | os.PathLike[str]) -> Tracks:
+    """Read tracks from CSV, as :class:`~scalor_pyro.tracks.files.TrackFiles` writes it.
+
+    A last line that was cut off is left out, with a warning.
+
+    :raises ValueError: for another header, a malformed line, or an identity twice in a frame.
+    """
+    return _read(Path(path), CSV)
+
+
+def read_tracks(path: str | os.PathLike[str]) -> Tracks:
+    """Read tracks: CSV where the name ends in .csv, else MOTChallenge text.
+
+    :raises ValueError: as :func:`read_mot` and :func:`read_csv` do.
+    """
+    return _read(Path(path), layout_of(Path(path)))
+
+
+def tracks_by_frame(path: str | os.PathLike[str]) -> Iterator[Tracks]:
+    """Read tracks a frame at a time, with memory for one frame; frames without an object are passed over.
+
+    :raises ValueError: as :func:`read_tracks` does, and for rows that are not in order of frames.
+    """
+    rows: list[Row] = []
+    for number, row in _rows(Path(path), layout_of(Path(path))):
+        if rows and row.frame < rows[-1].frame:
+            raise ValueError(
+                f"{path}, line {number}: its frame is before that of the row above, but rows in order of frames were"
+                " expected."
+            )
+        if rows and row.frame > rows[-1].frame:
+            yield _tracks(rows)
+            rows = []
+        rows.append(row)
+    if rows:
+        yield _tracks(rows)
+
+
+def layout_of(path: Path) -> Layout:
+    """CSV or MOTChallenge text, by the name of a file."""
+    return CSV if path.name.removesuffix(PART).lower().endswith(".csv") else MOT
+
+
+def _read(path: Path, layout: Layout) -> Tracks:
+    rows = []
+    seen: dict[tuple[int, int], int] = {}
+    for number, row in _rows(path, layout):
+        first = seen.setdefault((row.frame, row.identity), number)
+        if first != number:
+            raise ValueError(
+                f"{path}, line {number}: {layout.identity} {row.identity + layout.first} was already in frame"
+                f" {row.frame + layout.first}, in line {first}."
+            )
+        rows.append(row)
+    return _tracks(rows)
+
+
+def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
+    """Rows with the numbers of their lines, one after the other."""
+    columns = 0  # of the row before
+    with open(path, encoding="utf-8", errors="replace") as file:
+        if layout.header and file.readline() != layout.header:
+            raise ValueError(f"{path}, line 1: the names of columns {layout.header.strip()} were expected.")
+        for number, line in enumerate(file, start=2 if layout.header else 1):
+            if not line.strip():
+                continue
+            if not line.endswith("\n") and (layout.always_ended or line.count(",") + 1 < columns):
+                logger.warning("%s was cut off while it was written: line %d is left out.", path, number)
+                return
+            try:
+                row = layout.parse(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from None
+            columns = line.count(",") + 1
+            yield number, row
+
+
+def _tracks(rows: Sequence[Row]) -> Tracks:
+    counts = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
+    numbers = np.array([row.numbers for row in rows], dtype=np.float64).reshape(-1, len(COLUMNS) - 2)
+    return Tracks(*counts.T, *numbers.T)

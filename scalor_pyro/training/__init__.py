@@ -1,0 +1,1 @@
+"""Stochastic variational inference: the loop over steps, and what keeps it fast, watched and resumable."""

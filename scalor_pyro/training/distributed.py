@@ -1,0 +1,370 @@
+"""Several processes, on one machine or on many: one training among them, or a share of some files for each.
+
+A training is shared by data. Each process computes the gradient of its rows of a step's batch, and
+:class:`~torch.nn.parallel.DistributedDataParallel` averages the gradients before the optimiser steps. All else is kept
+alike: weights, optimiser, random numbers and the view of the budget. The first process, the *lead*, reads and writes
+the files of the run; the others learn from it.
+
+The same as in one process with the whole batch: the videos of a step, the random numbers of each sequence, and so
+loss, gradient and weights, but for the order in which numbers are added (1e-7 of a gradient; over many steps such
+differences grow, as they do between two machines). Not the same: the statistics in the metrics are means over the
+processes, and that of a ratio, the propagation rate, is not quite the ratio over all sequences.
+"""
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+
+from scalor_pyro.config import ConfigError
+from scalor_pyro.training.prefetch import VideoStream
+
+# How long the others wait for the lead to evaluate and draw. Processes that die are noticed at once, not by this.
+PATIENCE = timedelta(hours=2)
+# Seconds that a process has to say what went wrong, before others exit for the same reason: torchrun ends all at the
+# first exit.
+TO_SAY_IT = 1.0
+
+ResultT = TypeVar("ResultT")
+ItemT = TypeVar("ItemT")
+
+
+class LeadError(ValueError):
+    """What the lead could not do, said to the others in its words."""
+
+
+class World:
+    """The processes that train together: here, this one alone.
+
+    :param restarts: how often torchrun has started the training again after a process died.
+    """
+
+    rank, size = 0, 1
+
+    def __init__(self, restarts: int = 0) -> None:
+        self.restarts = restarts
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that reads and writes the files of the run."""
+        return self.rank == 0
+
+    def require_shares(self, batch: int) -> None:
+        """Refuse a batch that cannot be shared out evenly.
+
+        :raises ConfigError: saying so.
+        """
+        if batch % self.size:
+            raise ConfigError(
+                f"The batch of a step is {batch}, but a multiple of {self.size}, the number of processes, was expected."
+            )
+
+    def share(self, videos: VideoStream) -> VideoStream:
+        """The stream with this process's part of each batch that is asked for."""
+        return videos
+
+    def wrap(self, loss: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+        """A module whose backward leaves the mean gradient over the processes, for one whose forward is the loss.
+
+        :param loss: takes a batch, gives a scalar.
+        :param batches: of each shape that it will be given, to see whether it always uses all its parameters.
+        """
+        return loss
+
+    def noise(self) -> AbstractContextManager[Any]:
+        """A handler that draws, for the rows of this process, what one process would draw for them."""
+        return nullcontext()
+
+    def lead(self, work: Callable[[], ResultT]) -> ResultT:
+        """Work that the lead does while the others wait; all of them get the result.
+
+        :raises LeadError: in the others, if it raises in the lead.
+        """
+        return work()
+
+    def agree(self, *values: float) -> tuple[float, ...]:
+        """The largest of each value among the processes."""
+        return values
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over the processes, apart from the graph."""
+        return value.detach()
+
+    def gather(self, value: ResultT) -> list[ResultT]:
+        """The values of all processes, by rank."""
+        return [value]
+
+
+ALONE = World()
+
+
+class Processes(World):
+    """The processes that train together: several, each knowing the others by :mod:`torch.distributed`.
+
+    :param rank: of this one.
+    :param size: how many.
+    :param restarts: see :class:`World`.
+    """
+
+    def __init__(self, rank: int, size: int, restarts: int = 0) -> None:
+        super().__init__(restarts)
+        self.rank, self.size = rank, size
+
+    def share(self, videos: VideoStream) -> VideoStream:
+        return _Share(videos, self.rank, self.size)
+
+    def wrap(self, loss: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+        device = next(loss.parameters()).device
+        if device.type == "cuda" and (here := _number(os.environ, "LOCAL_WORLD_SIZE", 1)) > torch.cuda.device_count():
+            raise ConfigError(
+                f"{here} processes run on a machine with {torch.cuda.device_count()} GPUs, but at most one for each "
+                "was expected."
+            )
+        return DistributedDataParallel(
+            loss,
+            device_ids=[device] if device.type == "cuda" else None,
+            find_unused_parameters=not all(_uses_all_parameters(loss, batch) for batch in batches),
+        )
+
+    def noise(self) -> AbstractContextManager[Any]:
+        return JointNoise(self.rank, self.size)
+
+    def lead(self, work: Callable[[], ResultT]) -> ResultT:
+        told: list[Any] = [None, None]  # the result, and why there is none
+        failure: Exception | None = None
+        if self.leads:
+            try:
+                told[0] = work()
+            except Exception as error:  # it is raised again below, when the others know
+                failure, told[1] = error, str(error)
+        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+        if failure is not None:
+            raise failure
+        if told[1] is not None:
+            raise LeadError(told[1])
+        result: ResultT = told[0]
+        return result
+
+    def agree(self, *values: float) -> tuple[float, ...]:
+        largest = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return tuple(largest.tolist())
+
+    def mean(self, value: Tensor) -> Tensor:
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def gather(self, value: ResultT) -> list[ResultT]:
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+
+def _uses_all_parameters(loss: nn.Module, batch: Tensor) -> bool:
+    """Whether all get a gradient; with one frame, say, nothing is propagated."""
+    trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(loss(batch), trained, allow_unused=True)
+    return all(gradient is not None for gradient in gradients)
+
+
+class _Share:
+    """A process's part of a stream: of each batch, the rows that are its own."""
+
+    def __init__(self, videos: VideoStream, rank: int, size: int) -> None:
+        self._videos, self._rank, self._size = videos, rank, size
+
+    def batch(self, start: int, count: int, frames: int | None = None) -> Any:
+        own = count // self._size
+        return self._videos.batch(start + self._rank * own, own, frames=frames)
+
+
+class JointNoise(Messenger):
+    """Draws latents as if the rows of all processes were here, and takes those of this one.
+
+    The random numbers of a sequence then do not depend on how many processes there are, and the generators of all
+    processes stay alike: one saved state goes on in any number of them. It costs size times the random numbers, which
+    are few beside the work of the networks.
+
+    For sites that are reparameterised and whose leftmost dimension is the rows, as in the guide of
+    :class:`~scalor_pyro.model.scalor.Scalor`.
+
+    :param rank: of this process, from 0.
+    :param size: how many processes have as many rows as this one.
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__()
+        self._rank, self._size = rank, size
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["done"] or msg["is_observed"] or site_is_subsample(msg) or not msg["fn"].has_rsample:
+            return
+        # (size, rows, …) has the numbers of (size * rows, …), in the same order.
+        msg["value"] = msg["fn"].rsample((self._size,))[self._rank]
+        msg["done"] = True
+
+
+@contextmanager
+def join() -> Iterator[World]:
+    """The processes that torchrun has started together with this one; without torchrun, this one alone.
+
+    Each has the GPU of its local rank, where there are GPUs. While entered, only the lead prints and warns. What one
+    or more of them raise on leaving is left to be said by one: the others exit with status 2.
+
+    :raises ConfigError: if the environment is not torchrun's.
+    """
+    place, restarts = ranks(os.environ), _number(os.environ, "TORCHELASTIC_RESTART_COUNT", 0)
+    if place.count == 1:
+        yield World(restarts)
+        return
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(_number(os.environ, "LOCAL_RANK", 0) % torch.cuda.device_count())
+    store, rank, size = next(rendezvous("env://"))
+    store = fresh_store(store, rank, size)
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    world = Processes(rank, size, restarts)
+    world.restarts = int(max(world.gather(restarts)))  # torchrun counts on each machine by itself
+    try:
+        with nullcontext() if world.leads else _silence():
+            yield world
+    except (ValueError, OSError) as error:
+        if store.add(f"said: {error}", 1) > 1:
+            time.sleep(TO_SAY_IT)
+            raise SystemExit(2) from error
+        raise
+    # Not after an error: NCCL would wait for processes that may be gone.
+    dist.destroy_process_group()
+
+
+def fresh_store(store: Store, rank: int, size: int) -> Store:
+    """A part of a store that is these processes' own, by a name that the lead finds and hands to each.
+
+    torchrun keeps one store through all restarts, where the addresses of processes that are gone still stand, and
+    would be taken for those of the new ones. If a process dies here, torchrun ends the others.
+    """
+    name = uuid.uuid4().hex
+    if rank > 0:
+        store.set(f"here/{rank}", name)
+        lead = store.get(f"lead/{name}").decode()  # waits for it
+        store.set(f"{lead}/{rank}", "found")
+        return PrefixStore(lead, store)
+    missing = set(range(1, size))
+    while missing := {other for other in missing if not store.check([f"{name}/{other}"])}:
+        for key in (f"here/{other}" for other in missing):
+            if store.check([key]):  # perhaps one of before: then this is an answer to nobody
+                store.set(f"lead/{store.get(key).decode()}", name)
+        time.sleep(0.01)
+    return PrefixStore(name, store)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Print nothing, and log nothing but errors."""
+    package = logging.getLogger("scalor_pyro")
+    level = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            yield
+    finally:
+        package.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of several processes, or of several tasks, this is."""
+
+    index: int  # from 0
+    count: int
+
+
+def share_of(items: Sequence[ItemT], environment: Mapping[str, str] = os.environ) -> list[ItemT]:
+    """The files that fall to this process, where several share them.
+
+    Processes are those of torchrun, and the tasks of a job array of SLURM or Grid Engine; with both, each task of the
+    array is a torchrun. A process takes every n-th file, whether or not the others run at the same time. With neither,
+    all files are this process's.
+
+    :param items: the files, the same in the same order for all.
+    :param environment: variables that say which process this is.
+    :raises ConfigError: if they do not say it.
+    """
+    task, process = array_task(environment), ranks(environment)
+    return list(items[task.index * process.count + process.index :: task.count * process.count])
+
+
+def ranks(environment: Mapping[str, str]) -> Place:
+    """Which of torchrun's processes this is, by ``RANK`` and ``WORLD_SIZE``.
+
+    :raises ConfigError: if they do not say it.
+    """
+    if "RANK" not in environment or "WORLD_SIZE" not in environment:
+        return Place(0, 1)
+    place = Place(_number(environment, "RANK"), _number(environment, "WORLD_SIZE"))
+    if not 0 <= place.index < place.count:
+        raise ConfigError(
+            f"RANK is {place.index}, but a number from 0 to WORLD_SIZE - 1 ({place.count - 1}) was expected."
+        )
+    return place
+
+
+class _ArrayVariables(NamedTuple):
+    """What a scheduler calls the variables of a job array."""
+
+    task: str
+    first: str
+    last: str
+    step: str
+
+
+ARRAYS = (
+    _ArrayVariables(*(f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "STEP"))),
+    _ArrayVariables(*(f"SGE_TASK_{name}" for name in ("ID", "FIRST", "LAST", "STEPSIZE"))),
+)
+
+
+def array_task(environment: Mapping[str, str]) -> Place:
+    """Which task of a job array this is, by SLURM's or Grid Engine's variables.
+
+    :raises ConfigError: if they do not say it, as for an array of chosen ids (``--array=1,3,7``).
+    """
+    for names in ARRAYS:
+        if environment.get(names.task, "undefined") == "undefined":  # Grid Engine's word for no array
+            continue
+        first, last = _number(environment, names.first), _number(environment, names.last)
+        task, step = _number(environment, names.task), _number(environment, names.step, 1)
+        ids = range(first, last + 1, max(1, step))
+        tasks = _number(environment, "SLURM_ARRAY_TASK_COUNT", len(ids))
+        if task not in ids or tasks != len(ids):
+            raise ConfigError(
+                f"{names.task} is {task}, one of {tasks} from {first} to {last}, but a range of evenly spaced ids "
+                "was expected."
+            )
+        return Place(ids.index(task), len(ids))
+    return Place(0, 1)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+    value = environment.get(name, default)
+    if isinstance(value, int):
+        return value
+    if value is None or not value.lstrip("-").isdigit():
+        raise ConfigError(f"The variable {name} is {value!r}, but a whole number was expected.")
+    return int(value)

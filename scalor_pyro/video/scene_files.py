@@ -1,0 +1,81 @@
+"""The scene of a run on videos: two pictures in its folder."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.files import write_atomically
+from scalor_pyro.model.views import nearest_size
+from scalor_pyro.video import Crop, ReadOptions, Video
+from scalor_pyro.video.scene import Scenery, scenery_of
+
+# In the run folder: the scene of the whole region at the scale of training, and how much it moves by itself.
+SCENE, FLICKER = "scene.png", "flicker.png"
+
+
+def region_options(
+    config: VideoRunConfig,
+    source_size: tuple[int, int],
+    region: Crop | None = None,
+    object_size: float | None = None,
+) -> ReadOptions:
+    """How to read the whole region of a video with frames of this size, at the scale and stride of training.
+
+    :param region: another one than that of the run, in px of the file.
+    :param object_size: side of an object in px of the file, where that is not as in training; the scale follows.
+    """
+    trained = config.video.options
+    region = region or config.video.region or Crop(0, 0, source_size[1], source_size[0])
+    crop = trained.crop or Crop(0, 0, source_size[1], source_size[0])
+    if object_size is None:
+        vertical, horizontal = (side / of for side, of in zip(config.model.image_size, crop.size, strict=True))
+    else:
+        vertical = horizontal = config.model.object_size / object_size
+    size = nearest_size(config.model, (region.height * vertical, region.width * horizontal))
+    return replace(trained, crop=region, size=size, start=0, stop=None)
+
+
+def save_scene(config: VideoRunConfig, folder: Path) -> None:
+    """Keep the scene of the region as two pictures in the run folder."""
+    first = Video(config.video.paths[0])
+    options = region_options(config, first.info.size)
+    within = replace(options, start=config.video.options.start, stop=config.video.options.stop)
+    scenery = scenery_of([Video(path, within) for path in config.video.paths])
+    for name, values in zip((SCENE, FLICKER), scenery, strict=True):
+        pixels, picture = np.moveaxis(values, 0, -1), io.BytesIO()
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(picture, "png")
+        write_atomically(folder / name, picture.getvalue())
+
+
+def load_scene(folder: str | Path) -> Scenery | None:
+    """What :func:`save_scene` kept; None where there is none. A run of before has no flicker.
+
+    :raises ConfigError: if a file is not a picture, or the two are not of one size.
+    """
+    image, flicker = (_load_picture(Path(folder) / name) for name in (SCENE, FLICKER))
+    if image is None:
+        return None
+    if flicker is None:
+        flicker = np.zeros_like(image)
+    if flicker.shape != image.shape:
+        raise ConfigError(
+            f"{Path(folder) / FLICKER} has shape {flicker.shape}, but {image.shape}, that of {SCENE}, was expected."
+        )
+    return Scenery(image, flicker)
+
+
+def _load_picture(path: Path) -> NDArray[np.uint8] | None:
+    """(C, H, W)"""
+    if not path.exists():
+        return None
+    try:
+        with Image.open(path) as picture:
+            pixels = np.array(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
+    except (OSError, SyntaxError) as error:
+        raise ConfigError(f"{path} is not a picture ({error}), but the scene of the run was expected.") from error
+    return np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), -1, 0)

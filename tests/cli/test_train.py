@@ -1,0 +1,197 @@
+"""``scalor train``: from a video to a run folder that can be read back, and how it refuses."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scalor_pyro.cli import main, parser
+from scalor_pyro.cli import train as command
+from scalor_pyro.config import (
+    ConfigError,
+    ModelConfig,
+    TrainConfig,
+    VideoData,
+    VideoRunConfig,
+    config_from_dict,
+    config_to_dict,
+)
+from scalor_pyro.experiments import videos as video_run
+from scalor_pyro.inference.trained import load
+from scalor_pyro.runs.checkpoint import CheckpointError, load_model, load_run, load_run_as
+from scalor_pyro.video import Clips, Crop, ReadOptions, Video
+
+
+def test_a_run_says_what_was_read(small_run: Path) -> None:
+    _, config, scalor = load(small_run / "runs" / "street")
+    assert config.video.paths == tuple(str(small_run / f"{name}.mkv") for name in ("street", "again"))
+    assert (config.video.options.start, config.seed, config.model.slots, config.train.steps) == (2, 3, 9, 2)
+    assert config_from_dict(VideoRunConfig, json.loads(json.dumps(config_to_dict(config)))) == config
+    videos = [Video(path, config.video.options) for path in config.video.paths]
+    frames = Clips(videos, config.clip_length).batch(0, 1).tensor()
+    latents = scalor.guide(frames)  # what is read back fits the model
+    assert len(latents) == 4
+
+
+def test_the_scene_is_the_video_without_what_moves(small_run: Path) -> None:
+    _, config, scalor = load(small_run / "runs" / "street")
+    images = np.stack([frame.image for frame in Video(config.video.paths[0], config.video.options)])
+    expected = torch.from_numpy(np.median(images, 0)).float() / 255
+    assert config.model.background == "static" and scalor.scene is not None
+    assert (scalor.scene - expected).abs().max() < 0.02  # two steps of learning
+    assert expected.max() < 0.5 < images.max() / 255  # the squares are bright
+
+
+def test_a_run_has_figures_and_pictures(small_run: Path) -> None:
+    run = small_run / "runs" / "street"
+    assert set(json.loads((run / "results.json").read_text())) == set(video_run.VideoFigures._fields)
+    for name in ("player.html", "pictures/filmstrip.png", "weights.safetensors"):
+        assert (run / name).stat().st_size > 1000
+
+
+def test_resume_of_a_run_that_is_done_reports_again(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = small_run / "runs" / "street"
+    before = [(run / name).read_bytes() for name in ("results.json", "weights.safetensors")]
+    assert main(["train", "--resume", "--out", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "in a frame" in out and "player.html plays a clip" in out
+    assert [(run / name).read_bytes() for name in ("results.json", "weights.safetensors")] == before
+
+
+def test_a_command_that_torchrun_starts_again_goes_on_with_its_run(small_run: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(small_run / "street.mkv"), "--steps", "2"]
+    begun = parser().parse_args([*arguments, "--out", str(small_run / "runs" / "street")])
+    assert command.config_of(begun, restarted=True) == load(small_run / "runs" / "street").config
+    with pytest.raises(ConfigError, match="holds a run"):
+        command.config_of(begun, restarted=False)
+    killed_before_it_began = parser().parse_args([*arguments, "--out", str(tmp_path / "new")])
+    assert command.config_of(killed_before_it_began, restarted=True).train.steps == 2
+
+
+def test_the_proposal_is_printed_and_kept(
+    small_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[VideoRunConfig] = []
+
+    def interrupted(config: VideoRunConfig, *arguments: object, **options: object) -> None:
+        taken.append(config)
+
+    monkeypatch.setattr(command, "run_on_videos", interrupted)
+    video, out = str(small_run / "street.mkv"), str(tmp_path / "run")
+    assert main(["train", video, "--out", out, "--sigma", "0.11", "--minutes", "3", "--size", "32", "48"]) == 130
+    printed = capsys.readouterr().out
+    (config,) = taken
+    assert "48 × 32 px" in printed and f"slots K      {config.model.slots}" in printed
+    assert f"scalor train --resume --out {out}" in printed
+    assert config.model.image_size == config.video.options.size == (32, 48)
+    assert (config.model.sigma, config.train.minutes) == (0.11, 3.0)
+
+
+def test_a_run_starts_from_another(
+    small_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(small_run)
+    arguments = ["street.mkv", "--out", str(tmp_path / "run"), "--steps", "1", "--start-from", "runs/street"]
+    arguments += ["--config", str(small_run / "runs" / "street" / "config.json"), "--seed", "3"]
+    assert main(["train", *arguments]) == 0
+    printed = capsys.readouterr().out
+    absolute = small_run.absolute() / "runs" / "street"
+    assert re.search(rf"start from +{re.escape(str(absolute))}", printed)
+    assert load(tmp_path / "run").config.train.start_from == str(absolute)
+    (_, first), (_, second) = load_model("runs/street"), load_model(tmp_path / "run")
+    name = "discovery_posterior.appearance.encoder.net.0.weight"
+    assert torch.allclose(first[name], second[name], atol=2e-3), "one step from there"
+
+
+def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[VideoRunConfig] = []
+    monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
+    file = tmp_path / "some.json"
+    train = {"steps": 7, "precision": "bf16"}
+    said = {"model": {"sigma": 0.12, "slots": 8}, "train": train, "seed": 5, "video": {"options": {"start": 3}}}
+    file.write_text(json.dumps(said))
+    arguments = ["train", str(small_run / "street.mkv"), "--out", str(tmp_path / "run"), "--config", str(file)]
+    by_command = ["--slots", "9", "--start", "4", "--minutes", "2", "--precision", "fp32", "--no-capture"]
+    assert main(arguments) == main([*arguments, *by_command]) == 130
+    by_file, by_hand = taken
+    assert (by_file.model.sigma, by_file.model.slots, by_file.seed, by_file.video.options.start) == (0.12, 8, 5, 3)
+    assert (by_file.train.steps, by_file.train.minutes) == (7, None)
+    assert (by_hand.model.sigma, by_hand.model.slots, by_hand.seed, by_hand.video.options.start) == (0.12, 9, 5, 4)
+    assert by_hand.train.minutes == 2
+    assert (by_file.train.precision, by_file.train.capture) == ("bf16", True)
+    assert (by_hand.train.precision, by_hand.train.capture) == ("fp32", False)
+
+
+def test_the_config_of_a_run_describes_the_same_run_again(
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[VideoRunConfig] = []
+    monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
+    run = small_run / "runs" / "street"
+    assert main(["train", "--out", str(tmp_path / "run"), "--config", str(run / "config.json")]) == 130
+    assert taken == [load(run).config]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--out", "new"], "No VIDEO"),
+        (["street.mkv", "--out", "new", "--config", "none.json"], "--config is none.json, but a file of settings"),
+        (["street.mkv", "--out", "new", "--config", "street.mkv"], "--config is street.mkv, but a file of settings"),
+        (["none.mkv", "--out", "new"], "no file or folder none.mkv"),
+        (["street.mkv", "none.mkv", "--out", "new"], "no file or folder none.mkv"),
+        (["street.mkv", "--out", "runs/street"], "holds a run.*--resume"),
+        (["street.mkv", "--out", "new", "--steps", "0"], "steps is 0"),
+        (["street.mkv", "--out", "new", "--minutes", "-1"], "minutes is -1"),
+        (["street.mkv", "--out", "new", "--slots", "0"], "slots is 0"),
+        (["street.mkv", "--out", "new", "--steps", "2", "--stride", "8"], "gives 3 frames, but at least 4"),
+        (["street.mkv", "--out", "new", "--seed", "-1"], "seed is -1"),
+        (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"], "no run .*none, but a run folder"),
+        (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "street.mkv"], "street.mkv"),
+        (["--resume", "--out", "new"], "new holds no run"),
+        (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--stride", "2"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--steps", "9"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--precision", "bf16"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--no-capture"], "only --out and --device"),
+        (["--resume", "--out", "runs/street", "--start-from", "digits-vld"], "only --out and --device"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    small_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(small_run)
+    assert main(["train", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith(".\n")
+    assert re.search(message, err)
+    assert not Path("new").exists()
+
+
+def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="of a run of scalor train, but a run of an example"):
+        load_run(small_run / "runs" / "street")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="does not describe a run.*video"):
+        load_run_as(tmp_path, VideoRunConfig)
+
+
+def test_refuses_a_model_for_other_frames() -> None:
+    static, options = ModelConfig(background="static"), ReadOptions(crop=Crop(0, 0, 90, 60), size=(64, 64))
+    video = VideoData(("a.mkv",), options)
+    assert VideoRunConfig(video, static, TrainConfig()).clip_length == 8
+    with pytest.raises(ConfigError, match=r"size is \(64, 64\).*\(32, 64\)"):
+        VideoRunConfig(video, ModelConfig(background="static", image_size=(32, 64)), TrainConfig())
+    with pytest.raises(ConfigError, match="background is 'none'"):
+        VideoRunConfig(video, ModelConfig(), TrainConfig())
+    with pytest.raises(ConfigError, match="at least one video"):
+        VideoData((), options)

@@ -1,0 +1,202 @@
+"""Tracking a video of any length, in pixels and frames of its file."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scalor_pyro.config import ConfigError, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.inference.posterior import infer
+from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.tracks.table import Tracks, concatenate, tracks_of
+from scalor_pyro.tracks.tracker import Options, frames_for, load_scene, track, tracker_of
+from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
+from scalor_pyro.video.scene_files import FLICKER, SCENE, save_scene
+from tests.video_files import squares, write_video
+
+FRAMES = 21
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "street.mkv", squares(FRAMES, size=(128, 192), side=16, speed=4))
+
+
+@pytest.fixture
+def run(make_scalor: Callable[..., Scalor], tmp_path: Path, video: Path) -> TrainedRun:
+    """For a window of 64 × 96 px of the file, at half its size, every second frame; it sees opaque objects."""
+    scalor = make_scalor(background="static", channels=3)
+    with torch.no_grad():
+        scalor.discovery_posterior.presence_head.weight.normal_(std=0.8)
+        scalor.decoder.bias[-1] = 4.0
+    data = VideoData((str(video),), ReadOptions(crop=Crop(8, 16, 96, 64), size=(32, 48), stride=2))
+    return TrainedRun(tmp_path, VideoRunConfig(data, scalor.config, TrainConfig(steps=1)), scalor)
+
+
+def tracks(run: TrainedRun, video: Path, options: Options | None = None, chunk: int = 16) -> Tracks:
+    found = concatenate([each.tracks for each in track(run, video, options, chunk)])
+    assert len(found) > 0
+    return found
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chunk: int) -> None:
+    still = Options(scene_step=0)
+    whole, parts = tracks(run, video, still), tracks(run, video, still, chunk)
+    assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
+    for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd"):
+        np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_tracks_are_those_of_inference(run: TrainedRun, video: Path, looks: int) -> None:
+    run = run._replace(config=replace(run.config, model=replace(run.config.model, first_looks=looks)))
+    run.scalor.config = run.config.model
+    tracker, reader = tracker_of(run, video, Options(scene_step=0))
+    (chunk,) = reader.chunks(100)
+    seen = infer(tracker.scalor, frames_for(tracker.scalor, chunk))
+    (expected,) = tracks_of(seen, tracker.scalor.config.image_size)
+    tracked = tracker.advance(chunk)
+    assert tracked.tracks.identity.tolist() == expected.identity.tolist() and len(expected) > 0
+    x, y = reader.geometry.to_source(expected.x, expected.y)
+    np.testing.assert_allclose(np.stack((tracked.tracks.x, tracked.tracks.y)), np.stack((x, y)), rtol=1e-4, atol=1e-3)
+    assert (tracked.propagated, tracked.discovered) == (int(seen.propagated.sum()), int(seen.discovered[:, 1:].sum()))
+
+
+def test_the_whole_frame_is_tracked_at_the_scale_and_stride_of_training(run: TrainedRun, video: Path) -> None:
+    tracker, reader = tracker_of(run, video)
+    assert reader.geometry.crop == Crop(0, 0, 192, 128)
+    assert tracker.scalor.config.image_size == (64, 96)
+    found = tracks(run, video)
+    assert set(found.frame) <= set(range(0, FRAMES, 2)) and found.frame.max() >= FRAMES - 3
+    assert found.x.max() > 96 + 8 and found.y.max() > 64 + 16  # beyond the window of training
+    assert 10 < np.median(found.width) < 30  # boxes of 8 to 15 px, in px of the file
+
+
+@pytest.mark.parametrize(
+    ("object_size", "size"), [(None, (64, 96)), (20.0, (64, 96)), (40.0, (32, 48)), (10.0, (128, 192))]
+)
+def test_the_size_of_an_object_says_the_scale(
+    run: TrainedRun, video: Path, object_size: float | None, size: tuple[int, int]
+) -> None:
+    """In training, it is 10 px of the model, which are 20 px of the file."""
+    tracker, reader = tracker_of(run, video, Options(object_size=object_size))
+    assert reader.geometry.size == tracker.scalor.config.image_size == size
+
+
+def test_a_crop_is_the_same_place_of_the_file(run: TrainedRun, video: Path) -> None:
+    """Boxes are in px of the whole frame, whatever the crop."""
+    crop = Crop(96, 64, 96, 64)
+    found = tracks(run, video, Options(crop=crop, start=3, stop=9, stride=1))
+    assert found.frame.min() >= 3 and found.frame.max() < 9
+    assert (found.x >= 96).all() and (found.x <= 192).all() and (found.y >= 64).all() and (found.y <= 128).all()
+
+
+def test_deviations_are_in_px_of_the_file(run: TrainedRun, video: Path) -> None:
+    found = tracks(run, video)
+    for name in ("x_sd", "y_sd", "width_sd", "height_sd"):
+        values = getattr(found, name)
+        assert (values > 0).all() and (values < 20).all()
+    assert found.x_sd.mean() > 0.2
+
+
+def test_a_frame_that_is_read_again_is_reported_once(run: TrainedRun, tmp_path: Path) -> None:
+    """At a rate above that of the file, frames come several times."""
+    video = write_video(tmp_path / "slow.mkv", squares(8, size=(128, 192), side=16))  # 10 frames per second
+    options = ReadOptions(crop=Crop(0, 0, 96, 64), size=(32, 48), rate=25.0)
+    data = VideoData((str(video),), options)
+    often = run._replace(config=VideoRunConfig(data, run.config.model, run.config.train))
+    read = [number for each in track(often, video, chunk=3) for number in each.numbers]
+    assert len(read) > len(set(read)) == 8
+    tracks(often, video, chunk=3)  # an identity twice in a frame would be refused
+
+
+def test_masks_are_of_what_is_tracked(run: TrainedRun, video: Path) -> None:
+    chunk = next(track(run, video))
+    segments = chunk.segments()
+    assert segments.shape == (11, 64, 96)
+    owned = set(np.unique(segments)) - {-1}
+    known = {int(each) for frame in chunk.latents for each in frame.scene.identity.unique()}
+    assert owned and owned <= known
+
+
+def test_the_scene_of_the_run_is_a_picture_that_can_be_changed(run: TrainedRun, video: Path) -> None:
+    save_scene(run.config, run.folder)
+    scene = load_scene(run.folder)
+    assert scene is not None and scene.image.shape == scene.flicker.shape == (3, 64, 96)
+    images = np.stack([frame.image for frame in Video(video, ReadOptions(size=(64, 96)))])
+    assert np.abs(scene.image.astype(int) - np.median(images, 0)).mean() < 3
+    Image.new("RGB", (96, 64), (255, 0, 0)).save(run.folder / SCENE)
+    tracker, _ = tracker_of(run, video, Options(scene="run"))
+    assert tracker.scalor.scene is not None and torch.equal(tracker.scalor.scene[0], torch.ones(64, 96))
+    tracker, _ = tracker_of(run, video, Options(scene="video"))
+    assert tracker.scalor.scene is not None and tracker.scalor.scene[0].max() < 1
+
+
+def test_where_the_scene_moves_by_itself_is_known_in_the_whole_frame(
+    make_scalor: Callable[..., Scalor], tmp_path: Path
+) -> None:
+    """Of the run's video, or of the tracked one where the run has no picture of it."""
+    frames = squares(40, size=(128, 192), side=16, speed=4)
+    water = np.random.default_rng(0).integers(-40, 40, (40, 64, 192, 1))
+    frames[:, 64:] = np.clip(frames[:, 64:] + water, 0, 255)
+    video = tmp_path / "lake.npy"
+    np.save(video, frames)
+    scalor = make_scalor(background="static", channels=3, flicker=3.0, sigma=0.05)
+    data = VideoData((str(video),), ReadOptions(crop=Crop(8, 16, 96, 64), size=(32, 48)))
+    run = TrainedRun(tmp_path, VideoRunConfig(data, scalor.config, TrainConfig(steps=1)), scalor)
+    save_scene(run.config, run.folder)
+    for scene in ("run", "video"):
+        sigma = tracker_of(run, video, Options(scene=scene))[0].scalor.sigma
+        assert (sigma[:, :30] == np.float32(0.05)).float().mean() > 0.95 and sigma[:, 36:].median() > 0.07
+    (tmp_path / FLICKER).unlink()  # as a run of before
+    assert (tracker_of(run, video)[0].scalor.sigma == np.float32(0.05)).all()
+    Image.new("RGB", (50, 40)).save(tmp_path / FLICKER)
+    with pytest.raises(ConfigError, match=r"flicker.png has shape \(3, 40, 50\), but \(3, 64, 96\)"):
+        tracker_of(run, video)
+
+
+@pytest.mark.parametrize(("there", "found"), [(None, "there is none"), ((50, 40), "it has 50 × 40 px")])
+def test_a_scene_that_does_not_fit_is_refused_or_replaced(
+    run: TrainedRun, video: Path, there: tuple[int, int] | None, found: str
+) -> None:
+    if there is not None:
+        Image.new("RGB", there).save(run.folder / SCENE)
+    with pytest.raises(ConfigError, match=found):
+        tracker_of(run, video, Options(scene="run"))
+    tracker, _ = tracker_of(run, video)
+    assert tracker.scalor.scene is not None and tracker.scalor.scene.max() > 0
+
+
+def test_another_number_of_channels_is_refused(run: TrainedRun, tmp_path: Path) -> None:
+    np.save(tmp_path / "grey.npy", squares(4, size=(128, 192))[..., 0])
+    with pytest.raises(ConfigError, match="grey.npy is grey, but in colour was expected"):
+        tracker_of(run, tmp_path / "grey.npy")
+
+
+def test_memory_does_not_grow_with_the_video(run: TrainedRun, video: Path) -> None:
+    """What is carried over is one frame's: no trace of earlier frames hangs on it."""
+    tracker, reader = tracker_of(run, video)
+    for chunk in reader.chunks(2):
+        tracker.advance(chunk)
+        assert tracker.carried is not None
+        carried = [tracker.carried.features, tracker.carried.memory, *tracker.carried.scene.objects]
+        assert all(part is None or not part.requires_grad for part in carried)
+        assert sum(part.numel() for part in carried if part is not None) < 100_000
+
+
+def test_the_scene_follows_the_light_but_for_where_objects_are(run: TrainedRun, video: Path) -> None:
+    tracker, reader = tracker_of(run, video, Options(scene_step=0.01))
+    assert tracker.scalor.scene is not None
+    tracker.scalor.set_scene(torch.full_like(tracker.scalor.scene, 0.3)[None])
+    chunk = next(reader.chunks(4))
+    bright = Chunk(chunk.numbers, np.full_like(chunk.frames, 200))
+    found = tracker.advance(bright)
+    hidden = torch.cat([frame.canvas.alpha for frame in found.latents])[:, 0].sum(0)  # for so many of four frames
+    assert hidden.min() == 0 and hidden.max() > 2
+    torch.testing.assert_close(tracker.scalor.scene, (0.34 - 0.01 * hidden).expand(3, -1, -1))

@@ -1,0 +1,165 @@
+"""The watch: collapses are told from training that is well, and bad values are traced to their site."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pyro import poutine
+from torch import Tensor, nn
+
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.training.collapse import (
+    ALL_BACKGROUND,
+    ALL_FOREGROUND,
+    ALL_REDISCOVERED,
+    ALL_SCENE,
+    NO_OBJECTS_FOUND,
+    PATIENCE,
+    WARMUP_STEPS,
+    CollapseWatch,
+    collapse,
+    non_finite_gradient,
+    non_finite_site,
+)
+
+WELL = {"objects_per_frame": 3.1, "propagation_rate": 0.97, "foreground_share": 0.12}
+EMPTY = {"objects_per_frame": 0.0, "propagation_rate": None, "foreground_share": 0.0}
+REDISCOVERED = {**WELL, "propagation_rate": 0.03}
+# 8 objects of 16 × 16 px cover half of 64 × 64 px.
+EIGHT = ModelConfig(image_size=(64, 64), slots=8, object_size=16.0)
+PLAIN, MOVING, STATIC = (replace(EIGHT, background=each) for each in ("none", "moving", "static"))
+
+
+def rows(*statistics: dict[str, Any], first: int = WARMUP_STEPS + 20) -> list[dict[str, Any]]:
+    return [{"step": first + 20 * i, **values} for i, values in enumerate(statistics)]
+
+
+@pytest.mark.parametrize(
+    ("statistics", "model", "found"),
+    [
+        (WELL, MOVING, None),
+        (WELL, STATIC, None),
+        (WELL, PLAIN, None),
+        (EMPTY, PLAIN, NO_OBJECTS_FOUND),
+        (EMPTY, MOVING, ALL_BACKGROUND),
+        (EMPTY, STATIC, ALL_SCENE),
+        (REDISCOVERED, PLAIN, ALL_REDISCOVERED),
+        ({**WELL, "foreground_share": 1e-5}, MOVING, ALL_BACKGROUND),
+        ({**WELL, "foreground_share": 1e-5}, PLAIN, None),
+        ({**WELL, "foreground_share": 0.51}, MOVING, ALL_FOREGROUND),
+        ({**WELL, "foreground_share": 0.51}, STATIC, ALL_FOREGROUND),
+        ({**WELL, "foreground_share": 0.51}, PLAIN, None),
+        ({**WELL, "foreground_share": 0.49}, STATIC, None),
+        ({**WELL, "foreground_share": 0.51}, replace(STATIC, slots=9), None),
+        ({**WELL, "foreground_share": 1.0}, replace(STATIC, slots=32), None),
+        ({**REDISCOVERED, "foreground_share": 0.9}, STATIC, ALL_FOREGROUND),
+        ({**WELL, "objects_per_frame": 7.3}, STATIC, ALL_FOREGROUND),
+        ({**WELL, "objects_per_frame": 7.3}, MOVING, ALL_FOREGROUND),
+        ({**WELL, "objects_per_frame": 8.0}, PLAIN, None),
+        ({**WELL, "objects_per_frame": 7.1}, STATIC, None),
+        ({**EMPTY, "foreground_share": 0.01}, STATIC, NO_OBJECTS_FOUND),
+        ({**EMPTY, "propagation_rate": 0.0}, PLAIN, NO_OBJECTS_FOUND),
+        ({**WELL, "propagation_rate": float("nan")}, PLAIN, None),
+        ({**WELL, "foreground_share": float("nan")}, STATIC, None),
+        ({**WELL, "propagation_rate": None, "objects_per_frame": None}, MOVING, None),
+        ({}, MOVING, None),
+    ],
+)
+def test_collapse_is_recognised(statistics: dict[str, Any], model: ModelConfig, found: Any) -> None:
+    assert collapse(rows(*[statistics] * PATIENCE), model) is found
+    assert collapse(rows(*[WELL] * 3, *[statistics] * PATIENCE), model) is found
+
+
+@given(
+    st.lists(st.sampled_from([EMPTY, REDISCOVERED, WELL]), min_size=PATIENCE, max_size=3 * PATIENCE),
+    st.sampled_from([PLAIN, MOVING, STATIC]),
+)
+def test_one_good_row_among_the_last_is_no_collapse(history: list[dict[str, Any]], model: ModelConfig) -> None:
+    last = history[-PATIENCE:]
+    found = collapse(rows(*history), model)
+    assert (found is not None) == (last in ([EMPTY] * PATIENCE, [REDISCOVERED] * PATIENCE))
+
+
+def test_start_of_training_is_not_judged() -> None:
+    assert collapse(rows(*[EMPTY] * (PATIENCE - 1)), PLAIN) is None
+    assert collapse(rows(*[EMPTY] * PATIENCE, first=20), PLAIN) is None
+
+
+def test_each_kind_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch = CollapseWatch(PLAIN)
+    history = rows(*[EMPTY] * 8, *[WELL] * 2, *[EMPTY] * 8, *[REDISCOVERED] * 8)
+    with caplog.at_level(logging.WARNING):
+        said = [watch.look(row) for row in history]
+    assert [collapse.kind for collapse in said if collapse] == ["no object", "everything rediscovered"]
+    assert said[PATIENCE - 1] is NO_OBJECTS_FOUND
+    assert ["discovery_prior" in caplog.messages[0], "rejection" in caplog.messages[1]] == [True, True]
+
+
+def test_objects_that_explain_the_background_are_said_with_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    """What a video's user sees: one line, the step in it, and what can be changed on the command line."""
+    watch = CollapseWatch(STATIC)
+    with caplog.at_level(logging.WARNING):
+        for row in rows(*[{**WELL, "foreground_share": 0.8}] * 8, *[EMPTY] * 8):
+            watch.look(row)
+    covered, gone = caplog.messages
+    assert "at step 300" in covered and "set the scene" in covered and "crop" in covered and "flicker" in covered
+    assert "half the sigma" in gone and "scalor info" in gone
+
+
+def guide(frames: Tensor) -> None:
+    with pyro.plate("sequences", 2):
+        pyro.sample("z_a", dist.Normal(frames[0], 1.0))
+        pyro.sample("z_b", dist.Normal(frames[1], frames[2]))
+
+
+def model(frames: Tensor) -> None:
+    with pyro.plate("sequences", 2):
+        pyro.sample("z_a", dist.Normal(0.0, 1.0))
+        hidden = pyro.sample("z_b", dist.Normal(0.0, 1.0))
+        pyro.sample("z_c", dist.Normal(0.0, 1.0), obs=frames[3])
+        with poutine.mask(mask=torch.BoolTensor([True, False])):
+            pyro.sample("x", dist.Normal(hidden, 1.0), obs=frames[4])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "named"),
+    [
+        (0, torch.inf, "the value of site z_a of the guide"),
+        (1, torch.nan, "the value of site z_b of the guide"),
+        (2, 0.0, "the log-probability of site z_b of the guide"),
+        (3, torch.nan, "the value of site z_c of the model"),
+        (4, torch.nan, "the value of site x of the model"),
+        (4, 1e30, "the log-probability of site x of the model"),
+        (4, 1.0, None),
+    ],
+)
+def test_first_site_that_is_not_finite_is_named(argument: int, value: float, named: str | None) -> None:
+    frames = torch.ones(5, 2)
+    frames[argument, 0] = value
+    with pyro.validation_enabled(False):
+        assert non_finite_site(model, guide, frames) == named
+
+
+def test_masked_log_probabilities_do_not_count() -> None:
+    frames = torch.ones(5, 2)
+    frames[4, 1] = 1e30
+    with pyro.validation_enabled(False):
+        assert non_finite_site(model, guide, frames) is None
+
+
+def test_first_gradient_that_is_not_finite_is_named() -> None:
+    first, second = nn.Linear(2, 3), nn.Linear(3, 5)
+    module = nn.Sequential(first, second)
+    assert non_finite_gradient(module.named_parameters()) is None
+    module(torch.ones(2)).sum().backward()
+    assert non_finite_gradient(module.named_parameters()) is None
+    for parameter in (second.bias, first.bias):
+        assert parameter.grad is not None
+        parameter.grad[1] = torch.nan
+    assert non_finite_gradient(module.named_parameters()) == "0.bias"
