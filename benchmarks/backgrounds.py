@@ -132,7 +132,7 @@ VARIANTS = {
 
 def blind(scene: bool) -> AbstractContextManager[Any]:
     """Where there is to be no scene, training cannot set one."""
-    return nullcontext() if scene else patch.object(Scalor, "set_scene", lambda self, images: None)
+    return nullcontext() if scene else patch.object(Scalor, "set_background_image", lambda self, images: None)
 
 
 def configured(video: Path, variant: Variant, steps: int) -> VideoRunConfig:

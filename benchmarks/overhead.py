@@ -56,24 +56,24 @@ class PlainLoss:
         scalor, config, annealed = self.scalor, self.scalor.config, self.scalor.annealed
         self.elbo = x.new_zeros(())
         maps, cells, _ = (part.unbind(1) for part in scalor.frame_encoder(x))
-        scene = memory = prior_memory = z_bg = background_memory = None
+        slots = memory = prior_memory = z_bg = background_memory = None
         for t in range(x.shape[1]):
             frame, propagated, seen = x[:, t], None, None
-            if scene is not None:
-                q = scalor.propagation_posterior(scene, memory, annealed, frame, maps[t])
-                p = scalor.propagation_prior(scene, prior_memory, annealed)
+            if slots is not None:
+                q = scalor.propagation_posterior(slots, memory, annealed, frame, maps[t])
+                p = scalor.propagation_prior(slots, prior_memory, annealed)
                 memory, prior_memory = q.memory, p.memory
-                alive = scene.alive.to(x.dtype)
-                presence = torch.sigmoid(self.drawn(q.presence, p.presence, alive)) * scene.alive
+                alive = slots.alive.to(x.dtype)
+                presence = torch.sigmoid(self.drawn(q.presence, p.presence, alive)) * slots.alive
                 raw = self.drawn(q.where, p.where, presence)
-                where, shape, velocity = scalor.boxes.propagated(scene.objects, raw)
+                where, shape, velocity = scalor.boxes.propagated(slots.objects, raw)
                 depth = self.drawn(q.depth, p.depth, presence)
                 what = self.drawn(q.what(where), p.what(where), presence)
                 propagated = Objects(presence, where, shape, velocity, depth, what, scalor.decoder(what))
                 seen = scalor._draw(propagated.detach())
             proposals = self.discovered(t, frame, cells[t], seen)
-            settled = scalor.settle(scene, propagated, proposals)
-            scene, frame_loc = settled.scene, settled.canvas.colour
+            settled = scalor.settle(slots, propagated, proposals)
+            slots, frame_loc = settled.slots, settled.canvas.colour
             if config.background != "none":
                 q_behind = scalor.background_posterior(frame, settled.canvas.alpha.detach())
                 p_behind = scalor.background_prior(z_bg, background_memory, len(x))

@@ -31,7 +31,7 @@ from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import ModeMessenger, follow
-from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.loop import make_optimiser
@@ -91,25 +91,25 @@ def in_turn(objects: int, repeats: int) -> Measured:
     @torch.no_grad()
     def once() -> None:
         features = module.frame_encoder(frames)
-        scenes: list[Scene] = []
+        all_slots: list[Slots] = []
         memories: list[Tensor | None] = [None] * objects
         for t in range(FRAMES):
             drawn: Objects | None = None
-            settled: list[Scene] = []
+            settled: list[Slots] = []
             for turn in range(objects + (t > 0)):
                 propagated = None
-                if turn < len(scenes):
-                    law = module.propagation_posterior(
-                        scenes[turn], memories[turn], module.annealed, frames[:, t], features.maps[:, t]
+                if turn < len(all_slots):
+                    distribution = module.propagation_posterior(
+                        all_slots[turn], memories[turn], module.annealed, frames[:, t], features.maps[:, t]
                     )
-                    memories[turn] = law.memory
-                    where, shape, velocity = module.boxes.propagated(scenes[turn].objects, law.where.mean)
-                    what = law.what(where).mean
+                    memories[turn] = distribution.memory
+                    where, shape, velocity = module.boxes.propagated(all_slots[turn].objects, distribution.where.mean)
+                    what = distribution.what(where).mean
                     presence = torch.ones_like(where[..., 0])
                     glimpse = module.decoder(what)
-                    propagated = Objects(presence, where, shape, velocity, law.depth.mean, what, glimpse)
+                    propagated = Objects(presence, where, shape, velocity, distribution.depth.mean, what, glimpse)
                     drawn = propagated if drawn is None else drawn.joined(propagated)
-                    settled.append(scenes[turn]._replace(objects=propagated))
+                    settled.append(all_slots[turn]._replace(objects=propagated))
                     continue
                 seen = None if drawn is None else module._draw(drawn)
                 found = module.discovery_posterior(frames[:, t], features.cells[:, t], seen, module.annealed)
@@ -127,8 +127,8 @@ def in_turn(objects: int, repeats: int) -> Measured:
                 )
                 drawn = new if drawn is None else drawn.joined(new)
                 there = torch.ones(1, 1, dtype=torch.bool)
-                settled.append(Scene(new, there, there, torch.zeros(1, 1).long(), cells, torch.ones(1, 1).long()))
-            scenes = settled[:objects]
+                settled.append(Slots(new, there, there, torch.zeros(1, 1).long(), cells, torch.ones(1, 1).long()))
+            all_slots = settled[:objects]
 
     with ModeMessenger():
         return median_times(once, repeats)

@@ -14,7 +14,7 @@ from scalor_pyro.config import DataConfig
 from scalor_pyro.data.painting import paint
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
-from scalor_pyro.data.worlds import Scenes, draw_scenes
+from scalor_pyro.data.worlds import Worlds, draw_worlds
 from scalor_pyro.files import written_whole
 
 Pixels = NDArray[np.float32]
@@ -71,7 +71,7 @@ def make(
     :param contrast: share of their colour that sprites have; the rest is the grey of the scene.
     """
     bank = sprite_glyphs(sprites.object_size)
-    scenes = draw_scenes(sprites, seed, "test", range(1), len(bank), frames)
+    scenes = draw_worlds(sprites, seed, "test", range(1), len(bank), frames)
     scenes = replace(scenes, colour=(GREY + contrast * (scenes.colour - GREY)).astype(np.float32))
     if not path.exists():
         with written_whole(path) as temporary:
@@ -82,7 +82,7 @@ def make(
     return truth
 
 
-def _painted(scenes: Scenes, bank: NDArray[np.uint8], behind: Pixels) -> Pixels:
+def _painted(scenes: Worlds, bank: NDArray[np.uint8], behind: Pixels) -> Pixels:
     """The frames of one video, (n, 3, H, W), over scenes (n or none, 3, H, W)."""
     size = behind.shape[-3:]
     whole = np.broadcast_to(behind, (scenes.centre.shape[2], *size)).astype(np.float32)
@@ -104,7 +104,7 @@ def _write(path: Path, videos: Iterator[Pixels], size: tuple[int, int], seed: in
         container.mux(stream.encode())
 
 
-def _chunks(scenes: Scenes, frames: int) -> Iterator[tuple[NDArray[np.int64], Scenes]]:
+def _chunks(scenes: Worlds, frames: int) -> Iterator[tuple[NDArray[np.int64], Worlds]]:
     """The scenes of so many frames, a few at a time, and which frames these are."""
     for start in range(0, frames, CHUNK):
         part = slice(start, min(frames, start + CHUNK))

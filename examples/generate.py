@@ -101,8 +101,8 @@ def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) ->
     """The posterior on the first frames, the prior after; and how good that is."""
     videos = unseen(config, options)
     evaluation = ForecastEvaluation(options.observed, options.frames)
-    laws = no_discovery_from(options.observed) | motion(scalor.config, options.motion)
-    with GenerationFiles(options.out, "forecast", options.observed, overwrite=True) as files, swap_prior(laws):
+    priors = no_discovery_from(options.observed) | motion(scalor.config, options.motion)
+    with GenerationFiles(options.out, "forecast", options.observed, overwrite=True) as files, swap_prior(priors):
         for start in range(0, options.videos, EVALUATION_BATCH):
             batch = videos.batch(START + start, min(EVALUATION_BATCH, options.videos - start), options.frames)
             x = batch.tensor(next(scalor.parameters()).device)
@@ -116,8 +116,8 @@ def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) ->
 
 def from_nothing(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:
     """The prior alone, with objects in the first frame."""
-    laws = first_frame_presence(options.first_presence) | motion(scalor.config, options.motion)
-    with GenerationFiles(options.out, "imagine", observed=0, overwrite=True) as files, swap_prior(laws):
+    priors = first_frame_presence(options.first_presence) | motion(scalor.config, options.motion)
+    with GenerationFiles(options.out, "imagine", observed=0, overwrite=True) as files, swap_prior(priors):
         files.take(imagine(scalor, options.frames, options.samples))
 
 

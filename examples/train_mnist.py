@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         with join() as world:
-            config = world.lead(lambda: configure(options))
+            config = world.on_rank_0(lambda: configure(options))
             results = run_experiment(
                 config,
                 options.out,

@@ -40,7 +40,7 @@ def numbers(module: nn.Module) -> Numbers:
 
 def folder_of(folder: Path, world: World) -> Path:
     """Where a process writes, if it writes: not where the lead does."""
-    return folder if world.leads else folder.with_name(f"{folder.name}-of-{world.rank}")
+    return folder if world.is_rank_0 else folder.with_name(f"{folder.name}-of-{world.rank}")
 
 
 def gradients(folder: Path, model: ModelConfig, frames: int, world: World = ALONE) -> Numbers:
@@ -87,7 +87,7 @@ def whole_run(folder: Path, die_at: int | None = None) -> tuple[Numbers, list[in
 
     with join() as world:
         scalor = FakeScalor(seed=world.rank)  # the lead's weights count
-        elbo = ReparamELBO() if die_at is None or world.leads or world.restarts else Doing(die_at, killed)
+        elbo = ReparamELBO() if die_at is None or world.is_rank_0 or world.restarts else Doing(die_at, killed)
         where = folder_of(folder, world)
         fake_train(where, scalor, shared_config(), elbo=elbo, evaluate=evaluate, world=world)
     return numbers(scalor), evaluated
@@ -134,7 +134,7 @@ def decisions(folder: Path) -> list[Any]:
         fake_train(folder_of(folder / "timed", world), timed, shared_config(minutes=2.0), world=world)
         training.time = clock  # type: ignore[attr-defined]
 
-        elbo = ReparamELBO() if world.leads else Doing(6, stopped)
+        elbo = ReparamELBO() if world.is_rank_0 else Doing(6, stopped)
         ended = fake_train(folder_of(folder / "stopped", world), config=shared_config(), elbo=elbo, world=world)
 
         said = []

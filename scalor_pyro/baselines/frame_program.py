@@ -76,12 +76,12 @@ def posterior_head(inputs: int, latent_dim: int) -> nn.Linear:
     return head
 
 
-def law_of_z(parameters: Tensor, start: float) -> TorchDistribution:
+def distribution_of_z(parameters: Tensor, start: float) -> TorchDistribution:
     """Normal, batch (B, 1), event (D), from (B, 2·D) numbers; ``start`` is its standard deviation before training."""
     loc, raw = parameters[:, None].chunk(2, -1)
     return normal(loc, positive(raw, start))
 
 
-def draw_z(t: int, law: TorchDistribution) -> Tensor:
+def draw_z(t: int, distribution: TorchDistribution) -> Tensor:
     """The latent of frame t. (B, D)"""
-    return torch.squeeze(pyro.sample(sites.z(t), law), 1)
+    return torch.squeeze(pyro.sample(sites.z(t), distribution), 1)

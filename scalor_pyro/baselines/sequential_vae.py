@@ -6,8 +6,8 @@ from scalor_pyro.baselines.frame_program import (
     POSTERIOR_SCALE,
     PRIOR_SCALE,
     FrameProgram,
+    distribution_of_z,
     draw_z,
-    law_of_z,
     posterior_head,
 )
 from scalor_pyro.baselines.networks import ImageDecoder, ImageEncoder
@@ -67,7 +67,7 @@ class SequentialVAE(FrameProgram):
         with plate:
             for t in range(frames):
                 hidden, _ = memory
-                z = draw_z(t, law_of_z(self.prior(hidden), PRIOR_SCALE))
+                z = draw_z(t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
                 y = self.decoder(z)
                 self._show(t, y, x)
                 memory = self.rnn(z, memory)
@@ -86,4 +86,7 @@ class SequentialVAE(FrameProgram):
             return []
         seen = self.encoder.of_videos(x)
         with plate, GuideMessenger():
-            return [draw_z(t, law_of_z(self.posterior(seen[t]), POSTERIOR_SCALE)) for t in range(min(observed, frames))]
+            return [
+                draw_z(t, distribution_of_z(self.posterior(seen[t]), POSTERIOR_SCALE))
+                for t in range(min(observed, frames))
+            ]

@@ -10,16 +10,16 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 
 from scalor_pyro.baselines.sqair_guide import (
+    DistributionsOf,
     Drawn,
-    LawOf,
-    ObjectLaw,
+    ObjectDistributions,
     SQAIRDiscoveryPosterior,
     SQAIRPropagationPosterior,
 )
 from scalor_pyro.config.baselines import SQAIRConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.networks import GlimpseDecoder
-from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.layers.rendering import Canvas, bilinear_weights, glimpse_centres
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
@@ -28,7 +28,7 @@ from scalor_pyro.model.distributions import RelaxedPresence, normal, standard_no
 from scalor_pyro.model.frame import FrameLatents, statistics
 from scalor_pyro.model.inputs import extent
 from scalor_pyro.model.program import GuideMessenger
-from scalor_pyro.model.propagation import PropagationLaw, PropagationPrior
+from scalor_pyro.model.propagation import PropagationDistributions, PropagationPrior
 from scalor_pyro.model.rejection import fill_slots
 from scalor_pyro.model.shared import SharedWork
 
@@ -115,21 +115,21 @@ class SQAIR(nn.Module):
         """
         observed, frames, plates = self._begin(x, frames, sequences)
         latents: list[FrameLatents] = []
-        scene: Scene | None = None
+        slots: Slots | None = None
         memory = propagated = None
         with plates.sequences:
             for t in range(frames):
                 canvas = self.shared(self._blank, plates.sequences.size)
-                if scene is not None:
-                    going_on = self.propagation_prior(scene, memory, self.annealed)
+                if slots is not None:
+                    going_on = self.propagation_prior(slots, memory, self.annealed)
                     memory = going_on.memory
-                    propagated, canvas = self._propagate(t, _each(going_on), scene, canvas)
+                    propagated, canvas = self._propagate(t, _each(going_on), slots, canvas)
                 law_of = self._new_object(plates.sequences.size)
                 proposals, canvas = self._discover(t, law_of, propagated, canvas)
-                frame = self.shared(self.settle, scene, propagated, proposals, canvas)
-                scene = frame.scene
+                frame = self.shared(self.settle, slots, propagated, proposals, canvas)
+                slots = frame.slots
                 y = frame.canvas.colour
-                self._record(t, y, scene, plates)
+                self._record(t, y, slots, plates)
                 pyro.sample(
                     sites.x(t),
                     normal(y[:, None], y.new_full((), self.config.sigma), event_dims=3),
@@ -149,66 +149,68 @@ class SQAIR(nn.Module):
             return []
         self.shared.forget()
         latents: list[FrameLatents] = []
-        scene: Scene | None = None
+        slots: Slots | None = None
         memory = propagated = None
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 canvas = self.shared(self._blank, plates.sequences.size)
-                if scene is not None:
-                    law_of, memory = self.propagation_posterior(scene, memory, self.annealed, x[:, t])
-                    propagated, canvas = self._propagate(t, law_of, scene, canvas)
+                if slots is not None:
+                    law_of, memory = self.propagation_posterior(slots, memory, self.annealed, x[:, t])
+                    propagated, canvas = self._propagate(t, law_of, slots, canvas)
                 law_of = self.discovery_posterior(self.annealed, x[:, t])
                 proposals, canvas = self._discover(t, law_of, propagated, canvas)
-                frame = self.shared(self.settle, scene, propagated, proposals, canvas)
-                scene = frame.scene
+                frame = self.shared(self.settle, slots, propagated, proposals, canvas)
+                slots = frame.slots
                 latents.append(frame)
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
     # ------------------------------------------------------------------ what both draw, object by object
 
-    def _propagate(self, t: int, law_of: LawOf, scene: Scene, canvas: Canvas) -> tuple[Objects, Canvas]:
+    def _propagate(self, t: int, law_of: DistributionsOf, slots: Slots, canvas: Canvas) -> tuple[Objects, Canvas]:
         """Draw z_t^P; an empty slot counts nothing."""
         drawn: list[Drawn] = []
-        for n, (one, alive) in enumerate(self.shared(_one_by_one, scene)):
-            law = law_of(n, drawn[-1] if drawn else None, canvas)
+        for n, (one, alive) in enumerate(self.shared(_one_by_one, slots)):
+            distribution = law_of(n, drawn[-1] if drawn else None, canvas)
             with weighted_by(alive):
-                logit = pyro.sample(sites.of_object(sites.z_pres("prop", t), n), law.presence)
+                logit = pyro.sample(sites.of_object(sites.z_pres("prop", t), n), distribution.presence)
             presence = self.shared(_present, logit, alive)
             with weighted_by(presence):
-                raw = pyro.sample(sites.of_object(sites.z_where("prop", t), n), law.where)
+                raw = pyro.sample(sites.of_object(sites.z_where("prop", t), n), distribution.where)
                 where, shape, velocity = self.shared(self.boxes.propagated, one, raw)
-                what = pyro.sample(sites.of_object(sites.z_what("prop", t), n), law.what(where))
+                what = pyro.sample(sites.of_object(sites.z_what("prop", t), n), distribution.what(where))
             glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
             drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
         return self.shared(_together, tuple(drawn)), canvas
 
-    def _discover(self, t: int, law_of: LawOf, propagated: Objects | None, canvas: Canvas) -> tuple[Objects, Canvas]:
+    def _discover(
+        self, t: int, law_of: DistributionsOf, propagated: Objects | None, canvas: Canvas
+    ) -> tuple[Objects, Canvas]:
         """Draw z_t^D: an object counts as much as it, and those before it, are there, and as there is room for it."""
         drawn: list[Drawn] = []
         for n in range(self.config.slots):
-            law = law_of(n, drawn[-1] if drawn else None, canvas)
-            possible = self.shared(self._possible, law.presence.batch_shape, propagated, tuple(drawn))
+            distribution = law_of(n, drawn[-1] if drawn else None, canvas)
+            possible = self.shared(self._possible, distribution.presence.batch_shape, propagated, tuple(drawn))
             with weighted_by(possible):
-                logit = pyro.sample(sites.of_object(sites.z_pres("disc", t), n), law.presence)
+                logit = pyro.sample(sites.of_object(sites.z_pres("disc", t), n), distribution.presence)
             presence = self.shared(_present, logit, possible)
             with weighted_by(presence):
-                raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), law.where)
+                raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), distribution.where)
                 where, shape, velocity = self.shared(self._anywhere, raw)
-                what = pyro.sample(sites.of_object(sites.z_what("disc", t), n), law.what(where))
+                what = pyro.sample(sites.of_object(sites.z_what("disc", t), n), distribution.what(where))
             glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
             drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
         return self.shared(_together, tuple(drawn)), canvas
 
-    def _new_object(self, sequences: int) -> LawOf:
+    def _new_object(self, sequences: int) -> DistributionsOf:
         """p(z_t^D): present with an annealed probability, anywhere, looking like anything."""
         logit = torch.logit(self.annealed.discovery_prior)
-        law = ObjectLaw(
+        distribution = ObjectDistributions(
             RelaxedPresence(self.annealed.temperature, logit.expand(sequences, 1)),
             standard_normal((sequences, 1, 4), logit),
             self.appearance_prior,
         )
-        return lambda *_: law
+        return lambda *_: distribution
 
     # ------------------------------------------------------------------ what follows without chance
 
@@ -235,21 +237,21 @@ class SQAIR(nn.Module):
         return glimpse, add(canvas, presence, where, glimpse)
 
     def settle(
-        self, previous: Scene | None, propagated: Objects | None, proposals: Objects, canvas: Canvas
+        self, previous: Slots | None, propagated: Objects | None, proposals: Objects, canvas: Canvas
     ) -> FrameLatents:
         """Fill the slots; the frame's canvas is done."""
         config = self.config
         before = None if propagated is None else propagated.detach()
-        scene = fill_slots(previous, before, proposals.detach(), config.slots, config.presence_threshold)
-        return FrameLatents(scene, propagated, proposals, canvas._replace(alpha=canvas.alpha.clamp(max=1)))
+        slots = fill_slots(previous, before, proposals.detach(), config.slots, config.presence_threshold)
+        return FrameLatents(slots, propagated, proposals, canvas._replace(alpha=canvas.alpha.clamp(max=1)))
 
-    def _record(self, t: int, frame_loc: Tensor, scene: Scene, plates: _Plates) -> None:
+    def _record(self, t: int, frame_loc: Tensor, slots: Slots, plates: _Plates) -> None:
         """Give names to what follows from the latents, for traces and Predictive."""
         pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
         with plates.slots:
-            pyro.deterministic(sites.slot_pres(t), scene.objects.presence, event_dim=0)
-            pyro.deterministic(sites.slot_where(t), scene.objects.where, event_dim=1)
-            pyro.deterministic(sites.slot_identity(t), scene.identity, event_dim=0)
+            pyro.deterministic(sites.slot_pres(t), slots.objects.presence, event_dim=0)
+            pyro.deterministic(sites.slot_where(t), slots.objects.where, event_dim=1)
+            pyro.deterministic(sites.slot_identity(t), slots.identity, event_dim=0)
 
     # ------------------------------------------------------------------ housekeeping
 
@@ -269,28 +271,30 @@ class SQAIR(nn.Module):
         return observed, frames, plates
 
 
-def _one_by_one(scene: Scene) -> tuple[tuple[Objects, Tensor], ...]:
+def _one_by_one(slots: Slots) -> tuple[tuple[Objects, Tensor], ...]:
     """Each slot's object, and 1 where there is one, 0 elsewhere (B, 1)."""
-    alive = scene.alive.to(scene.objects.presence.dtype)
+    alive = slots.alive.to(slots.objects.presence.dtype)
     return tuple(
-        (Objects(*(part[:, n : n + 1] for part in scene.objects)), alive[:, n : n + 1]) for n in range(alive.shape[1])
+        (Objects(*(part[:, n : n + 1] for part in slots.objects)), alive[:, n : n + 1]) for n in range(alive.shape[1])
     )
 
 
-def _each(law: PropagationLaw) -> LawOf:
+def _each(distribution: PropagationDistributions) -> DistributionsOf:
     """The objects' laws one by one; a priori they do not depend on each other."""
 
-    def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
+    def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
         one = slice(n, n + 1)
-        presence = RelaxedPresence(law.presence.temperature, law.presence.logits[:, one])
-        return ObjectLaw(presence, _of(law.where, one), lambda where: _of(law.what(where), one))
+        presence = RelaxedPresence(distribution.presence.temperature, distribution.presence.logits[:, one])
+        return ObjectDistributions(
+            presence, _of(distribution.where, one), lambda where: _of(distribution.what(where), one)
+        )
 
     return law_of
 
 
-def _of(law: dist.Independent, one: slice) -> dist.Independent:
+def _of(distribution: dist.Independent, one: slice) -> dist.Independent:
     """The part of a diagonal Normal that belongs to one object."""
-    return dist.Normal(law.mean[:, one], law.stddev[:, one]).to_event(1)
+    return dist.Normal(distribution.mean[:, one], distribution.stddev[:, one]).to_event(1)
 
 
 def _present(logit: Tensor, possible: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scalor_pyro.config.baselines import GROUPS, SQAIRConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.networks import GlimpseEncoder, PatchConv2d, bounded, mlp, positive
-from scalor_pyro.layers.objects import Scene
+from scalor_pyro.layers.objects import Slots
 from scalor_pyro.layers.rendering import Canvas, extract
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder
@@ -36,7 +36,7 @@ ATTENTION_GAIN = 4.0
 REACH = 0.97
 
 
-class ObjectLaw(NamedTuple):
+class ObjectDistributions(NamedTuple):
     """What may become of one object: its distributions, in the order in which they are drawn."""
 
     presence: RelaxedPresence  # batch (B, 1)
@@ -56,7 +56,7 @@ class Drawn(NamedTuple):
 
 
 # The law of object n, given the one that was drawn before it in the same frame, and what they all draw together so far.
-LawOf = Callable[[int, Drawn | None, Canvas], ObjectLaw]
+DistributionsOf = Callable[[int, Drawn | None, Canvas], ObjectDistributions]
 
 
 def _told(before: Drawn | None, like: Tensor, what_dim: int) -> Tensor:
@@ -89,18 +89,20 @@ class SQAIRPropagationPosterior(nn.Module):
         self.head = mlp(2 * width, width, 1 + 8 + what)
         self.what_head = mlp(2 * width + AppearanceEncoder.FEATURES, width, 3 * what)
 
-    def forward(self, scene: Scene, memory: Tensor | None, annealed: Annealed, frame: Tensor) -> tuple[LawOf, Tensor]:
+    def forward(
+        self, slots: Slots, memory: Tensor | None, annealed: Annealed, frame: Tensor
+    ) -> tuple[DistributionsOf, Tensor]:
         """The law of each object in turn, and the memory (B, K, R) of the temporal RNNs.
 
         :param Tensor frame: (B, C, H, W)
         """
-        objects, what_dim = scene.objects, self.config.z_what_dim
-        memory = remember(self.temporal, describe(objects, self.shared), memory, scene)
+        objects, what_dim = slots.objects, self.config.z_what_dim
+        memory = remember(self.temporal, describe(objects, self.shared), memory, slots)
         expected = self.boxes.expected(objects)
         region = torch.cat((ATTENTION_ZOOM * expected[..., :2], expected[..., 2:]), -1)
         relation: Tensor | None = None
 
-        def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
+        def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
             nonlocal relation
             crop = extract(beside(frame, explained), region[:, n, None], self.config.glimpse_size)
             own = torch.cat((memory[:, n], self.glimpse_encoder(crop)[:, 0]), -1)  # (B, 2·R)
@@ -116,7 +118,7 @@ class SQAIRPropagationPosterior(nn.Module):
                 return normal(loc, positive(raw, POSTERIOR_SCALES["what"]))
 
             logits = bounded(POSTERIOR_BIAS + pres[..., 0], self.config.logit_bound)
-            return ObjectLaw(
+            return ObjectDistributions(
                 RelaxedPresence(annealed.temperature, logits),
                 normal(where, positive(where_raw, POSTERIOR_SCALES["where"])),
                 what,
@@ -181,7 +183,7 @@ class SQAIRDiscoveryPosterior(nn.Module):
         self.rnn = nn.GRUCell(config.width + 2 + what + 5, width)
         self.head = mlp(width, width, 1 + 8)
 
-    def forward(self, annealed: Annealed, frame: Tensor) -> LawOf:
+    def forward(self, annealed: Annealed, frame: Tensor) -> DistributionsOf:
         """The law of each step of discovery in turn.
 
         :param Tensor frame: (B, C, H, W)
@@ -192,14 +194,14 @@ class SQAIRDiscoveryPosterior(nn.Module):
             looks = self.appearance(frame, z_where)
             return normal(looks.loc, looks.scale)
 
-        def law_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectLaw:
+        def law_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
             nonlocal memory
             seen, place = self.localiser(frame, explained)
             memory = self.rnn(torch.cat((seen, place, _told(before, seen, self.config.z_what_dim)), -1), memory)
             pres, shape, offset, where_raw = self.head(memory)[:, None].split((1, 2, 2, 4), -1)
             centre = torch.atanh(REACH * place)[:, None] + offset  # see Boxes.discovered; the cell is the image
             logits = bounded(DISCOVERY_BIAS + pres[..., 0], annealed.discovery_bound)
-            return ObjectLaw(
+            return ObjectDistributions(
                 RelaxedPresence(annealed.temperature, logits),
                 normal(torch.cat((shape, centre), -1), positive(where_raw, DISCOVERY_WHERE)),
                 what,

@@ -8,8 +8,8 @@ from scalor_pyro.baselines.frame_program import (
     PRIOR_SCALE,
     FrameProgram,
     Memory,
+    distribution_of_z,
     draw_z,
-    law_of_z,
     posterior_head,
 )
 from scalor_pyro.baselines.networks import ImageDecoder, ImageEncoder
@@ -77,7 +77,7 @@ class VRNN(FrameProgram):
         with plate:
             for t in range(frames):
                 hidden, _ = memory
-                z = draw_z(t, law_of_z(self.prior(hidden), PRIOR_SCALE))
+                z = draw_z(t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
                 y = self.decoder(torch.cat((z, hidden), -1))
                 self._show(t, y, x)
                 memory = self._remember(seen[t] if t < observed else self.encoder(y), z, memory)
@@ -101,7 +101,7 @@ class VRNN(FrameProgram):
         with plate, GuideMessenger():
             for t in range(min(observed, frames)):
                 hidden, _ = memory
-                z = draw_z(t, law_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE))
+                z = draw_z(t, distribution_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE))
                 memory = self._remember(seen[t], z, memory)
                 drawn.append(z)
         return drawn

@@ -112,9 +112,9 @@ def forecast_one(trained: TrainedRun, options: argparse.Namespace) -> dict[str, 
     files = GenerationFiles(options.out, "forecast", observed, overwrite=options.overwrite)
     scalor, x = read(trained, options)
     samples = counted(forecast(scalor, x, observed, options.frames, options.samples), options)
-    errors = PictureErrors(observed, options.frames, scalor.scene)
-    laws = motion(scalor.config, options.motion) | ({} if options.discover else no_discovery_from(observed))
-    with files, swap_prior(laws) if laws else nullcontext():
+    errors = PictureErrors(observed, options.frames, scalor.background_image)
+    priors = motion(scalor.config, options.motion) | ({} if options.discover else no_discovery_from(observed))
+    with files, swap_prior(priors) if priors else nullcontext():
         files.take(errors.passing(samples, x), x)
         asked = ("start", "samples", "motion", "discover", "seed")
         about = {"video": str(options.video.absolute()), "weights": recorded(options.weights)}
@@ -156,9 +156,9 @@ def make_up(trained: TrainedRun, options: argparse.Namespace) -> None:
     """Videos from nothing, over the scene of the run."""
     files = GenerationFiles(options.out, "imagine", observed=0, overwrite=options.overwrite)
     presence = presence_seen(trained) if options.first_presence is None else options.first_presence
-    laws = first_frame_presence(presence) | motion(trained.scalor.config, options.motion)
+    priors = first_frame_presence(presence) | motion(trained.scalor.config, options.motion)
     samples = counted(imagine(trained.scalor, options.frames, options.samples), options)
-    with files, swap_prior(laws):
+    with files, swap_prior(priors):
         files.take(samples)
 
 

@@ -69,8 +69,15 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     again.add_argument("--resume", action="store_true", help="pass over videos that are done; begin the others anew")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
     add("--slots", type=int, metavar="K", help="most objects that are followed at a time (default: as trained)")
-    scene = "what the camera sees without objects: the picture in RUN, or the median of the video (default: the first "
-    add("--scene", choices=["auto", "run", "video"], default="auto", help=scene + "where it fits)")
+    seen = "what the camera sees without objects: the picture in RUN, or the median of the video (default: the first "
+    add(
+        "--background-image",
+        "--scene",
+        dest="background_image",
+        choices=["auto", "run", "video"],
+        default="auto",
+        help=seen + "where it fits)",
+    )
     side = "side of an object in px of the video, which is then resized so that objects are as large as in training "
     add("--object-size", type=float, metavar="PX", help=side + "(default: its scale, for named weights 1)")
     also = parser.add_argument_group("also written")
@@ -143,7 +150,7 @@ def track_one(trained: TrainedRun, path: Path, options: argparse.Namespace) -> b
         stride=options.stride,
         slots=options.slots,
         object_size=options.object_size,
-        scene=options.scene,
+        background_image=options.background_image,
     )
     tracker, video = tracker_of(trained, path, part)
     formats = ["mot", "csv", *(["napari"] if options.napari else [])]
@@ -175,7 +182,7 @@ def follow_all(tracker: Tracker, video: Video, files: TrackFiles, masks: MaskFol
 
     :raises KeyboardInterrupt: when asked to stop, after the chunk in hand is written.
     """
-    seen, camera, still = Seen(), CameraWatch(), tracker.scalor.scene is not None
+    seen, camera, still = Seen(), CameraWatch(), tracker.scalor.background_image is not None
     with StopRequest() as stop, files, masks or nullcontext():
         with tqdm(total=video.expected_frames, desc=video.path.name, unit=" frames", leave=False) as bar:
             for chunk in video.chunks(CHUNK):

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
 def run_in(world: World, options: argparse.Namespace) -> int:
     """Train together with other processes."""
     device = device_of(options.device)
-    config = world.lead(lambda: config_of(options, world.restarts > 0))
+    config = world.on_rank_0(lambda: config_of(options, world.restarts > 0))
     figures = run_on_videos(config, options.out, device=device, resume=options.resume, world=world)
     if figures is None:
         print(f"\nInterrupted: scalor train --resume --out {options.out} goes on with it.")

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from scalor_pyro.data.worlds import Scenes
+from scalor_pyro.data.worlds import Worlds
 
 Pixels = NDArray[np.float32]
 
 
-def paint(scenes: Scenes, bank: NDArray[np.uint8], size: tuple[int, int], background: Pixels | None) -> Pixels:
+def paint(worlds: Worlds, bank: NDArray[np.uint8], size: tuple[int, int], background: Pixels | None) -> Pixels:
     """Paint a batch of videos.
 
     :param bank: glyphs (G, S, S) from 0 to 255.
@@ -21,10 +21,10 @@ def paint(scenes: Scenes, bank: NDArray[np.uint8], size: tuple[int, int], backgr
     :param background: (B, T, 3, H, W) in [0, 1], or None for black.
     :returns: (B, T, C, H, W) in [0, 1]; C is 1 where everything is grey, else 3.
     """
-    batch, _, frames, _ = scenes.centre.shape
+    batch, _, frames, _ = worlds.centre.shape
     height, width = size
     window = bank.shape[-1] + 1
-    grey = background is None and bool((scenes.colour == scenes.colour[..., :1]).all())
+    grey = background is None and bool((worlds.colour == worlds.colour[..., :1]).all())
     channels = 1 if grey else 3
     # A margin as wide as a window takes in the objects outside, so that none has to be cut.
     canvas = np.zeros((batch * frames, channels, height + 2 * window, width + 2 * window), np.float32)
@@ -33,27 +33,27 @@ def paint(scenes: Scenes, bank: NDArray[np.uint8], size: tuple[int, int], backgr
         view[:] = background.reshape(view.shape)
     windows = sliding_window_view(canvas, (window, window), axis=(2, 3), writeable=True).transpose(0, 2, 3, 1, 4, 5)
     every_frame = np.arange(batch * frames)
-    for layer in range(scenes.centre.shape[1]):
-        alpha, left, top = _layer(scenes, bank, layer, size)
+    for layer in range(worlds.centre.shape[1]):
+        alpha, left, top = _layer(worlds, bank, layer, size)
         place = (every_frame, top + window, left + window)
         under = windows[place]  # (B * T, C, P, P)
-        colour = np.repeat(scenes.colour[:, layer, :channels], frames, 0)[..., None, None]
+        colour = np.repeat(worlds.colour[:, layer, :channels], frames, 0)[..., None, None]
         windows[place] = under + alpha[:, None] * (colour - under)
     return view.reshape(batch, frames, channels, height, width)
 
 
 def _layer(
-    scenes: Scenes, bank: NDArray[np.uint8], layer: int, size: tuple[int, int]
+    worlds: Worlds, bank: NDArray[np.uint8], layer: int, size: tuple[int, int]
 ) -> tuple[Pixels, NDArray[np.int64], NDArray[np.int64]]:
     """Opacity (B * T, P, P) of one object per video, and the left and top border of its window in px."""
-    batch, frames = scenes.centre.shape[0], scenes.centre.shape[2]
+    batch, frames = worlds.centre.shape[0], worlds.centre.shape[2]
     side = bank.shape[-1]
     (left, part_x), (top, part_y) = (
-        split_position(scenes.centre[:, layer, :, axis].reshape(-1), side, size[1 - axis]) for axis in (0, 1)
+        split_position(worlds.centre[:, layer, :, axis].reshape(-1), side, size[1 - axis]) for axis in (0, 1)
     )
-    glyph = np.pad(bank[scenes.glyph[:, layer]], ((0, 0), (1, 1), (1, 1))).astype(np.float32) / np.float32(255)
+    glyph = np.pad(bank[worlds.glyph[:, layer]], ((0, 0), (1, 1), (1, 1))).astype(np.float32) / np.float32(255)
     glyph = np.repeat(glyph, frames, 0)
-    glyph *= scenes.alive[:, layer].reshape(batch * frames, 1, 1)
+    glyph *= worlds.alive[:, layer].reshape(batch * frames, 1, 1)
     shift_x, shift_y = part_x.astype(np.float32)[:, None, None], part_y.astype(np.float32)[:, None, None]
     rows = glyph[:, 1:] + shift_y * (glyph[:, :-1] - glyph[:, 1:])
     return rows[:, :, 1:] + shift_x * (rows[:, :, :-1] - rows[:, :, 1:]), left, top

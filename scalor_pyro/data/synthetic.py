@@ -19,7 +19,7 @@ from scalor_pyro.data.glyphs import resize
 from scalor_pyro.data.painting import paint
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
-from scalor_pyro.data.worlds import SPLITS, Scenes, Split, draw_scenes
+from scalor_pyro.data.worlds import SPLITS, Split, Worlds, draw_worlds
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +27,14 @@ class VideoBatch:
     """Some videos of a stream."""
 
     frames: NDArray[np.uint8]  # (B, T, C, H, W)
-    scenes: Scenes = field(repr=False)
+    worlds: Worlds = field(repr=False)
     bank: NDArray[np.uint8] = field(repr=False)  # (G, S, S)
     object_size: float  # px
 
     @cached_property
     def truth(self) -> list[GroundTruth]:
         """The ground truth of each video; worked out when asked for, because training needs none."""
-        return ground_truth(self.scenes, self.bank, self.object_size, self.frames.shape[-2:])
+        return ground_truth(self.worlds, self.bank, self.object_size, self.frames.shape[-2:])
 
     def tensor(self, device: torch.device | str = "cpu") -> Tensor:
         """The frames as float32 (B, T, C, H, W) in [0, 1]."""
@@ -78,13 +78,13 @@ class SyntheticVideos:
         if not 1 <= frames <= config.frames:
             raise ValueError(f"frames is {frames}, but 1 to {config.frames} was expected.")
         indices = range(start, start + count)
-        scenes = draw_scenes(config, self.seed, self.split, indices, len(self.bank), frames)
-        background = backgrounds(scenes.backdrop, frames, config.image_size) if config.background else None
-        painted = paint(scenes, self.bank, config.image_size, background)
+        worlds = draw_worlds(config, self.seed, self.split, indices, len(self.bank), frames)
+        background = backgrounds(worlds.backdrop, frames, config.image_size) if config.background else None
+        painted = paint(worlds, self.bank, config.image_size, background)
         painted *= 255
         pixels = np.rint(painted, out=painted).astype(np.uint8)
         coloured = np.broadcast_to(pixels, (count, frames, 3, *config.image_size)).copy()
-        return VideoBatch(coloured, scenes, self.bank, config.object_size)
+        return VideoBatch(coloured, worlds, self.bank, config.object_size)
 
 
 def _digits(config: DataConfig, split: Split, mnist: Path | None) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalor_pyro.data.painting import split_position
-from scalor_pyro.data.worlds import Scenes
+from scalor_pyro.data.worlds import Worlds
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class GroundTruth:
 
 
 def ground_truth(
-    scenes: Scenes, bank: NDArray[np.uint8], object_size: float, image_size: tuple[int, int]
+    worlds: Worlds, bank: NDArray[np.uint8], object_size: float, image_size: tuple[int, int]
 ) -> list[GroundTruth]:
     """The ground truth of each video of a batch.
 
@@ -33,22 +33,22 @@ def ground_truth(
     :param object_size: px.
     :param image_size: H, W in px.
     """
-    return [_of_video(scenes, video, bank, object_size, image_size) for video in range(len(scenes.identity))]
+    return [_of_video(worlds, video, bank, object_size, image_size) for video in range(len(worlds.identity))]
 
 
 def _of_video(
-    scenes: Scenes, video: int, bank: NDArray[np.uint8], object_size: float, image_size: tuple[int, int]
+    worlds: Worlds, video: int, bank: NDArray[np.uint8], object_size: float, image_size: tuple[int, int]
 ) -> GroundTruth:
-    order = np.argsort(scenes.identity[video])
-    centre = scenes.centre[video, order]  # (N, T, 2)
-    glyph = bank[scenes.glyph[video, order]].astype(np.float64)
+    order = np.argsort(worlds.identity[video])
+    centre = worlds.centre[video, order]  # (N, T, 2)
+    glyph = bank[worlds.glyph[video, order]].astype(np.float64)
     in_x, in_y = (_weights_inside(centre[..., axis], bank.shape[-1], image_size[1 - axis]) for axis in (0, 1))
     total = np.maximum(glyph.sum((1, 2)), 1)[:, None]  # objects far below a pixel may have no ink at all
     share = np.einsum("ntj,nji,nti->nt", in_y, glyph, in_x, optimize=True) / total
-    frame, row = np.nonzero(scenes.alive[video, order].T)
+    frame, row = np.nonzero(worlds.alive[video, order].T)
     return GroundTruth(
         frame=frame,
-        identity=scenes.identity[video, order][row],
+        identity=worlds.identity[video, order][row],
         x=centre[row, frame, 0],
         y=centre[row, frame, 1],
         size=np.full(len(row), object_size),

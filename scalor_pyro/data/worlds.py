@@ -21,7 +21,7 @@ OBJECT_NUMBERS = 7
 
 
 @dataclass(frozen=True, eq=False)
-class Scenes:
+class Worlds:
     """The objects of a batch of videos, in painter's order (the last one is on top)."""
 
     identity: NDArray[np.int64]  # (B, N), unique within a video
@@ -32,7 +32,7 @@ class Scenes:
     backdrop: NDArray[np.float64]  # (B, BACKGROUND_NUMBERS), random numbers of the background
 
 
-def draw_scenes(config: DataConfig, seed: int, split: Split, indices: range, glyphs: int, frames: int) -> Scenes:
+def draw_worlds(config: DataConfig, seed: int, split: Split, indices: range, glyphs: int, frames: int) -> Worlds:
     """The scenes of some videos of the stream.
 
     :param indices: which videos.
@@ -56,7 +56,7 @@ def draw_scenes(config: DataConfig, seed: int, split: Split, indices: range, gly
     # Unused rows go last, and those that no video of the batch uses are left out.
     order = np.argsort(np.where(exists, height, 2.0), axis=1, kind="stable")[:, : exists.sum(1).max()]
     rows = np.arange(len(indices))[:, None]
-    return Scenes(
+    return Worlds(
         identity=order,
         glyph=(glyph[rows, order] * glyphs).astype(np.int64),
         colour=colour[rows, order],

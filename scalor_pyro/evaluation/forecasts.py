@@ -100,11 +100,11 @@ class PictureErrors:
     :raises ValueError: if that leaves no horizon.
     """
 
-    def __init__(self, observed: int, frames: int, scene: Tensor | None = None) -> None:
+    def __init__(self, observed: int, frames: int, background_image: Tensor | None = None) -> None:
         check_extent(observed, frames, frames)
         self.observed, self.frames = observed, frames
-        self.scene = None if scene is None else scene.detach().cpu().double()
-        names = [name for name in PICTURES if name != "scene" or scene is not None]
+        self.background_image = None if background_image is None else background_image.detach().cpu().double()
+        names = [name for name in PICTURES if name != "scene" or background_image is not None]
         self._squares = {name: np.zeros(frames - observed) for name in names}  # summed over pixels
         self._pixels = 0
 
@@ -133,8 +133,8 @@ class PictureErrors:
         self._squares["mean"] += _by_horizon(total / count - future)
         self._squares["single"] += single / count
         self._squares["hold"] += _by_horizon(x[:, self.observed - 1, None].detach().cpu().double() - future)
-        if self.scene is not None:
-            self._squares["scene"] += _by_horizon(self.scene - future)
+        if self.background_image is not None:
+            self._squares["scene"] += _by_horizon(self.background_image - future)
 
     def result(self) -> dict[str, Any]:
         """``observed``; and by horizon, in lists: ``horizon``, and ``mse`` per pixel, a dict by what predicts. NaN

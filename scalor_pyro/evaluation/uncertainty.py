@@ -144,8 +144,10 @@ def uncertainty(scalor: Scalor, x: Tensor, samples: int = 100) -> list[TrackUnce
 
 def _objects(latents: list[FrameLatents], image_size: tuple[int, int]) -> list[Sampled]:
     """The objects of each video of a batch in one sample, those whose centre has just left the view among them."""
-    scenes = [frame.scene for frame in latents]
-    there = torch.stack([scene.objects.presence > REPORTED_PRESENCE for scene in scenes], 1).cpu().numpy()  # (B, T, K)
-    identity = torch.stack([scene.identity for scene in scenes], 1).cpu().numpy()
-    box = boxes(torch.stack([scene.objects.where for scene in scenes], 1), image_size)
+    all_slots = [frame.slots for frame in latents]
+    there = (
+        torch.stack([slots.objects.presence > REPORTED_PRESENCE for slots in all_slots], 1).cpu().numpy()
+    )  # (B, T, K)
+    identity = torch.stack([slots.identity for slots in all_slots], 1).cpu().numpy()
+    box = boxes(torch.stack([slots.objects.where for slots in all_slots], 1), image_size)
     return [Sampled(np.nonzero(kept)[0], identity[b][kept], box[b][kept]) for b, kept in enumerate(there)]

@@ -145,7 +145,7 @@ def run_experiment(
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
     _require_videos(final_videos)
-    config = world.lead(lambda: with_known_digits(config, mnist))
+    config = world.on_rank_0(lambda: with_known_digits(config, mnist))
     origin = provenance(made_by, device, world.size, resume or world.restarts > 0)
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = build(config.model).to(device)
@@ -174,7 +174,7 @@ def run_experiment(
     )
     if ended.interrupted:
         return None
-    return world.lead(
+    return world.on_rank_0(
         lambda: report(
             scalor, unseen, config, RunFolder.open(folder), ended, final_videos, origin, assessment, likelihood
         )

@@ -22,8 +22,8 @@ from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, Proposal, ReadOptions, Video
-from scalor_pyro.video.scene import SCENE_FRAMES
-from scalor_pyro.video.scene_files import save_scene
+from scalor_pyro.video.background_files import save_background_image
+from scalor_pyro.video.background_image import BACKGROUND_FRAMES
 
 RESULTS = "results.json"
 # Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
@@ -77,11 +77,11 @@ def run_on_videos(
     clips = Clips(videos, config.clip_length, config.seed)
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
-    scalor.set_scene(clips.batch(0, SCENE_FRAMES, frames=1).tensor(device).flatten(0, 1))
+    scalor.set_background_image(clips.batch(0, BACKGROUND_FRAMES, frames=1).tensor(device).flatten(0, 1))
     elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
     ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress, world=world)
-    world.lead(lambda: save_scene(config, folder))
-    return None if ended.interrupted else world.lead(lambda: report(scalor, clips, RunFolder.open(folder)))
+    world.on_rank_0(lambda: save_background_image(config, folder))
+    return None if ended.interrupted else world.on_rank_0(lambda: report(scalor, clips, RunFolder.open(folder)))
 
 
 def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:

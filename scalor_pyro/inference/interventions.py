@@ -33,7 +33,7 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.inference.latents import frames_of, site_of
-from scalor_pyro.layers.objects import Objects, Scene, gather
+from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.model import sites
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.scalor import Scalor
@@ -77,17 +77,17 @@ def track(trace: poutine.Trace, identity: int, video: int = 0) -> Track:
     :raises ValueError: for an identity or a video that is not in the trace.
     """
     frames = frames_of(trace)
-    batch = len(frames[0].scene.identity)
+    batch = len(frames[0].slots.identity)
     if not 0 <= video < batch:
         raise ValueError(f"video is {video}, but a number from 0 to {batch - 1} was expected.")
-    identities = torch.stack([frame.scene.identity[video] for frame in frames])  # (T, K)
+    identities = torch.stack([frame.slots.identity[video] for frame in frames])  # (T, K)
     here = (identities == identity).nonzero().tolist() if identity >= 0 else []
     if not here:
         known = sorted(set(identities.flatten().tolist()) - {-1})
         expected = f"one of {', '.join(map(str, known))} was" if known else "none is there: a video with objects was"
         raise ValueError(f"identity is {identity}, but {expected} expected in video {video} of the trace.")
     (first, slot), (last, _) = here[0], here[-1]
-    proposal = int(frames[first].scene.origin[video, slot])
+    proposal = int(frames[first].slots.origin[video, slot])
     cell = int(_shortlisted(trace, first)[video, proposal])
     return Track(identity, video, first, min(last + 1, len(frames) - 1), proposal, cell, slot)
 
@@ -282,25 +282,25 @@ def _arranged(scalor: Scalor, trace: poutine.Trace, values: Values, video: int, 
     :param video: in which nothing may appear that was not drawn in the trace.
     """
     frames = frames_of(trace)
-    alive = frames[0].scene.alive
+    alive = frames[0].slots.alive
     edited_video = torch.arange(len(alive), device=alive.device)[:, None] == video
-    scene = frames[start - 1].scene if start > 0 else None
+    slots = frames[start - 1].slots if start > 0 else None
     # Which slot of the trace the object in each slot comes from, -1 where it never got one. (B, K)
     source = torch.arange(alive.shape[1], device=alive.device).expand_as(alive)
     edited: Values = {}
     for t, frame in enumerate(frames[start:], start):
         drawn = frame.drawn.presence > 0
         propagated = None
-        if scene is not None:
+        if slots is not None:
             pres, where, depth, what = _names("prop", t)
             row = source.clamp(min=0)
             edited |= {name: gather(values[name], row) for name in (pres, where, depth, what)}
-            unwanted = edited_video & scene.alive & ((source < 0) | ~gather(drawn[:, : alive.shape[1]], row))
+            unwanted = edited_video & slots.alive & ((source < 0) | ~gather(drawn[:, : alive.shape[1]], row))
             edited[pres] = _silenced(edited[pres], unwanted)
             propagated = _objects(
                 scalor,
-                edited[pres].sigmoid() * scene.alive,
-                scalor.boxes.propagated(scene.objects, edited[where]),
+                edited[pres].sigmoid() * slots.alive,
+                scalor.boxes.propagated(slots.objects, edited[where]),
                 edited[depth],
                 edited[what],
             )
@@ -318,8 +318,8 @@ def _arranged(scalor: Scalor, trace: poutine.Trace, values: Values, video: int, 
             edited[depth],
             edited[what],
         )
-        scene = scalor.settle(scene, propagated, proposals).scene
-        source = _source(scene, frame.scene, rank, source)
+        slots = scalor.settle(slots, propagated, proposals).slots
+        source = _source(slots, frame.slots, rank, source)
     return {name: value for name, value in edited.items() if not torch.equal(value, site_of(trace, name)["value"])}
 
 
@@ -334,9 +334,9 @@ def _objects(
     return Objects(presence, *box, depth, what, scalor.decoder(what))
 
 
-def _source(scene: Scene, in_trace: Scene, rank: Tensor, source: Tensor) -> Tensor:
+def _source(slots: Slots, in_trace: Slots, rank: Tensor, source: Tensor) -> Tensor:
     """Which slot of the trace each slot's object comes from, after a frame; survivors keep theirs. (B, K)"""
-    origin = gather(rank, scene.origin.clamp(min=0))
+    origin = gather(rank, slots.origin.clamp(min=0))
     same = in_trace.new[:, None] & (origin[:, :, None] == in_trace.origin[:, None])  # (B, K, K)
     found = torch.where(same.any(-1), same.long().argmax(-1), -1)
-    return torch.where(scene.new, found, source)
+    return torch.where(slots.new, found, source)

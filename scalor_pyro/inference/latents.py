@@ -127,11 +127,11 @@ def _stack(family: str, by_time: dict[int, Any], of: Of) -> Stacked:
 
 def _axes(family: str, site: Any) -> list[str | None]:
     """What each axis of a site's value is; None where nothing stands for it."""
-    law = site["fn"]
-    batch: list[str | None] = [None] * len(law.batch_shape)
+    distribution = site["fn"]
+    batch: list[str | None] = [None] * len(distribution.batch_shape)
     for plate in site["cond_indep_stack"]:
         batch[plate.dim] = AXIS_OF_PLATE.get(plate.name, plate.name)
-    return [*batch, *(sites.EVENT_AXES[family] or [None] * len(law.event_shape))]
+    return [*batch, *(sites.EVENT_AXES[family] or [None] * len(distribution.event_shape))]
 
 
 def _moment(site: Any, of: Of) -> Tensor:
@@ -139,15 +139,15 @@ def _moment(site: Any, of: Of) -> Tensor:
     value: Tensor = site["value"]
     if of == "value":
         return value
-    law = site["fn"]
-    if isinstance(law, RelaxedPresence):
-        moment = law.mode_logit if of == "mean" else (LOGISTIC_STDDEV / law.temperature).to(value)
+    distribution = site["fn"]
+    if isinstance(distribution, RelaxedPresence):
+        moment = distribution.mode_logit if of == "mean" else (LOGISTIC_STDDEV / distribution.temperature).to(value)
     else:
         try:
-            moment = getattr(law, of)
+            moment = getattr(distribution, of)
         except (NotImplementedError, AttributeError):
             raise ValueError(
-                f"{site['name']} has a {type(law).__name__} without a {of}, but a distribution with one was expected."
+                f"{site['name']}: expected a distribution with a {of}, got a {type(distribution).__name__}."
             ) from None
     return moment.expand(value.shape)
 

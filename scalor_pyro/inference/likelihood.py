@@ -109,15 +109,15 @@ class ImportanceMessenger(Messenger):
         if msg["name"] not in self.proposal:
             msg["mask"] = False
             return
-        law, proposed = msg["fn"], self._proposed(msg)["value"]
-        if proposed.shape != law.shape():
+        distribution, proposed = msg["fn"], self._proposed(msg)["value"]
+        if proposed.shape != distribution.shape():
             raise ValueError(
-                f"Site {msg['name']} of the guide has shape {tuple(proposed.shape)}, but {tuple(law.shape())} was"
-                " expected, as in the model."
+                f"Site {msg['name']} of the guide: expected shape {tuple(distribution.shape())}, as in the model, got"
+                f" {tuple(proposed.shape)}."
             )
-        there = _there(msg).to(proposed.device).expand(law.batch_shape)
-        of_event = there[(..., *[None] * law.event_dim)]
-        msg["value"], msg["done"] = torch.where(of_event, proposed, law.sample()), True
+        there = _there(msg).to(proposed.device).expand(distribution.batch_shape)
+        of_event = there[(..., *[None] * distribution.event_dim)]
+        msg["value"], msg["done"] = torch.where(of_event, proposed, distribution.sample()), True
         msg["mask"] = there
 
     def _pyro_post_sample(self, msg: Any) -> None:

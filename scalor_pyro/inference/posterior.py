@@ -38,7 +38,7 @@ class Inference(NamedTuple):
     segments: Tensor  # (B, T, H, W) long: identity of the object that owns a pixel, -1 = background
 
 
-class Slots(NamedTuple):
+class SlotHistory(NamedTuple):
     """The part of :class:`Inference` that tracks are made of."""
 
     presence: Tensor  # (B, T, K)
@@ -53,8 +53,8 @@ class ModeMessenger(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or msg["done"] or msg["value"] is not None or poutine.util.site_is_subsample(msg):
             return
-        law = msg["fn"]
-        msg["value"] = law.mode_logit if isinstance(law, RelaxedPresence) else law.mean
+        distribution = msg["fn"]
+        msg["value"] = distribution.mode_logit if isinstance(distribution, RelaxedPresence) else distribution.mean
         msg["done"] = True
 
 
@@ -92,7 +92,7 @@ def after_first_looks(scalor: Program, latents: list[FrameLatents]) -> list[Fram
 
 def begun(frame: FrameLatents) -> FrameLatents:
     """A frame as the first of a video: what was propagated into it counts as discovered."""
-    return frame._replace(propagated=None, discovered=frame.drawn, scene=frame.scene._replace(new=frame.scene.alive))
+    return frame._replace(propagated=None, discovered=frame.drawn, slots=frame.slots._replace(new=frame.slots.alive))
 
 
 @torch.no_grad()
@@ -120,14 +120,14 @@ def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine
     return trace
 
 
-def slots_of(latents: list[FrameLatents]) -> Slots:
+def slots_of(latents: list[FrameLatents]) -> SlotHistory:
     """What is in the slots after each frame, on the CPU."""
-    scenes = [frame.scene for frame in latents]
-    return Slots(
-        presence=torch.stack([scene.objects.presence for scene in scenes], 1).cpu(),
-        identity=torch.stack([scene.identity for scene in scenes], 1).cpu(),
-        where=torch.stack([scene.objects.where for scene in scenes], 1).cpu(),
-        depth=torch.stack([scene.objects.depth[..., 0] for scene in scenes], 1).cpu(),
+    all_slots = [frame.slots for frame in latents]
+    return SlotHistory(
+        presence=torch.stack([slots.objects.presence for slots in all_slots], 1).cpu(),
+        identity=torch.stack([slots.identity for slots in all_slots], 1).cpu(),
+        where=torch.stack([slots.objects.where for slots in all_slots], 1).cpu(),
+        depth=torch.stack([slots.objects.depth[..., 0] for slots in all_slots], 1).cpu(),
     )
 
 
@@ -142,10 +142,10 @@ def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence
 
     return Inference(
         **slots_of(latents)._asdict(),
-        new=stack(lambda f: f.scene.new),
+        new=stack(lambda f: f.slots.new),
         propagated=stack(lambda f: _propagated(f, threshold)),
         discovered=stack(lambda f: f.discovered.number(threshold)),
-        appearance=stack(lambda f: f.scene.objects.glimpse),
+        appearance=stack(lambda f: f.slots.objects.glimpse),
         reconstruction=stack(_reconstruction).clamp(0, 1),
         background=stack(_background).clamp(0, 1),
         foreground=stack(lambda f: f.canvas.alpha),
@@ -169,7 +169,7 @@ def _reconstruction(frame: FrameLatents) -> Tensor:
 
 def owners(frame: FrameLatents) -> Tensor:
     """Which object each pixel belongs to: the identity of the most important one there, -1 = none. (B, H, W)"""
-    objects, alpha = frame.scene.objects, frame.canvas.alpha
+    objects, alpha = frame.slots.objects, frame.canvas.alpha
     batch, (height, width) = len(alpha), alpha.shape[-2:]
     importance = (
         objects.glimpse[:, :, -1:] * (objects.presence * torch.sigmoid(-objects.depth[..., 0]))[:, :, None, None, None]
@@ -183,7 +183,7 @@ def owners(frame: FrameLatents) -> Tensor:
     patches, index = patches[:, 0].flatten(1), index.flatten(1)
     most = patches.new_zeros(batch, height * width).scatter_reduce(1, index, patches, "amax")
     wins = (patches > 0) & (patches == most.gather(1, index))
-    whose = frame.scene.identity[..., None].expand(-1, -1, rows * columns).flatten(1)
+    whose = frame.slots.identity[..., None].expand(-1, -1, rows * columns).flatten(1)
     owner = torch.full_like(most, -1, dtype=torch.long)
     owner = owner.scatter_reduce(1, index, torch.where(wins, whose, -1), "amax").view(batch, height, width)
     return torch.where(alpha[:, 0] > FOREGROUND, owner, -1)

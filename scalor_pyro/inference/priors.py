@@ -15,7 +15,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError, ModelConfig
-from scalor_pyro.inference.swap_prior import Law
+from scalor_pyro.inference.swap_prior import Prior
 from scalor_pyro.model.distributions import RelaxedPresence, normal
 
 # Log-odds of a presence that never happens: the noise of a relaxed Bernoulli is within ±17, and a logit of minus
@@ -30,7 +30,7 @@ MOTIONS = ("learned", "constant-velocity")
 ARRIVAL, FIRST = 0.01, 0.2
 
 
-def no_discovery_from(t: int) -> dict[str, Law]:
+def no_discovery_from(t: int) -> dict[str, Prior]:
     """Pure forecasting: from frame t on nothing new appears.
 
     :param t: the first frame without discoveries, from 0.
@@ -39,13 +39,13 @@ def no_discovery_from(t: int) -> dict[str, Law]:
     if t < 0:
         raise ValueError(f"Discovery was to end at frame {t}, but a frame from 0 was expected.")
 
-    def law(frame: int, prior: Any) -> TorchDistribution:
+    def distribution(frame: int, prior: Any) -> TorchDistribution:
         return _presence(prior, torch.full_like(prior.logits, NEVER)) if frame >= t else prior
 
-    return {"z_pres_disc_*": law}
+    return {"z_pres_disc_*": distribution}
 
 
-def first_frame_presence(probability: float = FIRST) -> dict[str, Law]:
+def first_frame_presence(probability: float = FIRST) -> dict[str, Prior]:
     """Generation: in the first frame each cell holds an object with this probability.
 
     The trained prior is of no use for it: its probability was annealed to almost none, as a price on each discovery.
@@ -58,7 +58,7 @@ def first_frame_presence(probability: float = FIRST) -> dict[str, Law]:
     return {"z_pres_disc_0": lambda frame, prior: _presence(prior, torch.full_like(prior.logits, logit))}
 
 
-def constant_velocity(config: ModelConfig, deviation: float = STEADY) -> dict[str, Law]:
+def constant_velocity(config: ModelConfig, deviation: float = STEADY) -> dict[str, Prior]:
     """Motion without a learned RNN: centres go on as they last moved; sizes stay with the learned prior.
 
     :param config: the model's.
@@ -73,15 +73,15 @@ def constant_velocity(config: ModelConfig, deviation: float = STEADY) -> dict[st
     if not (deviation > 0 and math.isfinite(deviation)):
         raise ConfigError(f"The deviation is {deviation}, but a number above 0 was expected.")
 
-    def law(frame: int, prior: Any) -> TorchDistribution:
+    def distribution(frame: int, prior: Any) -> TorchDistribution:
         loc, scale = prior.mean.clone(), prior.stddev.clone()
         loc[..., 2:], scale[..., 2:] = 0.0, deviation
         return normal(loc, scale)
 
-    return {"z_where_prop_*": law}
+    return {"z_where_prop_*": distribution}
 
 
-def motion(config: ModelConfig, name: str) -> dict[str, Law]:
+def motion(config: ModelConfig, name: str) -> dict[str, Prior]:
     """The laws of a motion by name: none for the one that was learned.
 
     :param config: the model's.
@@ -93,7 +93,7 @@ def motion(config: ModelConfig, name: str) -> dict[str, Law]:
     return constant_velocity(config) if name == "constant-velocity" else {}
 
 
-def discovery_at_border(config: ModelConfig, probability: float = ARRIVAL) -> dict[str, Law]:
+def discovery_at_border(config: ModelConfig, probability: float = ARRIVAL) -> dict[str, Prior]:
     """Arrivals: after the first frame, new objects appear in the cells along the border of the view alone.
 
     :param config: the model's, for its grid.
@@ -103,10 +103,10 @@ def discovery_at_border(config: ModelConfig, probability: float = ARRIVAL) -> di
     logits = torch.full(config.cells, _logit(probability))  # (G_y, G_x)
     logits[1:-1, 1:-1] = NEVER
 
-    def law(frame: int, prior: Any) -> TorchDistribution:
+    def distribution(frame: int, prior: Any) -> TorchDistribution:
         return prior if frame == 0 else _presence(prior, logits.flatten().to(prior.logits).expand_as(prior.logits))
 
-    return {"z_pres_disc_*": law}
+    return {"z_pres_disc_*": distribution}
 
 
 def _presence(prior: RelaxedPresence, logits: Tensor) -> RelaxedPresence:

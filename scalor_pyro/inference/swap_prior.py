@@ -25,7 +25,7 @@ from scalor_pyro.model.program import guide_runs
 from scalor_pyro.model.sites import frame_of, is_latent
 
 # A law: a distribution, or a function of the frame t and of the prior there.
-Law = TorchDistributionMixin | Callable[[int, Any], TorchDistributionMixin]
+Prior = TorchDistributionMixin | Callable[[int, Any], TorchDistributionMixin]
 
 ArgumentsT = ParamSpec("ArgumentsT")
 ResultT = TypeVar("ResultT")
@@ -34,25 +34,23 @@ ResultT = TypeVar("ResultT")
 class SwapPriorMessenger(Messenger):
     """Replace the prior of the model's sites whose names match; see :func:`swap_prior`."""
 
-    def __init__(self, laws: Mapping[str, Law]) -> None:
+    def __init__(self, priors: Mapping[str, Prior]) -> None:
         super().__init__()
-        if not isinstance(laws, Mapping) or not laws:
-            raise ValueError(
-                "No law was given to swap_prior, but at least one {site name or pattern: law} was expected."
-            )
-        for pattern, law in laws.items():
-            if not isinstance(law, TorchDistributionMixin) and not callable(law):
+        if not isinstance(priors, Mapping) or not priors:
+            raise ValueError("swap_prior: expected at least one {site name or pattern: prior}, got none.")
+        for pattern, prior in priors.items():
+            if not isinstance(prior, TorchDistributionMixin) and not callable(prior):
                 raise ValueError(
-                    f"The law of {pattern!r} is {law!r}, but a Pyro distribution, or a function of frame and prior that"
-                    " returns one, was expected."
+                    f"The prior for {pattern!r}: expected a Pyro distribution, or a function of the frame and the old"
+                    f" prior that returns one, got {prior!r}."
                 )
-        self.laws = dict(laws)
+        self.priors = dict(priors)
         self._seen: dict[str, None] = {}  # latent sites of the model, in order
-        self._unused = set(laws)
+        self._unused = set(priors)
 
     def __enter__(self) -> "SwapPriorMessenger":
         super().__enter__()
-        self._seen, self._unused = {}, set(self.laws)
+        self._seen, self._unused = {}, set(self.priors)
         return self
 
     def __exit__(
@@ -60,14 +58,14 @@ class SwapPriorMessenger(Messenger):
     ) -> None:
         super().__exit__(kind, error, traceback)
         if error is None and self._unused:
-            pattern = next(pattern for pattern in self.laws if pattern in self._unused)
+            pattern = next(pattern for pattern in self.priors if pattern in self._unused)
             raise ValueError(f"swap_prior's {pattern!r} matches no latent site of the model: {_there_are(self._seen)}.")
 
     def _pyro_sample(self, msg: Any) -> None:
         name = msg["name"]
         if poutine.util.site_is_subsample(msg) or guide_runs():
             return
-        matching = [pattern for pattern in self.laws if fnmatchcase(name, pattern)]
+        matching = [pattern for pattern in self.priors if fnmatchcase(name, pattern)]
         if not is_latent(name):
             if matching:
                 kind = "deterministic" if msg["infer"].get("_deterministic") else "the observed frame"
@@ -80,17 +78,19 @@ class SwapPriorMessenger(Messenger):
         if matching:
             _require_undrawn(msg)
         for pattern in matching:
-            law = self.laws[pattern]
-            given = law if isinstance(law, TorchDistributionMixin) else law(frame_of(name), msg["fn"])
+            prior = self.priors[pattern]
+            given = prior if isinstance(prior, TorchDistributionMixin) else prior(frame_of(name), msg["fn"])
             msg["fn"] = _fitted(name, given, msg["fn"])
 
 
 @overload
-def swap_prior(laws: Mapping[str, Law], /) -> SwapPriorMessenger: ...
+def swap_prior(priors: Mapping[str, Prior], /) -> SwapPriorMessenger: ...
 
 
 @overload
-def swap_prior(model: Callable[ArgumentsT, ResultT], laws: Mapping[str, Law], /) -> Callable[ArgumentsT, ResultT]: ...
+def swap_prior(
+    model: Callable[ArgumentsT, ResultT], priors: Mapping[str, Prior], /
+) -> Callable[ArgumentsT, ResultT]: ...
 
 
 def swap_prior(*arguments: Any) -> Any:
@@ -108,41 +108,41 @@ def swap_prior(*arguments: Any) -> Any:
         does not broadcast to the site's, and for patterns that match observed or deterministic sites; on leaving
         without another error, for a pattern that has matched no site.
     """
-    *model, laws = arguments
-    messenger = SwapPriorMessenger(laws)
+    *model, priors = arguments
+    messenger = SwapPriorMessenger(priors)
     return messenger(*model) if model else messenger
 
 
 def _require_undrawn(msg: Any) -> None:
-    """Refuse a value that a handler entered later has already drawn from the old law."""
+    """Refuse a value that a handler entered later has already drawn from the old prior."""
     replayed = any(isinstance(each, ReplayMessenger) and msg["name"] in (each.trace or ()) for each in _PYRO_STACK)
     if msg["done"] and not msg["is_observed"] and not replayed:
         raise ValueError(
-            f"{msg['name']} was drawn before swap_prior could change its law: swap_prior was expected to be entered"
-            " last, or to wrap the model."
+            f"{msg['name']} was drawn before swap_prior could replace its prior; enter swap_prior last, or let it wrap"
+            " the model."
         )
 
 
-def _fitted(name: str, law: Any, prior: Any) -> Any:
-    """The law at the batch shape of the prior that it replaces.
+def _fitted(name: str, prior: Any, replaced: Any) -> Any:
+    """The new prior at the batch shape of the one that it replaces.
 
-    :raises ValueError: where it cannot take the prior's place.
+    :raises ValueError: where it cannot take that one's place.
     """
-    if not isinstance(law, TorchDistributionMixin):
-        raise ValueError(f"The law of {name} is {law!r}, but a Pyro distribution was expected.")
-    batch, event = tuple(law.batch_shape), tuple(law.event_shape)
-    expected = tuple(prior.batch_shape), tuple(prior.event_shape)
+    if not isinstance(prior, TorchDistributionMixin):
+        raise ValueError(f"The prior for {name}: expected a Pyro distribution, got {prior!r}.")
+    batch, event = tuple(prior.batch_shape), tuple(prior.event_shape)
+    expected = tuple(replaced.batch_shape), tuple(replaced.event_shape)
     if event != expected[1] or not _broadcasts(batch, expected[0]):
         raise ValueError(
-            f"The law of {name} has batch shape {batch} and event shape {event}, but a batch shape that broadcasts to"
-            f" {expected[0]} and event shape {expected[1]} were expected."
+            f"The prior for {name}: expected a batch shape that broadcasts to {expected[0]} and event shape"
+            f" {expected[1]}, got {batch} and {event}."
         )
-    if _of_one_event(law.support) != _of_one_event(prior.support):
+    if _of_one_event(prior.support) != _of_one_event(replaced.support):
         raise ValueError(
-            f"The law of {name} has support {_of_one_event(law.support)}, but {_of_one_event(prior.support)} was"
-            " expected."
+            f"The prior for {name}: expected support {_of_one_event(replaced.support)}, got"
+            f" {_of_one_event(prior.support)}."
         )
-    return law if batch == expected[0] else law.expand(prior.batch_shape)
+    return prior if batch == expected[0] else prior.expand(replaced.batch_shape)
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

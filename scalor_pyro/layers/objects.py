@@ -35,7 +35,7 @@ class Objects(NamedTuple):
         return Objects(*(values.detach() for values in self))
 
 
-class Scene(NamedTuple):
+class Slots(NamedTuple):
     """The K slots after a frame; this, detached, is all of the objects that the next frame sees."""
 
     objects: Objects  # n = K; survivors stay in their slots

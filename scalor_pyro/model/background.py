@@ -34,7 +34,7 @@ MAD_TO_SIGMA = 1.4826
 COVERED = 1e-2
 
 
-class BackgroundLaw(NamedTuple):
+class BackgroundDistribution(NamedTuple):
     """The background of one frame."""
 
     z_bg: TorchDistribution  # batch (B, 1), event (D_bg)
@@ -57,14 +57,14 @@ class BackgroundPrior(nn.Module):
         self.rnn = nn.GRUCell(self.dim, config.prior_dim)
         self.head = mlp(config.prior_dim, config.prior_dim, 2 * self.dim)
 
-    def forward(self, last: Tensor | None, memory: Tensor | None, batch: int) -> BackgroundLaw:
+    def forward(self, last: Tensor | None, memory: Tensor | None, batch: int) -> BackgroundDistribution:
         """:param last: (B, 1, D_bg) the last frame's z_bg; None at the start."""
         if last is None:
             zeros = self.rnn.bias_hh.new_zeros(batch, 1, self.dim)
-            return BackgroundLaw(normal(zeros, torch.ones_like(zeros)), memory)
+            return BackgroundDistribution(normal(zeros, torch.ones_like(zeros)), memory)
         memory = self.rnn(last[:, 0], memory)
         shift, raw = self.head(memory)[:, None].chunk(2, -1)
-        return BackgroundLaw(normal(last + shift, positive(raw, PRIOR_SCALE)), memory)
+        return BackgroundDistribution(normal(last + shift, positive(raw, PRIOR_SCALE)), memory)
 
 
 class MovingPosterior(nn.Module):
@@ -83,7 +83,7 @@ class MovingPosterior(nn.Module):
         )
         self.head = mlp(2 * WIDTH * 16, 128, 2 * z_bg_dim(config))
 
-    def forward(self, frame: Tensor, foreground: Tensor) -> BackgroundLaw:
+    def forward(self, frame: Tensor, foreground: Tensor) -> BackgroundDistribution:
         """:param Tensor foreground: (B, 1, H, W) total alpha of the objects."""
         visible = 1 - foreground
         shift, raw = self.head(self.encoder(torch.cat((frame * visible, visible), 1))).chunk(2, -1)
@@ -92,7 +92,7 @@ class MovingPosterior(nn.Module):
         mean = F.adaptive_avg_pool2d(frame * visible, grid)
         start = ((mean + COVERED * GREY) / (share + COVERED) - GREY) / CONTRAST
         loc = shift + F.pad(start.flatten(1), (0, self.config.z_bg_extra))
-        return BackgroundLaw(normal(loc[:, None], positive(raw, POSTERIOR_SCALE)[:, None]), None)
+        return BackgroundDistribution(normal(loc[:, None], positive(raw, POSTERIOR_SCALE)[:, None]), None)
 
 
 class MovingDecoder(nn.Module):
@@ -133,7 +133,7 @@ class StaticPosterior(nn.Module):
         super().__init__()
         self.head = mlp(config.channels * LIGHT_POINTS**2, LIGHT_HIDDEN, 2 * z_bg_dim(config))
 
-    def forward(self, difference: Tensor, foreground: Tensor) -> BackgroundLaw:
+    def forward(self, difference: Tensor, foreground: Tensor) -> BackgroundDistribution:
         """Law of z_bg.
 
         :param Tensor difference: (B, C, H, W) the frame's from the scene, in [-1, 1].
@@ -143,7 +143,7 @@ class StaticPosterior(nn.Module):
         share = F.adaptive_avg_pool2d(visible, LIGHT_POINTS)
         light = F.adaptive_avg_pool2d(difference * visible, LIGHT_POINTS) / (share + COVERED)
         loc, raw = self.head(light.flatten(1) / LIGHT_RANGE)[:, None].chunk(2, -1)
-        return BackgroundLaw(normal(loc, positive(raw, POSTERIOR_SCALE)), None)
+        return BackgroundDistribution(normal(loc, positive(raw, POSTERIOR_SCALE)), None)
 
 
 class StaticDecoder(nn.Module):
@@ -173,7 +173,7 @@ class StaticDecoder(nn.Module):
         return self.scene + F.interpolate(coarse, self.scene.shape[-2:], mode="bilinear")
 
     @torch.no_grad()
-    def set_scene(self, images: Tensor) -> None:
+    def set_background_image(self, images: Tensor) -> None:
         """Start from the median of images (n, C, H, W); several also tell how much each place varies."""
         self.scene.copy_(images.median(0).values)
         if self.flicker > 0 and len(images) > 1:

@@ -23,7 +23,7 @@ POSTERIOR_SCALES = {"where": 0.2, "depth": 0.2}
 EXPLAINED_DIM = 16
 
 
-class DiscoveryLaw(NamedTuple):
+class DiscoveryDistributions(NamedTuple):
     """What may be discovered in a frame: presence on all N cells, the rest on the M shortlisted ones."""
 
     presence: RelaxedPresence  # batch (B, N)
@@ -43,10 +43,10 @@ class DiscoveryPrior(nn.Module):
         self.config = config
         self.appearance = appearance or AppearancePrior(config)
 
-    def forward(self, t: int, batch: int, annealed: Annealed) -> DiscoveryLaw:
+    def forward(self, t: int, batch: int, annealed: Annealed) -> DiscoveryDistributions:
         """The law of what is new in frame t, for a batch of sequences."""
         logit = torch.logit(annealed.discovery_prior)
-        return DiscoveryLaw(
+        return DiscoveryDistributions(
             presence=RelaxedPresence(annealed.temperature, logit.expand(batch, self.config.n_cells)),
             where=lambda cells: standard_normal((*cells.shape, 4), logit),
             depth=lambda cells: standard_normal((*cells.shape, 1), logit),
@@ -80,7 +80,9 @@ class DiscoveryPosterior(nn.Module):
         self.presence_head = nn.Conv2d(features, 1, 1)
         self.head = mlp(features, 64, 8 + 2)
 
-    def forward(self, frame: Tensor, cells: Tensor, explained: Canvas | None, annealed: Annealed) -> DiscoveryLaw:
+    def forward(
+        self, frame: Tensor, cells: Tensor, explained: Canvas | None, annealed: Annealed
+    ) -> DiscoveryDistributions:
         """The law of what is new in a frame.
 
         :param Tensor frame: (B, C, H, W)
@@ -108,7 +110,7 @@ class DiscoveryPosterior(nn.Module):
             looks = self.appearance(frame, z_where)
             return normal(looks.loc, looks.scale)
 
-        return DiscoveryLaw(RelaxedPresence(annealed.temperature, logits), where, depth, what)
+        return DiscoveryDistributions(RelaxedPresence(annealed.temperature, logits), where, depth, what)
 
     def _rest(self, frame: Tensor, explained: Canvas | None) -> Tensor:
         mask = torch.zeros_like(frame[:, :1]) if explained is None else explained.alpha

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.layers.rendering import Canvas
 
 
 class Carried(NamedTuple):
     """What the guide takes from a frame to the next one, in the next call as well as in the same."""
 
-    scene: Scene
+    slots: Slots
     memory: Tensor | None  # (B, K, R) of the tracker RNNs; None after a first frame
     features: Tensor  # (B, F, H / 4, W / 4) memory of the frame encoder
 
@@ -20,7 +20,7 @@ class Carried(NamedTuple):
 class FrameLatents(NamedTuple):
     """What :meth:`Scalor.guide` and :meth:`Scalor.model` return for each frame."""
 
-    scene: Scene  # the K slots after the frame
+    slots: Slots  # the K slots after the frame
     propagated: Objects | None  # the K that were propagated; None in the first frame
     discovered: Objects  # the M proposals, presence 0 where rejected
     canvas: Canvas  # the foreground: all of these, drawn
@@ -45,7 +45,7 @@ def statistics(latents: list[FrameLatents], threshold: float) -> dict[str, Tenso
     discovered = torch.stack([frame.discovered.number(threshold) for frame in latents]).float()  # (T, B)
     propagated = sum(frame.propagated.number(threshold).sum() for frame in latents if frame.propagated is not None)
     return {
-        "objects_per_frame": torch.stack([frame.scene.alive.float().sum(-1).mean() for frame in latents]).mean(),
+        "objects_per_frame": torch.stack([frame.slots.alive.float().sum(-1).mean() for frame in latents]).mean(),
         "propagation_rate": propagated / (propagated + discovered[1:].sum()).clamp(min=1),
         "discoveries": discovered.sum(0).mean(),
         "foreground_share": torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean(),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Looks(Protocol):
+class FrameFormat(Protocol):
     """What a config says of the videos that its model can see."""
 
     @property
@@ -17,7 +17,7 @@ class Looks(Protocol):
 
 
 def extent(
-    x: Tensor | None, frames: int | None, sequences: int, config: Looks, dtype: torch.dtype
+    x: Tensor | None, frames: int | None, sequences: int, config: FrameFormat, dtype: torch.dtype
 ) -> tuple[int, int, int]:
     """How many frames are observed, how many there are in all, and B, of a call of a model or guide.
 
@@ -42,7 +42,7 @@ def extent(
     return 0, frames, sequences
 
 
-def check_videos(x: Tensor, config: Looks) -> None:
+def check_videos(x: Tensor, config: FrameFormat) -> None:
     """Refuse what is not a batch of videos that a model with this config can see.
 
     :raises ValueError: for the wrong rank, dtype, size, an empty batch, values outside [0, 1] or NaN.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import KEPT, Boxes
 from scalor_pyro.layers.networks import GlimpseEncoder, bounded, mlp, positive
-from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.layers.rendering import draw, extract, look_through
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder
@@ -34,7 +34,7 @@ PRIOR_SCALES = {"where": 0.3, "depth": 0.3, "what": 0.3}
 POSTERIOR_SCALES = {"where": 0.1, "depth": 0.1, "what": 0.1}
 
 
-class PropagationLaw(NamedTuple):
+class PropagationDistributions(NamedTuple):
     """How K objects go on: one distribution for each latent, in the order in which they are drawn."""
 
     presence: RelaxedPresence  # batch (B, K)
@@ -78,11 +78,11 @@ def description_size(config: ModelConfig) -> int:
     return config.z_what_dim + 10
 
 
-def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, scene: Scene) -> Tensor:
+def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, slots: Slots) -> Tensor:
     """One step of each object's RNN; an object discovered in the last frame begins with an empty memory."""
     if memory is None:
         memory = inputs.new_zeros(*inputs.shape[:2], cell.hidden_size)
-    fresh = scene.new[..., None]
+    fresh = slots.new[..., None]
     state: Tensor = cell(inputs.flatten(0, 1), memory.masked_fill(fresh, 0.0).flatten(0, 1))
     return state.unflatten(0, inputs.shape[:2])
 
@@ -112,25 +112,25 @@ class PropagationPrior(nn.Module):
         self.rnn = nn.GRUCell(description_size(config), config.prior_dim)
         self.head = mlp(config.prior_dim, config.prior_dim, 1 + 8 + 2 + 2 * config.z_what_dim)
 
-    def forward(self, scene: Scene, memory: Tensor | None, annealed: Annealed) -> PropagationLaw:
+    def forward(self, slots: Slots, memory: Tensor | None, annealed: Annealed) -> PropagationDistributions:
         """The law of the next frame.
 
         :param Scene scene: the slots after the last frame.
         :param memory: (B, K, R) what the last call returned; None at the start.
         :param Annealed annealed: temperature and other scheduled quantities.
         """
-        memory = remember(self.rnn, describe(scene.objects, self.config), memory, scene)
+        memory = remember(self.rnn, describe(slots.objects, self.config), memory, slots)
         pres, where, where_raw, depth, depth_raw, what, what_raw = self.head(memory).split(
             (1, 4, 4, 1, 1, self.config.z_what_dim, self.config.z_what_dim), -1
         )
         if self.config.inertia:
-            depth, what = next_depth(scene.objects.depth, depth), scene.objects.what + what
-        law_of_what = normal(what, positive(what_raw, PRIOR_SCALES["what"] if self.config.inertia else 1.0))
-        return PropagationLaw(
+            depth, what = next_depth(slots.objects.depth, depth), slots.objects.what + what
+        what_distribution = normal(what, positive(what_raw, PRIOR_SCALES["what"] if self.config.inertia else 1.0))
+        return PropagationDistributions(
             presence=RelaxedPresence(annealed.temperature, bounded(pres[..., 0] + PRIOR_BIAS, self.config.logit_bound)),
             where=normal(where, positive(where_raw, PRIOR_SCALES["where"])),
             depth=normal(depth, positive(depth_raw, PRIOR_SCALES["depth"])),
-            what=lambda _: law_of_what,
+            what=lambda _: what_distribution,
             memory=memory,
         )
 
@@ -157,17 +157,17 @@ class PropagationPosterior(nn.Module):
         self.what_head = mlp(width + AppearanceEncoder.FEATURES, width, 3 * what)
 
     def forward(
-        self, scene: Scene, memory: Tensor | None, annealed: Annealed, frame: Tensor, feature_map: Tensor
-    ) -> PropagationLaw:
+        self, slots: Slots, memory: Tensor | None, annealed: Annealed, frame: Tensor, feature_map: Tensor
+    ) -> PropagationDistributions:
         """The law of this frame's propagated objects.
 
         :param Tensor frame: (B, C, H, W)
         :param Tensor feature_map: (B, F, H / 4, W / 4)
         """
-        objects, config = scene.objects, self.config
+        objects, config = slots.objects, self.config
         description = describe(objects, config)
         seen = self._attend(objects, frame, feature_map) if config.attention else self._see_nothing(description)
-        memory = remember(self.rnn, self.inputs(torch.cat((seen, description), -1)), memory, scene)
+        memory = remember(self.rnn, self.inputs(torch.cat((seen, description), -1)), memory, slots)
         pres, where, where_raw, depth, depth_raw, what_recalled = self.head(memory).split(
             (1, 4, 4, 1, 1, config.z_what_dim), -1
         )
@@ -181,7 +181,7 @@ class PropagationPosterior(nn.Module):
             loc = what_recalled + gate.sigmoid() * (looks.loc - what_recalled) + shift
             return normal(loc, positive(raw, POSTERIOR_SCALES["what"]))
 
-        return PropagationLaw(
+        return PropagationDistributions(
             presence=RelaxedPresence(
                 annealed.temperature,
                 bounded(POSTERIOR_BIAS + annealed.propagation_release * pres[..., 0], config.logit_bound),

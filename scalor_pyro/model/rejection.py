@@ -6,7 +6,7 @@ Pure functions without parameters or gradients: the same rejection stands in the
 import torch
 from torch import Tensor
 
-from scalor_pyro.layers.objects import Objects, Scene, gather
+from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import look_through, resample
 
 # Overlap is measured on this many points a side of a proposal's own box.
@@ -105,8 +105,8 @@ def strongest_first(covers: Tensor, strength: Tensor, present: Tensor) -> Tensor
 
 
 def fill_slots(
-    previous: Scene | None, propagated: Objects | None, proposals: Objects, slots: int, threshold: float
-) -> Scene:
+    previous: Slots | None, propagated: Objects | None, proposals: Objects, slots: int, threshold: float
+) -> Slots:
     """The scene after a frame: survivors keep their slot and identity, proposals fill free slots by presence.
 
     :param previous: the scene before, whose identities the propagated objects carry; None in the first frame.
@@ -133,7 +133,7 @@ def fill_slots(
     own = torch.arange(slots, device=device).expand(batch, -1).clamp(max=candidates.presence.shape[1] - 1)
     objects = candidates.take(torch.where(new, chosen + first_proposal, own))
     alive = survivors | new
-    return Scene(
+    return Slots(
         objects=objects._replace(presence=objects.presence * alive),
         alive=alive,
         new=new,

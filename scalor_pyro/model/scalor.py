@@ -13,25 +13,25 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.frame_encoder import FrameEncoder
 from scalor_pyro.layers.networks import GlimpseDecoder
-from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import COLOUR_GAIN, AppearanceEncoder, AppearancePrior
 from scalor_pyro.model.background import (
-    BackgroundLaw,
+    BackgroundDistribution,
     BackgroundPrior,
     MovingDecoder,
     MovingPosterior,
     StaticDecoder,
     StaticPosterior,
 )
-from scalor_pyro.model.discovery import DiscoveryLaw, DiscoveryPosterior, DiscoveryPrior, shortlist
+from scalor_pyro.model.discovery import DiscoveryDistributions, DiscoveryPosterior, DiscoveryPrior, shortlist
 from scalor_pyro.model.distributions import normal, weighted_by
 from scalor_pyro.model.frame import Carried, FrameLatents, statistics
 from scalor_pyro.model.inputs import check_videos, extent
 from scalor_pyro.model.program import GuideMessenger
-from scalor_pyro.model.propagation import PropagationLaw, PropagationPosterior, PropagationPrior
+from scalor_pyro.model.propagation import PropagationDistributions, PropagationPosterior, PropagationPrior
 from scalor_pyro.model.rejection import explained, fill_slots, strongest_first, within
 from scalor_pyro.model.shared import SharedWork
 from scalor_pyro.runs.checkpoint import load_model, located, put_weights
@@ -156,26 +156,26 @@ class Scalor(nn.Module):
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
         plates = self._plates(sequences)
         latents: list[FrameLatents] = []
-        scene: Scene | None = None
+        slots: Slots | None = None
         memory = z_bg = background_memory = background = None
         with plates.sequences:
             for t in range(frames):
                 propagated = None
-                if scene is not None:
-                    going_on = self.propagation_prior(scene, memory, self.annealed)
+                if slots is not None:
+                    going_on = self.propagation_prior(slots, memory, self.annealed)
                     memory = going_on.memory
-                    propagated = self._propagate(t, going_on, scene, plates)
+                    propagated = self._propagate(t, going_on, slots, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
-                proposals = self._discover(t, discovering, plates, first=scene is None)
-                frame = self.shared(self.settle, scene, propagated, proposals)
-                scene, frame_loc = frame.scene, frame.canvas.colour
+                proposals = self._discover(t, discovering, plates, first=slots is None)
+                frame = self.shared(self.settle, slots, propagated, proposals)
+                slots, frame_loc = frame.slots, frame.canvas.colour
                 if self.config.background != "none":
                     behind = self.background_prior(z_bg, background_memory, sequences)
                     background_memory = behind.memory
                     z_bg = self._behind(t, behind)
                     background = self.background_decoder(z_bg[:, 0])
                     frame_loc = frame.canvas.over(background)
-                self._record(t, frame_loc, scene, plates)
+                self._record(t, frame_loc, slots, plates)
                 pyro.sample(
                     sites.x(t),
                     normal(frame_loc[:, None], self.sigma, event_dims=3),
@@ -205,87 +205,87 @@ class Scalor(nn.Module):
         self.shared.forget()
         plates = self._plates(sequences)
         latents: list[FrameLatents] = []
-        scene, memory, seen_before = (None, None, None) if carried is None else carried
-        difference = None if self.scene is None else x - self.scene  # what moves, and the light
+        slots, memory, seen_before = (None, None, None) if carried is None else carried
+        difference = None if self.background_image is None else x - self.background_image  # what moves, and the light
         surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
         maps, cells, memories = (part.unbind(1) for part in self.frame_encoder(x, surprising, seen_before))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
-                if scene is not None:
-                    going_on = self.propagation_posterior(scene, memory, self.annealed, frame, maps[t])
+                if slots is not None:
+                    going_on = self.propagation_posterior(slots, memory, self.annealed, frame, maps[t])
                     memory = going_on.memory
-                    propagated = self._propagate(t, going_on, scene, plates)
+                    propagated = self._propagate(t, going_on, slots, plates)
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
-                proposals = self._discover(t, discovering, plates, first=scene is None)
-                settled = self.shared(self.settle, scene, propagated, proposals)
-                scene = settled.scene
+                proposals = self._discover(t, discovering, plates, first=slots is None)
+                settled = self.shared(self.settle, slots, propagated, proposals)
+                slots = settled.slots
                 if self.config.background != "none":
                     seen_behind = frame if difference is None else difference[:, t]
                     self._behind(t, self.background_posterior(seen_behind, settled.canvas.alpha.detach()))
-                latents.append(settled._replace(carried=Carried(scene, memory, memories[t])))
+                latents.append(settled._replace(carried=Carried(slots, memory, memories[t])))
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
     # ------------------------------------------------------------------ what both draw, site by site
 
-    def _propagate(self, t: int, law: PropagationLaw, scene: Scene, plates: _Plates) -> Objects:
+    def _propagate(self, t: int, distribution: PropagationDistributions, slots: Slots, plates: _Plates) -> Objects:
         """Draw z_t^P; an empty slot counts nothing."""
-        alive = scene.alive.to(law.memory.dtype)
+        alive = slots.alive.to(distribution.memory.dtype)
         # Weights go outside of their plates: a plate multiplies by its scale whatever was entered within it.
         with weighted_by(alive), plates.slots:
-            logit = pyro.sample(sites.z_pres("prop", t), law.presence)
-        presence = self.shared(_going_on, logit, scene.alive)
+            logit = pyro.sample(sites.z_pres("prop", t), distribution.presence)
+        presence = self.shared(_going_on, logit, slots.alive)
         with weighted_by(presence), plates.slots:
-            raw = pyro.sample(sites.z_where("prop", t), law.where)
-            where, shape, velocity = self.shared(self.boxes.propagated, scene.objects, raw)
-            depth = pyro.sample(sites.z_depth("prop", t), law.depth)
-            what = pyro.sample(sites.z_what("prop", t), law.what(where))
+            raw = pyro.sample(sites.z_where("prop", t), distribution.where)
+            where, shape, velocity = self.shared(self.boxes.propagated, slots.objects, raw)
+            depth = pyro.sample(sites.z_depth("prop", t), distribution.depth)
+            what = pyro.sample(sites.z_what("prop", t), distribution.what(where))
         glimpse = self.shared(self.decoder.forward, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
-    def _discover(self, t: int, law: DiscoveryLaw, plates: _Plates, first: bool) -> Objects:
+    def _discover(self, t: int, distribution: DiscoveryDistributions, plates: _Plates, first: bool) -> Objects:
         """Draw z_t^D: presence in all cells, the rest in the likeliest."""
         with plates.cells:
-            logits = pyro.sample(sites.z_pres("disc", t), law.presence)
+            logits = pyro.sample(sites.z_pres("disc", t), distribution.presence)
         cells = self.shared(shortlist, logits, self.config.proposals(first))
         presence = self.shared(_presence_of, logits, cells)
         with weighted_by(presence), plates.first_proposals if first else plates.proposals:
-            raw = pyro.sample(sites.z_where("disc", t), law.where(cells))
+            raw = pyro.sample(sites.z_where("disc", t), distribution.where(cells))
             where, shape, velocity = self.shared(self.boxes.discovered, raw, cells)
-            depth = pyro.sample(sites.z_depth("disc", t), law.depth(cells))
-            what = pyro.sample(sites.z_what("disc", t), law.what(where))
+            depth = pyro.sample(sites.z_depth("disc", t), distribution.depth(cells))
+            what = pyro.sample(sites.z_what("disc", t), distribution.what(where))
         glimpse = self.shared(self.decoder.forward, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
-    def _behind(self, t: int, law: BackgroundLaw) -> Tensor:
+    def _behind(self, t: int, distribution: BackgroundDistribution) -> Tensor:
         """Draw z_t^bg. (B, 1, D_bg)"""
-        z_bg: Tensor = pyro.sample(sites.z_bg(t), law.z_bg)
+        z_bg: Tensor = pyro.sample(sites.z_bg(t), distribution.z_bg)
         return z_bg
 
     # ------------------------------------------------------------------ what follows without chance
 
-    def _record(self, t: int, frame_loc: Tensor, scene: Scene, plates: _Plates) -> None:
+    def _record(self, t: int, frame_loc: Tensor, slots: Slots, plates: _Plates) -> None:
         """Give names to what follows from the latents, for traces and Predictive."""
         pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
         with plates.slots:
-            pyro.deterministic(sites.slot_pres(t), scene.objects.presence, event_dim=0)
-            pyro.deterministic(sites.slot_where(t), scene.objects.where, event_dim=1)
-            pyro.deterministic(sites.slot_identity(t), scene.identity, event_dim=0)
+            pyro.deterministic(sites.slot_pres(t), slots.objects.presence, event_dim=0)
+            pyro.deterministic(sites.slot_where(t), slots.objects.where, event_dim=1)
+            pyro.deterministic(sites.slot_identity(t), slots.identity, event_dim=0)
 
-    def settle(self, previous: Scene | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
+    def settle(self, previous: Slots | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
         """Reject what is explained, fill the slots, draw the frame's objects."""
         if previous is not None and propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * self._carried_on(previous, propagated))
         proposals = proposals._replace(presence=proposals.presence * self._accepted(propagated, proposals))
         drawn = proposals if propagated is None else propagated.joined(proposals)
         before = None if propagated is None else propagated.detach()
-        scene = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
-        return FrameLatents(scene, propagated, proposals, self._draw(drawn))
+        slots = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
+        return FrameLatents(slots, propagated, proposals, self._draw(drawn))
 
     @torch.no_grad()
-    def _carried_on(self, previous: Scene, propagated: Objects) -> Tensor:
+    def _carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
         """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)
 
         One object may pass before another for a frame; in two frames running they are one, tracked twice.
@@ -322,7 +322,7 @@ class Scalor(nn.Module):
     # ------------------------------------------------------------------ housekeeping
 
     @property
-    def scene(self) -> Tensor | None:
+    def background_image(self) -> Tensor | None:
         """(C, H, W) a static background without its changes of light, detached; None for other backgrounds."""
         decoder = self.background_decoder if self.config.background == "static" else None
         return decoder.scene.detach() if isinstance(decoder, StaticDecoder) else None
@@ -334,7 +334,7 @@ class Scalor(nn.Module):
             return self.background_decoder.sigma
         return self.decoder.bias.new_full((), self.config.sigma)
 
-    def set_scene(self, images: Tensor, flicker: Tensor | None = None) -> None:
+    def set_background_image(self, images: Tensor, flicker: Tensor | None = None) -> None:
         """Show the one scene of a static background: the median of these images is where it starts.
 
         Where the images vary by themselves, as water does, σ of a pixel is larger (``config.flicker``).
@@ -360,7 +360,7 @@ class Scalor(nn.Module):
                 f"The scene's flicker had shape {tuple(flicker.shape)}, but {tuple(decoder.scene.shape)} was expected."
             )
         check_videos(images[None], self.config)
-        decoder.set_scene(images)
+        decoder.set_background_image(images)
         if flicker is not None:
             decoder.set_flicker(flicker)
 

@@ -60,7 +60,7 @@ def viewing(config: ModelConfig, image_size: tuple[int, int], slots: int | None 
 def with_view(
     scalor: Scalor,
     image_size: tuple[int, int],
-    scene: Tensor | None = None,
+    background_image: Tensor | None = None,
     slots: int | None = None,
     flicker: Tensor | None = None,
 ) -> Scalor:
@@ -72,11 +72,11 @@ def with_view(
     :param flicker: (C, H, W) how much each place of the scene varies by itself; None: nowhere.
     :raises ValueError: for another size, another scene, no scene, or one where none is expected.
     """
-    if scene is None and scalor.config.background == "static":
+    if background_image is None and scalor.config.background == "static":
         raise ValueError("No scene was given, but one was expected, because the model's background is 'static'.")
     larger = Scalor(viewing(scalor.config, image_size, slots)).to(next(scalor.parameters()).device)
-    if scene is not None:
-        larger.set_scene(scene[None], flicker)
+    if background_image is not None:
+        larger.set_background_image(background_image[None], flicker)
     own = {name: value for name, value in larger.state_dict().items() if name in OF_THE_PLACE}
     larger.load_state_dict({**scalor.state_dict(), **own})
     return larger

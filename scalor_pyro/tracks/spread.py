@@ -7,7 +7,7 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.inference.latents import frames_of, site_of
-from scalor_pyro.layers.objects import Scene, gather
+from scalor_pyro.layers.objects import Slots, gather
 from scalor_pyro.model import sites
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.scalor import Scalor
@@ -23,7 +23,7 @@ class Spread(NamedTuple):
 
 @torch.no_grad()
 def box_spread(
-    scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int = 0, before: Scene | None = None
+    scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int = 0, before: Slots | None = None
 ) -> Spread:
     """How much each object could be elsewhere, given the frame before as it is in the trace.
 
@@ -41,34 +41,34 @@ def box_spread(
     if draws < 2:
         raise ValueError(f"draws is {draws}, but at least 2 was expected: one has no spread.")
     frames = frames_of(trace)
-    like = frames[0].scene.objects.where
+    like = frames[0].slots.objects.where
     generator = torch.Generator().manual_seed(seed)
     # The same for every object and frame: all are judged alike.
     noise = torch.randn(draws, 1, 1, 4, generator=generator, dtype=like.dtype).to(like.device)
     presence, box = [], []
     for t, frame in enumerate(frames):
-        chance, spread = _discovered(scalor, trace, t, frame.scene, noise)
+        chance, spread = _discovered(scalor, trace, t, frame.slots, noise)
         if before is not None:
-            law = site_of(trace, sites.z_where("prop", t))["fn"]
-            where, _, _ = scalor.boxes.propagated(before.objects, law.mean + law.stddev * noise)
-            gone_on = frame.scene.alive & ~frame.scene.new
+            distribution = site_of(trace, sites.z_where("prop", t))["fn"]
+            where, _, _ = scalor.boxes.propagated(before.objects, distribution.mean + distribution.stddev * noise)
+            gone_on = frame.slots.alive & ~frame.slots.new
             chance = torch.where(gone_on, site_of(trace, sites.z_pres("prop", t))["fn"].logits.sigmoid(), chance)
             spread = torch.where(gone_on[..., None], _in_pixels(scalor, where), spread)
-        before = frame.scene
+        before = frame.slots
         presence.append(chance)
         box.append(spread)
     return Spread(torch.stack(presence, 1), torch.stack(box, 1))
 
 
-def _discovered(scalor: Scalor, trace: poutine.Trace, t: int, scene: Scene, noise: Tensor) -> tuple[Tensor, Tensor]:
+def _discovered(scalor: Scalor, trace: poutine.Trace, t: int, slots: Slots, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Presence (B, K) and spread (B, K, 4) of what was discovered in a frame; NaN in all other slots."""
-    presence, law = site_of(trace, sites.z_pres("disc", t)), site_of(trace, sites.z_where("disc", t))["fn"]
-    cells = shortlist(presence["value"], law.mean.shape[-2])
-    where, _, _ = scalor.boxes.discovered(law.mean + law.stddev * noise, cells)
-    origin = scene.origin.clamp(min=0)
+    presence, distribution = site_of(trace, sites.z_pres("disc", t)), site_of(trace, sites.z_where("disc", t))["fn"]
+    cells = shortlist(presence["value"], distribution.mean.shape[-2])
+    where, _, _ = scalor.boxes.discovered(distribution.mean + distribution.stddev * noise, cells)
+    origin = slots.origin.clamp(min=0)
     chance = gather(gather(presence["fn"].logits.sigmoid(), cells), origin)
     spread = gather(_in_pixels(scalor, where), origin)
-    return chance.masked_fill(~scene.new, torch.nan), spread.masked_fill(~scene.new[..., None], torch.nan)
+    return chance.masked_fill(~slots.new, torch.nan), spread.masked_fill(~slots.new[..., None], torch.nan)
 
 
 def _in_pixels(scalor: Scalor, where: Tensor) -> Tensor:

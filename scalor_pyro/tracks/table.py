@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.inference.posterior import Inference, Slots
+from scalor_pyro.inference.posterior import Inference, SlotHistory
 
 # An object is reported where its presence is above this: more likely there than not.
 REPORTED_PRESENCE = 0.5
@@ -165,7 +165,7 @@ def napari_rows(tracks: Tracks) -> NDArray[np.float64]:
     return np.stack([tracks.identity, tracks.frame, tracks.y + NAPARI_SHIFT, tracks.x + NAPARI_SHIFT], axis=1)
 
 
-def reported(inference: Inference | Slots) -> Tensor:
+def reported(inference: Inference | SlotHistory) -> Tensor:
     """Which slots hold an object that is reported: present, and with its centre inside the view.
 
     An object whose centre has left is still carried by the model, but nobody could check it.
@@ -189,7 +189,9 @@ def boxes(where: Tensor, image_size: tuple[int, int]) -> NDArray[np.float64]:
     return np.stack([x.numpy(), y.numpy(), (scale_x * width).numpy(), (scale_y * height).numpy()], axis=-1)
 
 
-def tracks_of(inference: Inference | Slots, image_size: tuple[int, int], spread: Tensor | None = None) -> list[Tracks]:
+def tracks_of(
+    inference: Inference | SlotHistory, image_size: tuple[int, int], spread: Tensor | None = None
+) -> list[Tracks]:
     """The tracks of each video of a batch.
 
     :param inference: what the posterior says of B videos.

@@ -31,8 +31,8 @@ from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, tracks_of
 from scalor_pyro.video import Chunk, Crop, Geometry, ReadOptions, Video
-from scalor_pyro.video.scene import Scenery, scenery_of
-from scalor_pyro.video.scene_files import load_scene, region_options
+from scalor_pyro.video.background_files import load_background_image, region_options
+from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ CHUNK = 16
 # Draws for the standard deviations of boxes.
 DRAWS = 64
 # The scene follows the light by this much of the range from black to white in a frame, where no object is.
-SCENE_STEP = 0.1 / 255
+LIGHT_STEP = 0.1 / 255
 # For a model of objects over black, a pixel below so many of 255 is black, and of a crowd so much of a frame is.
 BLACK, LEAST_BLACK = 32, 0.2
 
@@ -71,8 +71,8 @@ class Tracker:
     :param scene_step: how much the scene may change in a frame; 0 for a scene that never does.
     """
 
-    def __init__(self, scalor: Scalor, geometry: Geometry, spread: bool = True, scene_step: float = SCENE_STEP) -> None:
-        self.scalor, self.geometry, self.spread, self.scene_step = scalor, geometry, spread, scene_step
+    def __init__(self, scalor: Scalor, geometry: Geometry, spread: bool = True, light_step: float = LIGHT_STEP) -> None:
+        self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.carried: Carried | None = None
         self.last_number = -1
 
@@ -88,7 +88,7 @@ class Tracker:
         if first:
             latents = [begun(latents[0]), *latents[1:]]
         self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
-        spread = box_spread(self.scalor, trace, DRAWS, before=before and before.scene).box if self.spread else None
+        spread = box_spread(self.scalor, trace, DRAWS, before=before and before.slots).box if self.spread else None
         (found,) = tracks_of(slots_of(latents), self.scalor.config.image_size, spread)
         threshold = self.scalor.config.presence_threshold
         later = [frame for frame in latents if frame.propagated is not None]
@@ -114,9 +114,9 @@ class Tracker:
         :param frames: (n, C, H, W)
         :param alpha: (n, 1, H, W) of the objects, which are not to become part of the scene.
         """
-        if self.scalor.scene is not None and self.scene_step > 0:
-            steps = ((frames - self.scalor.scene).sign() * (1 - alpha)).sum(0)
-            self.scalor.set_scene((self.scalor.scene + self.scene_step * steps)[None].clamp(0, 1))
+        if self.scalor.background_image is not None and self.light_step > 0:
+            steps = ((frames - self.scalor.background_image).sign() * (1 - alpha)).sum(0)
+            self.scalor.set_background_image((self.scalor.background_image + self.light_step * steps)[None].clamp(0, 1))
 
     def _in_the_file(self, found: Tracks, numbers: NDArray[np.int64]) -> Tracks:
         """In px and frames of the file; a frame that was read again is not reported again."""
@@ -141,9 +141,11 @@ class Options:
     stride: int | None = None  # None: as in training
     slots: int | None = None  # K; None: as the run says
     object_size: float | None = None  # px of the file: side of an object; None: the scale is that of training
-    scene: str = "auto"  # "run": the picture in the run folder; "video": the median of the video; "auto": the first
+    background_image: str = (
+        "auto"  # "run": the picture in the run folder; "video": the median of the video; "auto": the first
+    )
     # if it fits
-    scene_step: float = SCENE_STEP  # see Tracker
+    light_step: float = LIGHT_STEP  # see Tracker
 
     def __post_init__(self) -> None:
         if self.object_size is not None and not 1 <= self.object_size < math.inf:
@@ -159,7 +161,7 @@ def tracker_of(run: TrainedRun, path: str | Path, options: Options | None = None
     options = options or Options()
     video = video_for(run, path, options)
     scalor = scalor_for(run, video, options)
-    return Tracker(scalor, video.geometry, scene_step=options.scene_step), video
+    return Tracker(scalor, video.geometry, light_step=options.light_step), video
 
 
 def video_for(run: TrainedRun, path: str | Path, options: Options) -> Video:
@@ -192,11 +194,11 @@ def scalor_for(run: TrainedRun, video: Video, options: Options) -> Scalor:
     if run.config.model.background == "static":
         if slots is None and isinstance(run.config, VideoRunConfig):
             slots = run.config.video.region_slots
-        image, flicker = (torch.from_numpy(part).float() / 255 for part in _scene(run, video, options))
+        image, flicker = (torch.from_numpy(part).float() / 255 for part in _background_image(run, video, options))
         return with_view(run.scalor, size, image, slots, flicker)
-    if options.scene != "auto":
+    if options.background_image != "auto":
         raise ConfigError(
-            f"scene is {options.scene!r}, but 'auto' was expected: the run's background is"
+            f"background_image is {options.background_image!r}, but 'auto' was expected: the run's background is"
             f" {run.config.model.background!r}, not a scene."
         )
     if run.config.model.background == "none":
@@ -244,18 +246,18 @@ def track(run: TrainedRun, path: str | Path, options: Options | None = None, chu
         yield tracker.advance(frames)
 
 
-def _scene(run: TrainedRun, video: Video, options: Options) -> Scenery:
+def _background_image(run: TrainedRun, video: Video, options: Options) -> BackgroundImage:
     """The scene of the frames that are read."""
-    kept = None if options.scene == "video" else load_scene(run.folder)
+    kept = None if options.background_image == "video" else load_background_image(run.folder)
     if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
         return kept
-    if options.scene == "run":
+    if options.background_image == "run":
         found = "there is none" if kept is None else f"it has {kept.image.shape[2]} × {kept.image.shape[1]} px"
         raise ConfigError(
             f"The scene of {run.folder} does not fit {video.path}: {found}, but {video.geometry.size[1]} ×"
             f" {video.geometry.size[0]} px were expected."
         )
-    return scenery_of([video])
+    return estimate_background_image([video])
 
 
 def _colour(channels: int) -> str:

@@ -59,7 +59,7 @@ class World:
         self.restarts = restarts
 
     @property
-    def leads(self) -> bool:
+    def is_rank_0(self) -> bool:
         """Whether this is the process that reads and writes the files of the run."""
         return self.rank == 0
 
@@ -89,7 +89,7 @@ class World:
         """A handler that draws, for the rows of this process, what one process would draw for them."""
         return nullcontext()
 
-    def lead(self, work: Callable[[], ResultT]) -> ResultT:
+    def on_rank_0(self, work: Callable[[], ResultT]) -> ResultT:
         """Work that the lead does while the others wait; all of them get the result.
 
         :raises LeadError: in the others, if it raises in the lead.
@@ -143,10 +143,10 @@ class Processes(World):
     def noise(self) -> AbstractContextManager[Any]:
         return JointNoise(self.rank, self.size)
 
-    def lead(self, work: Callable[[], ResultT]) -> ResultT:
+    def on_rank_0(self, work: Callable[[], ResultT]) -> ResultT:
         told: list[Any] = [None, None]  # the result, and why there is none
         failure: Exception | None = None
-        if self.leads:
+        if self.is_rank_0:
             try:
                 told[0] = work()
             except Exception as error:  # it is raised again below, when the others know
@@ -242,7 +242,7 @@ def join() -> Iterator[World]:
     world = Processes(rank, size, restarts)
     world.restarts = int(max(world.gather(restarts)))  # torchrun counts on each machine by itself
     try:
-        with nullcontext() if world.leads else _silence():
+        with nullcontext() if world.is_rank_0 else _silence():
             yield world
     except (ValueError, OSError) as error:
         if store.add(f"said: {error}", 1) > 1:

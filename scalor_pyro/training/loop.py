@@ -146,21 +146,21 @@ def train(
     keep_freed_memory()
     for stage in config.train.curriculum:
         world.require_shares(stage.batch)
-    goes_on = world.lead(lambda: resume or (world.restarts > 0 and RunFolder(folder).state.exists()))
+    goes_on = world.on_rank_0(lambda: resume or (world.restarts > 0 and RunFolder(folder).state.exists()))
     start = config.train.start_from
     if start is not None and not goes_on:
         # In the lead alone: the trainer gives its parameters to the others.
-        world.lead(lambda: start_from(start, dict(scalor.named_parameters())))
+        world.on_rank_0(lambda: start_from(start, dict(scalor.named_parameters())))
     trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw, world)
     if goes_on:
-        trainer.folder = world.lead(lambda: RunFolder.open(folder))
+        trainer.folder = world.on_rank_0(lambda: RunFolder.open(folder))
         trainer.restore()
     else:
-        trainer.folder = world.lead(lambda: RunFolder.create(folder))
+        trainer.folder = world.on_rank_0(lambda: RunFolder.create(folder))
         pyro.set_rng_seed(config.seed)
         trainer.save()
-    shown = progress and world.leads
-    report = Report(trainer.folder, trainer.step, trainer.progress(), shown, tensorboard and world.leads)
+    shown = progress and world.is_rank_0
+    report = Report(trainer.folder, trainer.step, trainer.progress(), shown, tensorboard and world.is_rank_0)
     with StopRequest() as trainer.stop, report as trainer.report, pyro.validation_enabled(False):
         return trainer.run()
 
@@ -353,7 +353,7 @@ class _Trainer:
             "frames": request.frames,
             **self.window.rates(*feed.collect()),
         }
-        if self.world.leads:
+        if self.world.is_rank_0:
             self.report.row(row)
             self.watch.look(row)
         self.window.reset()
@@ -367,7 +367,7 @@ class _Trainer:
         self.settle()
         before = random_state()
         with self.window.pause():
-            self.evaluation = self.world.lead(partial(self.evaluated, self.evaluate_model))
+            self.evaluation = self.world.on_rank_0(partial(self.evaluated, self.evaluate_model))
         set_random_state(before)
 
     def evaluated(self, evaluate_model: Evaluate) -> Mapping[str, Any]:
@@ -396,12 +396,12 @@ class _Trainer:
                 window=self.window.sums(),
                 random=random_state(),
             )
-            self.world.lead(lambda: save_checkpoint(self.folder, state))
+            self.world.on_rank_0(lambda: save_checkpoint(self.folder, state))
         self.saved = self.step
 
     def restore(self) -> None:
         """Go back to the checkpoint of the folder, metrics included."""
-        state = self.world.lead(lambda: load_training_state(self.folder.state))
+        state = self.world.on_rank_0(lambda: load_training_state(self.folder.state))
         require_same_config(self.folder.state, json.loads(state.config), self.config)
         put_weights(self.folder.state, state.weights, self.scalor)
         load_optimiser(self.optimiser, state.optimiser)
@@ -412,8 +412,8 @@ class _Trainer:
         self.processor_before, self.processor_started = state.processor_seconds, time.process_time()
         self.elapsed = state.seconds
         self.window.reset(state.window)
-        self.world.lead(lambda: export_weights(self.folder, state))
-        rows = self.world.lead(lambda: self.folder.keep_rows(state.step))
+        self.world.on_rank_0(lambda: export_weights(self.folder, state))
+        rows = self.world.on_rank_0(lambda: self.folder.keep_rows(state.step))
         self.watch.rows = [row for row in rows if not row.get("evaluation")][-watch.PATIENCE :]
         self.evaluation = next((row for row in reversed(rows) if row.get("evaluation")), None)
 

@@ -198,12 +198,12 @@ def test_what_the_guide_looks_at(name: str, remembers: bool, videos: Tensor) -> 
     program = make(name)
     other = videos.clone()
     other[:, 1] = 0.0
-    laws = []
+    distributions = []
     for x in (videos, other):
         pyro.set_rng_seed(2)
         trace = poutine.trace(program.guide).get_trace(x)
-        laws.append([trace.nodes[sites.z(t)]["fn"].mean for t in range(3)])
-    same = [torch.allclose(first, second) for first, second in zip(*laws, strict=True)]
+        distributions.append([trace.nodes[sites.z(t)]["fn"].mean for t in range(3)])
+    same = [torch.allclose(first, second) for first, second in zip(*distributions, strict=True)]
     assert same == [True, False, not remembers]
 
 
@@ -347,8 +347,8 @@ def test_imagine(name: str) -> None:
 
 def test_priors_of_discovery_can_be_swapped() -> None:
     sqair = make("sqair")
-    laws = {"z_pres_disc_*_0": first_frame_presence(0.99)["z_pres_disc_0"]}
-    with swap_prior(laws), swap_prior(no_discovery_from(1)):
+    distributions = {"z_pres_disc_*_0": first_frame_presence(0.99)["z_pres_disc_0"]}
+    with swap_prior(distributions), swap_prior(no_discovery_from(1)):
         (sample,) = imagine(sqair, frames=3, samples=1, sequences=8)
     assert (sample.identity[:, 0] >= 0).any()
     assert sample.identity[:, 1:].max() <= sample.identity[:, 0].max(), "nothing new"

@@ -63,13 +63,13 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert arrays["y"].shape == (3, 1, 5, 1, *config.model.image_size) and arrays["observed"] == 2
     assert arrays["presence"].shape == arrays["identity"].shape == (3, 1, 5, config.model.slots)
     np.testing.assert_allclose(arrays["mean"], arrays["y"].mean(0), atol=1e-6)
-    assert scalor.scene is not None
-    future, scene = arrays["x"][0, 2:], scalor.scene.numpy()
+    assert scalor.background_image is not None
+    future, background_image = arrays["x"][0, 2:], scalor.background_image.numpy()
     figures = json.loads((here / "out" / "forecast.json").read_text())
     assert (figures["horizon"], figures["samples"], figures["start"]) == ([1, 2, 3], 3, 3)
     for name, predicted in {
         "hold": arrays["x"][0, 1],
-        "scene": scene,
+        "scene": background_image,
         "mean": arrays["mean"][0, 2:].clip(0, 1),
     }.items():
         expected = np.square(predicted - future).mean((1, 2, 3))
@@ -96,12 +96,12 @@ def test_a_forecast_sees_the_frames_of_the_training(here: Path) -> None:
 def test_nothing_is_discovered_after_what_is_seen_unless_asked_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
     real = generate.swap_prior
-    monkeypatch.setattr(generate, "swap_prior", lambda laws: asked.append(laws) or real(laws))
+    monkeypatch.setattr(generate, "swap_prior", lambda priors: asked.append(priors) or real(priors))
     few = ["street.mkv", "--observed", "1", "--frames", "3"]
     assert main(arguments(here / "a", *few)) == 0
     assert main(arguments(here / "b", *few, "--discover", "--motion", "constant-velocity")) == 0
     assert main(arguments(here / "c", *few, "--discover")) == 0
-    assert [set(laws) for laws in asked] == [{"z_pres_disc_*"}, {"z_where_prop_*"}]
+    assert [set(priors) for priors in asked] == [{"z_pres_disc_*"}, {"z_where_prop_*"}]
 
 
 def test_videos_from_nothing(here: Path) -> None:

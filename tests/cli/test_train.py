@@ -40,8 +40,8 @@ def test_the_scene_is_the_video_without_what_moves(small_run: Path) -> None:
     _, config, scalor = load(small_run / "runs" / "street")
     images = np.stack([frame.image for frame in Video(config.video.paths[0], config.video.options)])
     expected = torch.from_numpy(np.median(images, 0)).float() / 255
-    assert config.model.background == "static" and scalor.scene is not None
-    assert (scalor.scene - expected).abs().max() < 0.02  # two steps of learning
+    assert config.model.background == "static" and scalor.background_image is not None
+    assert (scalor.background_image - expected).abs().max() < 0.02  # two steps of learning
     assert expected.max() < 0.5 < images.max() / 255  # the squares are bright
 
 

@@ -17,7 +17,7 @@ from scalor_pyro.data.glyphs import resize
 from scalor_pyro.data.motion import reflect
 from scalor_pyro.data.painting import paint
 from scalor_pyro.data.sprites import ROTATIONS, sprite_glyphs
-from scalor_pyro.data.worlds import Scenes, hue_to_rgb
+from scalor_pyro.data.worlds import Worlds, hue_to_rgb
 
 DIGITS = DataConfig(digits="uci")
 SPRITES = DataConfig(objects="sprites", count_min=3, count_max=5, object_size=11.0)
@@ -40,10 +40,10 @@ def truths_equal(a: GroundTruth, b: GroundTruth) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)
 
 
-def hand_made(centre: list[list[list[float]]], glyph: list[int], colour: list[list[float]]) -> Scenes:
+def hand_made(centre: list[list[list[float]]], glyph: list[int], colour: list[list[float]]) -> Worlds:
     """One video; centre (N, T, 2)."""
     count, frames, _ = np.shape(centre)
-    return Scenes(
+    return Worlds(
         identity=np.arange(count)[None],
         glyph=np.array([glyph]),
         colour=np.array([colour], np.float32),
@@ -194,8 +194,8 @@ def sprites_of_9_px() -> np.ndarray:
 
 
 def lone_ellipse(x: float, y: float) -> np.ndarray:
-    scenes = hand_made([[[x, y]]], [ROTATIONS + 30], [[1, 1, 1]])
-    return np.asarray(paint(scenes, sprites_of_9_px(), (32, 32), None)[0, 0, 0])
+    worlds = hand_made([[[x, y]]], [ROTATIONS + 30], [[1, 1, 1]])
+    return np.asarray(paint(worlds, sprites_of_9_px(), (32, 32), None)[0, 0, 0])
 
 
 @settings(max_examples=50, deadline=None)
@@ -224,7 +224,7 @@ def test_share_is_the_part_of_the_ink_inside_the_view(name: str) -> None:
     shares = []
     for video, truth in enumerate(batch.truth):
         seen = batch.frames[video, :, 0].sum((1, 2), dtype=float)
-        whole = batch.bank[batch.scenes.glyph[video, 0]].sum(dtype=float)
+        whole = batch.bank[batch.worlds.glyph[video, 0]].sum(dtype=float)
         assert truth.share == pytest.approx(seen / whole, abs=0.02)
         shares.append(truth.share)
     assert np.min(shares) < 0.2 and np.max(shares) == 1.0
@@ -238,8 +238,8 @@ def test_occlusion_by_others_does_not_lower_the_share() -> None:
 
 def test_later_objects_lie_on_top_in_all_frames() -> None:
     red, green = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
-    scenes = hand_made([[[8, 8], [9, 8]], [[10, 8], [8, 8]]], [0, 0], [red, green])
-    painted = paint(scenes, np.full((1, 4, 4), 255, np.uint8), (16, 16), None)
+    worlds = hand_made([[[8, 8], [9, 8]], [[10, 8], [8, 8]]], [0, 0], [red, green])
+    painted = paint(worlds, np.full((1, 4, 4), 255, np.uint8), (16, 16), None)
     assert painted[0, 0, :, 8, 7].tolist() == red
     assert painted[0, :, :, 8, 9].tolist() == [green, green]
     assert painted[0, :, :, 0, 0].tolist() == [[0, 0, 0], [0, 0, 0]]

@@ -90,15 +90,15 @@ def everyone(trace: poutine.Trace) -> list[Track]:
     """Every object of both videos."""
     found = []
     for video in (0, 1):
-        identities = torch.stack([frame.scene.identity[video] for frame in frames_of(trace)]).unique().tolist()
+        identities = torch.stack([frame.slots.identity[video] for frame in frames_of(trace)]).unique().tolist()
         found += [track(trace, identity, video) for identity in identities if identity >= 0]
     return found
 
 
 def at(frame: FrameLatents, subject: Track) -> Any:
     """z_where (4,) of an object in a frame, by its identity."""
-    (slot,) = (frame.scene.identity[subject.video] == subject.identity).nonzero()[:, 0].tolist()
-    return frame.scene.objects.where[subject.video, slot]
+    (slot,) = (frame.slots.identity[subject.video] == subject.identity).nonzero()[:, 0].tolist()
+    return frame.slots.objects.where[subject.video, slot]
 
 
 def in_pixels(where: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ def test_the_others_stay_as_they_are_when_one_is_removed(busy: Scalor, x: Tensor
             torch.testing.assert_close(visible(new, subject.video), visible(old, subject.video, row))
             other = 1 - subject.video
             assert torch.equal(image(old)[other], image(new)[other])
-            taken += start <= t < subject.last and bool(new.scene.alive[subject.video, subject.slot])
+            taken += start <= t < subject.last and bool(new.slots.alive[subject.video, subject.slot])
         again += comes_back(busy, trace, x, subject, start)
     assert taken > 3, "free slots were taken by others"
     assert again > 3, "had nothing been done against it"
@@ -142,7 +142,7 @@ def test_a_track_that_it_had_ended_does_not_go_on(make_scalor: Make, x: Tensor) 
     scalor = make_busy(wide, discover=4.0, keep=8.0)
     trace = traced(scalor, x)
     before = rendered(scalor, trace, x)
-    assert (before[0].scene.alive & ~before[1].scene.alive)[0].sum() > 1
+    assert (before[0].slots.alive & ~before[1].slots.alive)[0].sum() > 1
     edits = remove(scalor, trace, 0, frame=1)
     frame = rendered(scalor, trace, x, edits)[1]
     torch.testing.assert_close(visible(frame, 0), visible(before[1], 0, but=0))
@@ -179,7 +179,7 @@ def test_an_object_is_removed_from_a_frame_on(busy: Scalor, x: Tensor) -> None:
     start = subject.first + 2
     new = rendered(busy, trace, x, remove(busy, trace, subject.identity, frame=start, video=subject.video))
     for t, frame in enumerate(new):
-        assert (frame.scene.identity[subject.video] == subject.identity).any() == (subject.first <= t < start)
+        assert (frame.slots.identity[subject.video] == subject.identity).any() == (subject.first <= t < start)
         if t < start:
             assert torch.equal(image(frame), image(before[t]))
 
@@ -265,11 +265,11 @@ def free(make_free: Make) -> Scalor:
 def check_others(before: list[FrameLatents], after: list[FrameLatents], subjects: list[Track]) -> None:
     """All objects but some are where they were, and look as they did."""
     for old, new in zip(before, after, strict=True):
-        assert torch.equal(old.scene.identity, new.scene.identity)
-        others = torch.ones_like(old.scene.alive)
+        assert torch.equal(old.slots.identity, new.slots.identity)
+        others = torch.ones_like(old.slots.alive)
         for subject in subjects:
-            others[subject.video] &= old.scene.identity[subject.video] != subject.identity
-        for mine, theirs in zip(old.scene.objects, new.scene.objects, strict=True):
+            others[subject.video] &= old.slots.identity[subject.video] != subject.identity
+        for mine, theirs in zip(old.slots.objects, new.slots.objects, strict=True):
             torch.testing.assert_close(mine[others], theirs[others])
 
 
@@ -348,8 +348,8 @@ def test_two_objects_swap_their_looks(free: Scalor, x: Tensor) -> None:
         for t in range(mine.first, mine.last + 1):
             near = min(max(t, theirs.first), theirs.last)
             expected = before[near].drawn.what[1, row_drawn(theirs, near)]
-            (slot,) = (new[t].scene.identity[1] == mine.identity).nonzero()[:, 0].tolist()
-            assert torch.equal(new[t].scene.objects.what[1, slot], expected)
+            (slot,) = (new[t].slots.identity[1] == mine.identity).nonzero()[:, 0].tolist()
+            assert torch.equal(new[t].slots.objects.what[1, slot], expected)
             assert torch.equal(at(new[t], mine), at(before[t], mine))
     check_others(before, new, [one, two])
     later = swap_appearance(free, trace, one.identity, two.identity, frame=two.last, video=1)

@@ -100,11 +100,11 @@ def test_shorter_shortlists_end_with_nan(guide: poutine.Trace) -> None:
 
 def test_moments_are_those_of_the_distributions(guide: poutine.Trace) -> None:
     mean, stddev = latents(guide, "mean"), latents(guide, "stddev")
-    law = guide.nodes["z_where_prop_2"]["fn"]
-    assert torch.equal(mean["z_where_prop"].at(2), law.mean)
-    assert torch.equal(stddev["z_where_prop"].at(2), law.stddev)
-    law = guide.nodes["z_pres_disc_1"]["fn"]
-    draws = law.rsample((4_000,))
+    distribution = guide.nodes["z_where_prop_2"]["fn"]
+    assert torch.equal(mean["z_where_prop"].at(2), distribution.mean)
+    assert torch.equal(stddev["z_where_prop"].at(2), distribution.stddev)
+    distribution = guide.nodes["z_pres_disc_1"]["fn"]
+    draws = distribution.rsample((4_000,))
     torch.testing.assert_close(mean["z_pres_disc"].at(1), draws.mean(0), atol=0.3, rtol=0)
     torch.testing.assert_close(stddev["z_pres_disc"].at(1), draws.std(0), atol=0, rtol=0.1)
 
@@ -158,7 +158,7 @@ def test_refuses_a_distribution_without_the_moment(tiny: Callable[..., object], 
     scalor = Scalor(config, appearance_prior=OddAppearance(config))  # type: ignore[arg-type]
     trace = poutine.trace(scalor.model).get_trace(None, frames=1)
     assert latents(trace)["z_what_disc"].values.shape == (1, 1, 7, 9)
-    with pytest.raises(ValueError, match="z_what_disc_0 has a Odd without a stddev, but a distribution with one was"):
+    with pytest.raises(ValueError, match="z_what_disc_0: expected a distribution with a stddev, got a Odd"):
         latents(trace, "stddev")
 
 
@@ -187,22 +187,22 @@ def test_spread_is_that_of_boxes_drawn_from_the_guide(busy: Scalor, guide: pouti
     scale = torch.tensor([24.0, 16.0, 48.0, 32.0])  # t_x, t_y are in half-images, s_x, s_y in images
     found = 0
     for t, frame in enumerate(frames):
-        for b, k in frame.scene.alive.nonzero().tolist():
-            part, row = ("disc", int(frame.scene.origin[b, k])) if frame.scene.new[b, k] else ("prop", k)
+        for b, k in frame.slots.alive.nonzero().tolist():
+            part, row = ("disc", int(frame.slots.origin[b, k])) if frame.slots.new[b, k] else ("prop", k)
             raw = guide.nodes[f"z_where_{part}_{t}"]["fn"].sample((4_000,))
             if part == "disc":
                 cells = guide.nodes[f"z_pres_disc_{t}"]["value"].topk(raw.shape[2], 1).indices
                 where = busy.boxes.discovered(raw, cells)[0]
                 logit = guide.nodes[f"z_pres_disc_{t}"]["fn"].logits[b, cells[b, row]]
             else:
-                where = busy.boxes.propagated(frames[t - 1].scene.objects, raw)[0]
+                where = busy.boxes.propagated(frames[t - 1].slots.objects, raw)[0]
                 logit = guide.nodes[f"z_pres_prop_{t}"]["fn"].logits[b, k]
                 found += 1
             expected = where[:, b, row][:, [2, 3, 0, 1]].std(0) * scale
             torch.testing.assert_close(spread.box[b, t, k], expected, rtol=0.1, atol=1e-4)
             torch.testing.assert_close(spread.presence[b, t, k], logit.sigmoid())
     assert found > 3
-    empty = ~torch.stack([frame.scene.alive for frame in frames], 1)
+    empty = ~torch.stack([frame.slots.alive for frame in frames], 1)
     assert torch.equal(spread.presence.isnan(), empty) and torch.equal(spread.box.isnan().all(-1), empty)
 
 

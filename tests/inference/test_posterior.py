@@ -94,8 +94,8 @@ def test_is_not_a_sample(busy: Scalor, videos: Tensor) -> None:
 
 def test_takes_the_mode_of_every_site(busy: Scalor, videos: Tensor) -> None:
     guide = poutine.trace(busy.guide).get_trace(videos[:, :1])
-    law = guide.nodes["z_pres_disc_0"]["fn"]
-    strongest = (law.logits / law.temperature).sigmoid().topk(7, 1).values
+    distribution = guide.nodes["z_pres_disc_0"]["fn"]
+    strongest = (distribution.logits / distribution.temperature).sigmoid().topk(7, 1).values
     (frame,) = frames_of(follow(busy, videos[:, :1]))
     assert frame.drawn.presence.count_nonzero() > 0
     kept = frame.drawn.presence > 0  # the others are rejected
@@ -144,8 +144,8 @@ def test_further_looks_find_what_the_first_one_leaves_out() -> None:
 
 def test_following_is_inferring_without_pictures(busy: Scalor, videos: Tensor) -> None:
     seen, frames = infer(busy, videos), frames_of(follow(busy, videos))
-    assert torch.equal(torch.stack([frame.scene.identity for frame in frames], 1), seen.identity)
-    assert torch.equal(torch.stack([frame.scene.objects.where for frame in frames], 1), seen.where)
+    assert torch.equal(torch.stack([frame.slots.identity for frame in frames], 1), seen.identity)
+    assert torch.equal(torch.stack([frame.slots.objects.where for frame in frames], 1), seen.where)
 
 
 @pytest.mark.parametrize("lengths", [(1, 1, 1), (2, 1), (1, 2)])
@@ -157,8 +157,8 @@ def test_going_on_where_an_earlier_chunk_ended_is_following_all_at_once(
         parts += frames_of(follow(busy, chunk, carried))
         carried = parts[-1].carried
     for one, other in zip(whole, parts, strict=True):
-        assert torch.equal(one.scene.identity, other.scene.identity)
-        torch.testing.assert_close(one.scene.objects.where, other.scene.objects.where)
+        assert torch.equal(one.slots.identity, other.slots.identity)
+        torch.testing.assert_close(one.slots.objects.where, other.slots.objects.where)
         torch.testing.assert_close(one.drawn.presence, other.drawn.presence)
 
 

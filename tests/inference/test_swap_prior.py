@@ -36,7 +36,7 @@ def busy(busy: Scalor) -> Scalor:
     return busy
 
 
-def law_of(trace: poutine.Trace, name: str) -> Any:
+def distribution_of(trace: poutine.Trace, name: str) -> Any:
     return trace.nodes[name]["fn"]
 
 
@@ -63,9 +63,9 @@ def test_both_forms_swap_what_matches_and_nothing_else(busy: Scalor) -> None:
         assert trace.nodes.keys() == plain.nodes.keys()
         for name, site in trace.nodes.items():
             if name.startswith("z_"):
-                assert type(site["fn"]) is type(law_of(plain, name))
+                assert type(site["fn"]) is type(distribution_of(plain, name))
                 assert is_far(site) == name.startswith("z_where_prop_"), name
-                assert site["fn"].batch_shape == law_of(plain, name).batch_shape
+                assert site["fn"].batch_shape == distribution_of(plain, name).batch_shape
         for t in (1, 2):
             torch.testing.assert_close(
                 trace.nodes[f"z_where_prop_{t}"]["value"], torch.full((B, K, 4), 3.0), atol=0.1, rtol=0
@@ -82,24 +82,24 @@ def test_one_frame_by_name(busy: Scalor) -> None:
 def test_function_is_given_frame_and_prior_and_patterns_follow_each_other(busy: Scalor) -> None:
     given: list[tuple[int, Any]] = []
 
-    def law(t: int, prior: Any) -> Any:
+    def distribution(t: int, prior: Any) -> Any:
         given.append((t, prior))
         return FAR if t == 2 else prior
 
-    prior_trace(swap_prior(busy.model, {"z_where_prop_1": FAR, "z_where_prop_*": law}))
+    prior_trace(swap_prior(busy.model, {"z_where_prop_1": FAR, "z_where_prop_*": distribution}))
     assert [t for t, _ in given] == [1, 2]
     assert [bool((prior.mean == 3.0).all()) for _, prior in given] == [True, False]
     given.clear()
-    with swap_prior({"z_where_prop_*": law}), swap_prior({"z_where_prop_1": FAR}):
+    with swap_prior({"z_where_prop_*": distribution}), swap_prior({"z_where_prop_1": FAR}):
         prior_trace(busy.model)
     assert [bool((prior.mean == 3.0).all()) for _, prior in given] == [True, False]
 
 
 @pytest.mark.parametrize("shape", [[], [K], [B, 1], [B, K]])
 def test_law_is_expanded_to_the_batch_shape(busy: Scalor, shape: list[int]) -> None:
-    law = dist.Normal(3.0, 0.01).expand([*shape, 4]).to_event(1)
-    trace = prior_trace(swap_prior(busy.model, {"z_where_prop_1": law}))
-    assert law_of(trace, "z_where_prop_1").batch_shape == (B, K)
+    distribution = dist.Normal(3.0, 0.01).expand([*shape, 4]).to_event(1)
+    trace = prior_trace(swap_prior(busy.model, {"z_where_prop_1": distribution}))
+    assert distribution_of(trace, "z_where_prop_1").batch_shape == (B, K)
 
 
 # ------------------------------------------------------------------ what stays
@@ -135,13 +135,13 @@ def test_guide_is_left_alone(busy: Scalor, videos: Tensor) -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_elbo_is_of_the_new_prior(busy: Scalor, videos: Tensor, inside: bool) -> None:
-    laws = {"z_where_prop_*": dist.Normal(40.0, 1.0).expand([4]).to_event(1)}
+    priors = {"z_where_prop_*": dist.Normal(40.0, 1.0).expand([4]).to_event(1)}
     losses = []
     for swapped in (False, True):
         torch.manual_seed(3)
-        model = swap_prior(busy.model, laws) if swapped and inside else busy.model
+        model = swap_prior(busy.model, priors) if swapped and inside else busy.model
         if swapped and not inside:
-            with swap_prior(laws):
+            with swap_prior(priors):
                 losses.append(ReparamELBO().differentiable_loss(model, busy.guide, videos))
         else:
             losses.append(ReparamELBO().differentiable_loss(model, busy.guide, videos))
@@ -154,11 +154,11 @@ def test_predictive_with_guide(busy: Scalor, videos: Tensor, inside: bool) -> No
         found: dict[str, Tensor] = Predictive(model, guide=busy.guide, num_samples=2)(videos[:, :2], frames=4)
         return found
 
-    laws = {"z_where_prop_*": FAR}
+    priors = {"z_where_prop_*": FAR}
     if inside:
-        found = predict(swap_prior(busy.model, laws))
+        found = predict(swap_prior(busy.model, priors))
     else:
-        with swap_prior(laws):
+        with swap_prior(priors):
             found = predict(busy.model)
     assert found["z_where_prop_1"].abs().max() < 2.5, "the guide's"
     torch.testing.assert_close(found["z_where_prop_3"], torch.full((2, B, K, 4), 3.0), atol=0.1, rtol=0)
@@ -178,11 +178,11 @@ def test_conditioned_and_replayed_values_stay(busy: Scalor) -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_works_with_do(busy: Scalor, inside: bool) -> None:
-    laws, held = {"z_where_prop_*": FAR}, {"z_where_prop_1": torch.ones(B, K, 4)}
+    priors, held = {"z_where_prop_*": FAR}, {"z_where_prop_1": torch.ones(B, K, 4)}
     if inside:
-        trace = prior_trace(poutine.do(swap_prior(busy.model, laws), data=held))
+        trace = prior_trace(poutine.do(swap_prior(busy.model, priors), data=held))
     else:
-        with swap_prior(laws):
+        with swap_prior(priors):
             trace = prior_trace(poutine.do(busy.model, data=held))
     plain = prior_trace(poutine.do(busy.model, data=held))
     assert trace.nodes.keys() == plain.nodes.keys()
@@ -193,7 +193,7 @@ def test_modes_are_of_the_new_prior_or_refused(busy: Scalor) -> None:
     with ModeMessenger(), swap_prior({"z_where_prop_*": FAR}):
         trace = prior_trace(busy.model)
     assert (trace.nodes["z_where_prop_2"]["value"] == 3.0).all()
-    with pytest.raises(ValueError, match="z_where_prop_1 was drawn before swap_prior could change its law"):
+    with pytest.raises(ValueError, match="z_where_prop_1 was drawn before swap_prior could replace its prior"):
         with swap_prior({"z_where_prop_*": FAR}), ModeMessenger():
             prior_trace(busy.model)
 
@@ -202,34 +202,34 @@ def test_modes_are_of_the_new_prior_or_refused(busy: Scalor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("laws", "match"),
+    ("priors", "match"),
     [
         ({"z_pres_disk_*": FAR}, r"'z_pres_disk_\*' matches no latent .* there are z_pres_disc_0 to 2, z_where_disc_0"),
         ({"z_where_prop_0": FAR}, "'z_where_prop_0' matches no latent .* z_where_prop_1 to 2"),
         ({"z_where_prop_*": FAR, "slots": FAR}, "'slots' matches no latent"),
         ({"x_*": FAR}, "matches x_0, which is the observed frame; a latent site"),
-        ({"*": FAR}, "has batch shape"),
+        ({"*": FAR}, "expected a batch shape"),
         ({"slot_where_*": FAR}, "matches slot_where_0, which is deterministic; a latent site"),
         ({"y_1": FAR}, "matches y_1, which is deterministic"),
-        ({"z_where_prop_*": dist.Normal(0.0, 1.0)}, r"batch shape \(\) and event shape \(\), .* \(2, 5\) .* \(4,\)"),
-        ({"z_where_prop_*": dist.Normal(torch.zeros(3), 1.0).to_event(1)}, r"event shape \(3,\)"),
-        ({"z_where_disc_*": FAR.expand([B, K])}, r"batch shape \(2, 5\) .* broadcasts to \(2, 7\)"),
-        ({"z_where_disc_0": FAR.expand([4, 1, 1])}, r"batch shape \(4, 1, 1\) .* broadcasts to \(2, 7\)"),
-        ({"z_pres_disc_*": dist.Bernoulli(0.2)}, r"z_pres_disc_0 has support Boolean\(\), but Real\(\)"),
-        ({"z_where_prop_*": dist.LogNormal(torch.zeros(4), 1.0).to_event(1)}, "has support GreaterThan"),
-        ({"z_where_prop_*": lambda t, prior: 0.3}, "law of z_where_prop_1 is 0.3, but a Pyro distribution"),
-        ({"z_where_prop_*": 0.3}, "law of 'z_where_prop_.*' is 0.3, but a Pyro distribution, or a function"),
-        ({}, "No law was given"),
-        (FAR, "No law was given"),
+        ({"z_where_prop_*": dist.Normal(0.0, 1.0)}, r"broadcasts to \(2, 5\) and event shape \(4,\), got"),
+        ({"z_where_prop_*": dist.Normal(torch.zeros(3), 1.0).to_event(1)}, r"got \(\) and \(3,\)"),
+        ({"z_where_disc_*": FAR.expand([B, K])}, r"broadcasts to \(2, 7\) .* got \(2, 5\)"),
+        ({"z_where_disc_0": FAR.expand([4, 1, 1])}, r"broadcasts to \(2, 7\) .* got \(4, 1, 1\)"),
+        ({"z_pres_disc_*": dist.Bernoulli(0.2)}, r"z_pres_disc_0: expected support Real\(\), got Boolean\(\)"),
+        ({"z_where_prop_*": dist.LogNormal(torch.zeros(4), 1.0).to_event(1)}, "expected support .* got GreaterThan"),
+        ({"z_where_prop_*": lambda t, prior: 0.3}, "The prior for z_where_prop_1: expected a Pyro distribution"),
+        ({"z_where_prop_*": 0.3}, "The prior for 'z_where_prop_.*': expected a Pyro distribution, or a function"),
+        ({}, "expected at least one"),
+        (FAR, "expected at least one"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_refuses(busy: Scalor, laws: dict[str, Any], match: str, wrapped: bool) -> None:
+def test_refuses(busy: Scalor, priors: dict[str, Any], match: str, wrapped: bool) -> None:
     with pytest.raises(ValueError, match=match) as refusal:
         if wrapped:
-            swap_prior(busy.model, laws)(frames=T, sequences=B)
+            swap_prior(busy.model, priors)(frames=T, sequences=B)
         else:
-            with swap_prior(laws):
+            with swap_prior(priors):
                 busy.model(frames=T, sequences=B)
     assert "\n" not in str(refusal.value)
 
@@ -253,19 +253,21 @@ def test_no_discovery_from_a_frame_on(busy: Scalor) -> None:
     trace = prior_trace(swap_prior(busy.model, no_discovery_from(1)))
     found = [(trace.nodes[f"z_pres_disc_{t}"]["value"] > 0).any().item() for t in range(T)]
     assert found == [True, False, False]
-    assert torch.equal(law_of(trace, "z_pres_disc_0").logits, law_of(prior_trace(busy.model), "z_pres_disc_0").logits)
+    assert torch.equal(
+        distribution_of(trace, "z_pres_disc_0").logits, distribution_of(prior_trace(busy.model), "z_pres_disc_0").logits
+    )
     assert trace.nodes["slot_identity_2"]["value"].max() <= trace.nodes["slot_identity_0"]["value"].max()
 
 
 def test_first_frame_presence(busy: Scalor) -> None:
     torch.manual_seed(0)
     trace = poutine.trace(swap_prior(busy.model, first_frame_presence(0.25))).get_trace(frames=2, sequences=300)
-    law = law_of(trace, "z_pres_disc_0")
-    assert isinstance(law, RelaxedPresence)
-    torch.testing.assert_close(law.logits.sigmoid(), torch.full((300, N), 0.25))
+    distribution = distribution_of(trace, "z_pres_disc_0")
+    assert isinstance(distribution, RelaxedPresence)
+    torch.testing.assert_close(distribution.logits.sigmoid(), torch.full((300, N), 0.25))
     there = (trace.nodes["z_pres_disc_0"]["value"] > 0).float().mean()
     assert abs(there - 0.25) < 0.03
-    torch.testing.assert_close(law_of(trace, "z_pres_disc_1").logits.sigmoid(), torch.full((300, N), 0.7))
+    torch.testing.assert_close(distribution_of(trace, "z_pres_disc_1").logits.sigmoid(), torch.full((300, N), 0.7))
 
 
 def test_constant_velocity_moves_in_straight_lines(busy: Scalor) -> None:
@@ -274,8 +276,8 @@ def test_constant_velocity_moves_in_straight_lines(busy: Scalor) -> None:
     moved = {"z_where_prop_1": torch.ones(B, K, 4)}  # a first push, so that there is a velocity
     trace = prior_trace(poutine.condition(swap_prior(busy.model, swapped), data=moved), frames=4)
     plain = prior_trace(busy.model)
-    assert torch.equal(law_of(trace, "z_where_prop_1").mean[..., 2:], torch.zeros(B, K, 2))
-    assert law_of(plain, "z_where_prop_1").mean[..., 2:].abs().max() > 0
+    assert torch.equal(distribution_of(trace, "z_where_prop_1").mean[..., 2:], torch.zeros(B, K, 2))
+    assert distribution_of(plain, "z_where_prop_1").mean[..., 2:].abs().max() > 0
     identity = torch.stack([trace.nodes[f"slot_identity_{t}"]["value"] for t in range(4)], 1)
     where = torch.stack([trace.nodes[f"slot_where_{t}"]["value"] for t in range(4)], 1)
     stays = (identity == identity[:, :1]).all(1) & (identity[:, 0] >= 0) & (where[:, 3, :, 2:].abs() < 1.4).all(-1)
@@ -287,12 +289,12 @@ def test_constant_velocity_moves_in_straight_lines(busy: Scalor) -> None:
 
 def test_discovery_at_the_border(busy: Scalor) -> None:
     trace = prior_trace(swap_prior(busy.model, discovery_at_border(busy.config, 0.3)))
-    probability = law_of(trace, "z_pres_disc_1").logits[0].view(busy.config.cells)  # (4, 3)
+    probability = distribution_of(trace, "z_pres_disc_1").logits[0].view(busy.config.cells)  # (4, 3)
     inner = torch.zeros(busy.config.cells, dtype=torch.bool)
     inner[1:3, 1] = True
     assert (probability[inner] == NEVER).all()
     torch.testing.assert_close(probability[~inner].sigmoid(), torch.full((10,), 0.3))
-    assert law_of(trace, "z_pres_disc_0").logits.sigmoid().min() > 0.6, "the first frame is the prior's"
+    assert distribution_of(trace, "z_pres_disc_0").logits.sigmoid().min() > 0.6, "the first frame is the prior's"
 
 
 def test_priors_refuse(busy: Scalor, tiny: Callable[..., Any]) -> None:

@@ -33,23 +33,23 @@ def test_log_prob_is_that_of_torch(temperature: float, logit: float, value: floa
 @given(temperatures, logits)
 def test_density_integrates_to_one(temperature: float, logit: float) -> None:
     x = torch.linspace(-40, 40, 8001, dtype=torch.float64) / temperature
-    law = RelaxedPresence(tensor(temperature)[0], tensor(logit).expand(8001))
-    assert torch.trapezoid(law.log_prob(x).exp(), x).item() == pytest.approx(1, abs=1e-6)
+    distribution = RelaxedPresence(tensor(temperature)[0], tensor(logit).expand(8001))
+    assert torch.trapezoid(distribution.log_prob(x).exp(), x).item() == pytest.approx(1, abs=1e-6)
 
 
 def test_samples_are_reparameterised_and_follow_the_law() -> None:
     logit = torch.tensor([1.5], requires_grad=True)
-    law = RelaxedPresence(torch.tensor(0.4), logit)
-    assert law.has_rsample
-    samples = law.rsample(torch.Size((20_000,)))
+    distribution = RelaxedPresence(torch.tensor(0.4), logit)
+    assert distribution.has_rsample
+    samples = distribution.rsample(torch.Size((20_000,)))
     assert samples.shape == (20_000, 1)
     (gradient,) = torch.autograd.grad(samples.mean(), logit)
     assert gradient.item() == pytest.approx(1 / 0.4)
     # The sign of a sample is a Bernoulli draw with these logits, at any temperature.
     assert (samples > 0).float().mean().item() == pytest.approx(torch.sigmoid(logit).item(), abs=0.015)
-    assert law.mode_logit.item() == pytest.approx(1.5 / 0.4)
-    assert law.sample().requires_grad is False
-    assert law.expand(torch.Size((3, 5))).rsample().shape == (3, 5)
+    assert distribution.mode_logit.item() == pytest.approx(1.5 / 0.4)
+    assert distribution.sample().requires_grad is False
+    assert distribution.expand(torch.Size((3, 5))).rsample().shape == (3, 5)
 
 
 @pytest.mark.parametrize(("q_logit", "p_logit", "temperature"), [(2.0, -3.0, 0.5), (-1.0, 5.0, 1.0), (8.8, -9.2, 0.3)])
@@ -78,8 +78,8 @@ def test_refuses_logits_that_are_not_numbers() -> None:
 
 
 def test_normal_has_one_event_dimension() -> None:
-    law = normal(torch.zeros(2, 3, 5), torch.ones(2, 3, 5))
-    assert (law.batch_shape, law.event_shape) == ((2, 3), (5,))
+    distribution = normal(torch.zeros(2, 3, 5), torch.ones(2, 3, 5))
+    assert (distribution.batch_shape, distribution.event_shape) == ((2, 3), (5,))
 
 
 def weighted_site(weight: Tensor, loc: Tensor, value: Tensor) -> dict[str, Tensor]:
@@ -130,10 +130,12 @@ def test_normal_is_pyros(scale: Tensor) -> None:
     found = []
     for law_of in (normal, lambda loc, scale: Normal(loc, scale).to_event(1)):
         loc, spread = torch.linspace(-1, 1, 12).view(4, 3).requires_grad_(), scale.clone().requires_grad_()
-        law = law_of(loc, spread).expand((4,)).expand((2, 4))
-        density = law.log_prob(torch.full((2, 4, 3), 0.4))
+        distribution = law_of(loc, spread).expand((4,)).expand((2, 4))
+        density = distribution.log_prob(torch.full((2, 4, 3), 0.4))
         density.sum().backward()
-        found.append((density.detach(), loc.grad, spread.grad, law.mean.detach(), law.stddev.detach()))
+        found.append(
+            (density.detach(), loc.grad, spread.grad, distribution.mean.detach(), distribution.stddev.detach())
+        )
     torch.testing.assert_close(*found)
 
 

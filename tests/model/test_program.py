@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from scalor_pyro.inference.posterior import infer
-from scalor_pyro.layers.objects import Scene
+from scalor_pyro.layers.objects import Slots
 from scalor_pyro.model import scalor as scalor_module
 from scalor_pyro.model import sites
 from scalor_pyro.model.distributions import RelaxedPresence
@@ -83,10 +83,10 @@ def log_relaxed(value: Tensor, logits: Tensor, temperature: Tensor) -> Tensor:
 
 
 def log_density(site: dict[str, Any]) -> Tensor:
-    law = site["fn"]
-    if isinstance(law, RelaxedPresence):
-        return log_relaxed(site["value"], law.logits, law.temperature)
-    return log_normal(site["value"], law.mean, law.stddev)
+    distribution = site["fn"]
+    if isinstance(distribution, RelaxedPresence):
+        return log_relaxed(site["value"], distribution.logits, distribution.temperature)
+    return log_normal(site["value"], distribution.mean, distribution.stddev)
 
 
 def test_elbo_is_the_sum_over_sites_that_one_writes_down(scalor: Scalor, x: Tensor) -> None:
@@ -110,7 +110,7 @@ def test_elbo_is_the_sum_over_sites_that_one_writes_down(scalor: Scalor, x: Tens
             for name in (sites.z_where, sites.z_depth, sites.z_what):
                 weights[name(part, t)] = presence  # type: ignore[operator]  # functions of the same arguments
         weights[sites.z_bg(t)] = torch.ones(B, 1)
-        alive = (guide["_RETURN"]["value"][t].scene.identity >= 0).double()
+        alive = (guide["_RETURN"]["value"][t].slots.identity >= 0).double()
         y = model[sites.y(t)]["value"][:, 0]
         total = total + log_normal(x[:, t].flatten(1), y.flatten(1), torch.full_like(y.flatten(1), 0.2)).sum()
     assert weights.keys() == {name for name in guide if name.startswith("z_")}
@@ -156,8 +156,8 @@ def test_samples_of_the_prior_have_its_moments(scalor: Scalor) -> None:
     assert_moments(value[sites.z_bg(0)], 0, 1)
     # What goes on does so by laws that the past decides: seen from them, it is standard Normal.
     for name in (sites.z_where("prop", 1), sites.z_depth("prop", 1), sites.z_what("prop", 1), sites.z_bg(1)):
-        law = trace.nodes[name]["fn"]
-        assert_moments((value[name] - law.mean) / law.stddev, 0, 1)
+        distribution = trace.nodes[name]["fn"]
+        assert_moments((value[name] - distribution.mean) / distribution.stddev, 0, 1)
 
 
 def test_the_prior_carries_on_what_it_discovered(scalor: Scalor) -> None:
@@ -241,12 +241,12 @@ def test_the_order_of_slots_does_not_matter(scalor: Scalor, x: Tensor, monkeypat
 
     original = scalor_module.fill_slots
 
-    def shuffled(previous: Scene | None, *arguments: Any) -> Scene:
-        scene = original(previous, *arguments)
+    def shuffled(previous: Slots | None, *arguments: Any) -> Slots:
+        slots = original(previous, *arguments)
         if previous is not None:
-            return scene
-        own = {name: getattr(scene, name).gather(1, order) for name in ("alive", "new", "identity", "origin")}
-        return scene._replace(objects=scene.objects.take(order), **own)
+            return slots
+        own = {name: getattr(slots, name).gather(1, order) for name in ("alive", "new", "identity", "origin")}
+        return slots._replace(objects=slots.objects.take(order), **own)
 
     monkeypatch.setattr(scalor_module, "fill_slots", shuffled)
     moved = {
@@ -318,19 +318,19 @@ def laws_of_discovery(scalor: Scalor, x: Tensor) -> Iterator[Tensor]:
     yield presence["fn"].logits.view(CELLS)
     by_cell = presence["value"].argsort(1, descending=True)[0].argsort()  # where in the shortlist each cell is
     for name in (sites.z_where, sites.z_depth):
-        law = nodes[name("disc", 0)]["fn"]
-        for parameter in (law.mean, law.stddev):
+        distribution = nodes[name("disc", 0)]["fn"]
+        for parameter in (distribution.mean, distribution.stddev):
             yield parameter[0][by_cell].view(*CELLS, -1)
 
 
 def test_a_shifted_input_shifts_the_laws_of_discovery(wide: Scalor) -> None:
     down, right = SHIFT
     near, shifted_near = (slice(3, 10), slice(3, 10)), (slice(3 + down, 10 + down), slice(3 + right, 10 + right))
-    for law, shifted in zip(
+    for distribution, shifted in zip(
         laws_of_discovery(wide, one_square()), laws_of_discovery(wide, one_square(*SHIFT)), strict=True
     ):
-        torch.testing.assert_close(law[near], shifted[shifted_near], rtol=1e-7, atol=1e-7)
-        assert not torch.allclose(law[near], shifted[near], rtol=1e-3, atol=1e-6), "the square is seen"
+        torch.testing.assert_close(distribution[near], shifted[shifted_near], rtol=1e-7, atol=1e-7)
+        assert not torch.allclose(distribution[near], shifted[near], rtol=1e-3, atol=1e-6), "the square is seen"
 
 
 def test_a_shifted_input_shifts_the_tracks(wide: Scalor) -> None:

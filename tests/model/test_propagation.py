@@ -73,7 +73,7 @@ def test_a_track_ends_where_its_box_has_left_the_image(
     make_scalor: Callable[..., Scalor], videos: Tensor, x: float, y: float, there: bool
 ) -> None:
     scalor = make_scalor(background="none", reject_among_propagated=False)
-    before = scalor.guide(videos)[0].scene
+    before = scalor.guide(videos)[0].slots
     before = before._replace(alive=torch.ones_like(before.alive))
     where = before.objects.where.clone()
     where[:, 0] = torch.tensor([0.2, 0.3, x, y])
@@ -81,9 +81,9 @@ def test_a_track_ends_where_its_box_has_left_the_image(
     nobody = scalor.guide(videos)[0].discovered
     nobody = nobody._replace(presence=torch.zeros_like(nobody.presence))
     settled = scalor.settle(before, objects, nobody)
-    assert settled.scene.alive[:, 0].tolist() == [there] * len(videos)
-    assert (settled.scene.identity[:, 0] >= 0).tolist() == [there] * len(videos)
-    assert bool(settled.scene.alive[:, 1:].all()), "the others go on"
+    assert settled.slots.alive[:, 0].tolist() == [there] * len(videos)
+    assert (settled.slots.identity[:, 0] >= 0).tolist() == [there] * len(videos)
+    assert bool(settled.slots.alive[:, 1:].all()), "the others go on"
 
 
 def test_a_box_as_large_as_the_image_ends_too() -> None:

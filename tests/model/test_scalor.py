@@ -16,15 +16,15 @@ from torch import Tensor
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.layers.networks import GlimpseDecoder
-from scalor_pyro.layers.objects import Scene
+from scalor_pyro.layers.objects import Slots
 from scalor_pyro.model import scalor as scalor_module
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearancePrior
-from scalor_pyro.model.background import BackgroundLaw, BackgroundPrior
-from scalor_pyro.model.discovery import DiscoveryLaw, DiscoveryPrior
+from scalor_pyro.model.background import BackgroundDistribution, BackgroundPrior
+from scalor_pyro.model.discovery import DiscoveryDistributions, DiscoveryPrior
 from scalor_pyro.model.distributions import normal
-from scalor_pyro.model.propagation import PropagationLaw, PropagationPrior
+from scalor_pyro.model.propagation import PropagationDistributions, PropagationPrior
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.shared import SharedWork
 
@@ -155,8 +155,8 @@ def test_model_and_guide_return_the_same_scenes(scalor: Scalor, videos: Tensor) 
     scalor = busy(scalor)
     guide, model = traces(scalor, videos)
     for mine, theirs in zip(guide.nodes["_RETURN"]["value"], model.nodes["_RETURN"]["value"], strict=True):
-        assert torch.equal(mine.scene.identity, theirs.scene.identity)
-        assert torch.equal(mine.scene.objects.presence, theirs.scene.objects.presence)
+        assert torch.equal(mine.slots.identity, theirs.slots.identity)
+        assert torch.equal(mine.slots.objects.presence, theirs.slots.objects.presence)
         assert torch.equal(mine.canvas.alpha, theirs.canvas.alpha)
         assert theirs.background is not None and theirs.background.shape == (2, 3, 32, 48)
 
@@ -370,7 +370,7 @@ def test_slots_are_chosen_once_a_frame(scalor: Scalor, videos: Tensor, monkeypat
     calls: list[object] = []
     original = scalor_module.fill_slots
 
-    def counted(*arguments: Any) -> Scene:
+    def counted(*arguments: Any) -> Slots:
         calls.append(arguments)
         return original(*arguments)
 
@@ -444,34 +444,42 @@ def test_sites_are_conditioned_and_intervened_by_name(scalor: Scalor) -> None:
     assert (frame.drawn.depth == 4.0).all()
     done = poutine.do(scalor.model, data={sites.z_pres("disc", 0): torch.full((1, 12), -9.0)})
     (frame,) = done(None, frames=1)
-    assert not frame.scene.alive.any()
+    assert not frame.slots.alive.any()
 
 
 # ---------------------------------------------------------------------- priors
 
 
 class EagerDiscovery(DiscoveryPrior):
-    def forward(self, t: int, batch: int, annealed: Annealed) -> DiscoveryLaw:
-        law = super().forward(t, batch, annealed)
-        return law._replace(presence=type(law.presence)(annealed.temperature, torch.full((batch, 12), 3.0)))
+    def forward(self, t: int, batch: int, annealed: Annealed) -> DiscoveryDistributions:
+        distribution = super().forward(t, batch, annealed)
+        return distribution._replace(
+            presence=type(distribution.presence)(annealed.temperature, torch.full((batch, 12), 3.0))
+        )
 
 
 class BrightAppearance(AppearancePrior):
     def forward(self, where: Tensor) -> Any:
-        law = super().forward(where)
-        return normal(law.mean + 2, law.stddev)
+        distribution = super().forward(where)
+        return normal(distribution.mean + 2, distribution.stddev)
 
 
 class FarBackground(BackgroundPrior):
-    def forward(self, last: Tensor | None, memory: Tensor | None, batch: int) -> BackgroundLaw:
-        law = super().forward(last, memory, batch)
-        return law._replace(z_bg=type(law.z_bg)(type(law.z_bg.base_dist)(law.z_bg.mean + 7, law.z_bg.stddev), 1))
+    def forward(self, last: Tensor | None, memory: Tensor | None, batch: int) -> BackgroundDistribution:
+        distribution = super().forward(last, memory, batch)
+        return distribution._replace(
+            z_bg=type(distribution.z_bg)(
+                type(distribution.z_bg.base_dist)(distribution.z_bg.mean + 7, distribution.z_bg.stddev), 1
+            )
+        )
 
 
 class DoubtfulPropagation(PropagationPrior):
-    def forward(self, scene: Scene, memory: Tensor | None, annealed: Annealed) -> PropagationLaw:
-        law = super().forward(scene, memory, annealed)
-        return law._replace(presence=type(law.presence)(annealed.temperature, torch.full((2, 5), -4.0)))
+    def forward(self, slots: Slots, memory: Tensor | None, annealed: Annealed) -> PropagationDistributions:
+        distribution = super().forward(slots, memory, annealed)
+        return distribution._replace(
+            presence=type(distribution.presence)(annealed.temperature, torch.full((2, 5), -4.0))
+        )
 
 
 def test_priors_are_taken_from_the_constructor(tiny: Callable[..., ModelConfig], videos: Tensor) -> None:
@@ -528,7 +536,7 @@ def test_weights_round_trip(
 ) -> None:
     scalor = make_scalor(background=background)
     if background == "static":
-        scalor.set_scene(videos.flatten(0, 1))
+        scalor.set_background_image(videos.flatten(0, 1))
     scalor.schedule({"temperature": 0.8, "reject_proposals": 0.7})
     expected = loss_of(scalor, videos)
     torch.manual_seed(77)
@@ -542,7 +550,7 @@ def test_statistics_count_what_the_guide_sees(make_scalor: Make, videos: Tensor)
     scalor = busy(make_scalor())
     frames = scalor.guide(videos)
     seen = {name: float(value) for name, value in scalor.last_statistics.items()}
-    alive = torch.stack([frame.scene.alive for frame in frames], 1)
+    alive = torch.stack([frame.slots.alive for frame in frames], 1)
     discovered = torch.stack([(frame.discovered.presence > 0.5).sum(-1) for frame in frames], 1)
     propagated = sum(float((frame.propagated.presence > 0.5).sum()) for frame in frames[1:])
     later = float(discovered[:, 1:].sum())
@@ -603,15 +611,15 @@ def test_refuses_a_horizon_below_one_frame(scalor: Scalor, videos: Tensor, frame
 @pytest.mark.parametrize("switch", [True, False])
 def test_of_two_tracks_on_one_object_the_older_goes_on(make_scalor: Make, videos: Tensor, switch: bool) -> None:
     scalor = make_scalor(reject_among_propagated=switch, background="none")
-    scene = scalor.guide(videos)[0].scene
-    one = scene.objects.take(torch.zeros(2, 3, dtype=torch.long))  # three times the same object
+    slots = scalor.guide(videos)[0].slots
+    one = slots.objects.take(torch.zeros(2, 3, dtype=torch.long))  # three times the same object
     alpha = torch.ones_like(one.glimpse)
     twins = one._replace(presence=torch.ones(2, 3), glimpse=alpha)
     apart = twins.where.clone()
     apart[..., 2:] = 0
     apart[:, 2, 2:] = 0.9  # but the last is elsewhere
     together = twins._replace(where=apart)
-    previous = scene._replace(
+    previous = slots._replace(
         objects=together, identity=torch.tensor([[4, 2, 3], [0, 7, 5]]), alive=torch.ones(2, 3, dtype=torch.bool)
     )
     kept = scalor._carried_on(previous, together)

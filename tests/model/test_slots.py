@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalor_pyro.layers.objects import Objects, Scene
+from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.model.rejection import fill_slots
 
 K, M, THRESHOLD = 5, 4, 0.5
@@ -33,10 +33,12 @@ def make(presence: list[float], first_mark: float) -> Objects:
     )
 
 
-def scenes(frames: list[tuple[list[float], list[float]]]) -> list[tuple[Scene | None, Objects | None, Objects, Scene]]:
+def all_slots(
+    frames: list[tuple[list[float], list[float]]],
+) -> list[tuple[Slots | None, Objects | None, Objects, Slots]]:
     """For each frame: the scene before, the propagated objects, the proposals, the scene after."""
-    history: list[tuple[Scene | None, Objects | None, Objects, Scene]] = []
-    previous: Scene | None = None
+    history: list[tuple[Slots | None, Objects | None, Objects, Slots]] = []
+    previous: Slots | None = None
     for t, (going_on, proposed) in enumerate(frames):
         proposals = make(proposed, 100.0 * t + 1000)
         propagated = None
@@ -51,7 +53,7 @@ def scenes(frames: list[tuple[list[float], list[float]]]) -> list[tuple[Scene | 
 
 @given(frames_of)
 def test_survivors_keep_slot_identity_and_latents(frames: list[tuple[list[float], list[float]]]) -> None:
-    for before, propagated, _, after in scenes(frames):
+    for before, propagated, _, after in all_slots(frames):
         if before is None or propagated is None:
             assert torch.equal(after.new, after.alive)
             continue
@@ -64,7 +66,7 @@ def test_survivors_keep_slot_identity_and_latents(frames: list[tuple[list[float]
 
 @given(frames_of)
 def test_free_slots_are_filled_by_presence(frames: list[tuple[list[float], list[float]]]) -> None:
-    for _, propagated, proposals, after in scenes(frames):
+    for _, propagated, proposals, after in all_slots(frames):
         for b in range(2):
             taken = 0 if propagated is None else int((propagated.presence[b] > THRESHOLD).sum())
             present = [i for i in range(M) if proposals.presence[b, i] > THRESHOLD]
@@ -81,7 +83,7 @@ def test_free_slots_are_filled_by_presence(frames: list[tuple[list[float], list[
 @given(frames_of)
 def test_identities_are_unique_and_never_given_twice(frames: list[tuple[list[float], list[float]]]) -> None:
     given_so_far: list[set[int]] = [set(), set()]
-    for *_, after in scenes(frames):
+    for *_, after in all_slots(frames):
         for b in range(2):
             alive = after.identity[b, after.alive[b]].tolist()
             fresh = set(after.identity[b, after.new[b]].tolist())
@@ -94,7 +96,7 @@ def test_identities_are_unique_and_never_given_twice(frames: list[tuple[list[flo
 
 @given(frames_of)
 def test_an_empty_slot_has_no_presence(frames: list[tuple[list[float], list[float]]]) -> None:
-    for *_, after in scenes(frames):
+    for *_, after in all_slots(frames):
         assert torch.equal(after.objects.presence > THRESHOLD, after.alive)
         assert (after.objects.presence[~after.alive] == 0).all()
         assert after.objects.what.shape == (2, K, 3)

@@ -19,15 +19,15 @@ Make = Callable[..., Scalor]
 
 
 @pytest.fixture
-def scene() -> Tensor:
+def background_image() -> Tensor:
     """(3, 32, 48), all places different."""
     return torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(5)) * 0.8 + 0.1
 
 
 @pytest.fixture
-def scalor(make_scalor: Make, scene: Tensor) -> Scalor:
+def scalor(make_scalor: Make, background_image: Tensor) -> Scalor:
     scalor = make_scalor(background="static")
-    scalor.set_scene(scene[None])
+    scalor.set_background_image(background_image[None])
     return scalor
 
 
@@ -37,43 +37,43 @@ def without_objects(scalor: Scalor) -> Scalor:
     return scalor
 
 
-def still(scene: Tensor, light: float = 0.0) -> Tensor:
+def still(background_image: Tensor, light: float = 0.0) -> Tensor:
     """(2, 3, 3, 32, 48): nothing moves."""
-    return (scene + light).clamp(0, 1).expand(2, 3, 3, 32, 48)
+    return (background_image + light).clamp(0, 1).expand(2, 3, 3, 32, 48)
 
 
-def test_an_empty_scene_is_rendered_as_it_was_given(scalor: Scalor, scene: Tensor) -> None:
-    seen = infer(without_objects(scalor), still(scene))
+def test_an_empty_scene_is_rendered_as_it_was_given(scalor: Scalor, background_image: Tensor) -> None:
+    seen = infer(without_objects(scalor), still(background_image))
     assert (seen.foreground < 1e-6).all()
-    assert (seen.background - scene).abs().max() < 0.02  # the light has not been learned yet
+    assert (seen.background - background_image).abs().max() < 0.02  # the light has not been learned yet
     torch.testing.assert_close(seen.reconstruction, seen.background)
 
 
-def test_the_scene_is_the_median_of_what_was_shown(scalor: Scalor, scene: Tensor) -> None:
-    images = scene.repeat(5, 1, 1, 1)
+def test_the_scene_is_the_median_of_what_was_shown(scalor: Scalor, background_image: Tensor) -> None:
+    images = background_image.repeat(5, 1, 1, 1)
     for t in range(5):
         images[t, :, 4:12, 6 * t : 6 * t + 6] = 1.0  # an object that is nowhere for long
-    scalor.set_scene(images)
-    assert scalor.scene is not None and torch.equal(scalor.scene, scene)
+    scalor.set_background_image(images)
+    assert scalor.background_image is not None and torch.equal(scalor.background_image, background_image)
 
 
-def test_the_frame_encoder_sees_the_difference(scalor: Scalor, make_scalor: Make, scene: Tensor) -> None:
+def test_the_frame_encoder_sees_the_difference(scalor: Scalor, make_scalor: Make, background_image: Tensor) -> None:
     seen: list[Tensor] = []
     scalor.frame_encoder.convolutions.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    x = still(scene).clone()
+    x = still(background_image).clone()
     x[1, 2, 0, 3, 7] = 1.0
     scalor.guide(x)
     difference = seen[0][:, 3:].view(2, 3, 3, 32, 48)
-    torch.testing.assert_close(difference, 2 * (x - scene))
+    torch.testing.assert_close(difference, 2 * (x - background_image))
     assert difference.count_nonzero() == 1
     assert make_scalor(background="static", difference_input=False).frame_encoder.convolutions[0].in_channels == 3
     assert make_scalor(background="moving").frame_encoder.convolutions[0].in_channels == 3
 
 
-def rippling(scene: Tensor, images: int = 60) -> Tensor:
+def rippling(background_image: Tensor, images: int = 60) -> Tensor:
     """(n, 3, 32, 48): the lower half varies by 0.1, the light by more, and an object passes."""
     noise = torch.Generator().manual_seed(1)
-    frames = scene.expand(images, -1, -1, -1) * 0.6 + 0.2
+    frames = background_image.expand(images, -1, -1, -1) * 0.6 + 0.2
     light = 0.15 * torch.rand(images, 1, 1, 1, generator=noise)
     ripple = 0.1 * torch.randn(images, 3, 16, 48, generator=noise)
     frames = frames + light
@@ -83,59 +83,59 @@ def rippling(scene: Tensor, images: int = 60) -> Tensor:
     return frames.clamp(0, 1)
 
 
-def test_a_pixel_says_less_where_the_scene_moves_by_itself(make_scalor: Make, scene: Tensor) -> None:
+def test_a_pixel_says_less_where_the_scene_moves_by_itself(make_scalor: Make, background_image: Tensor) -> None:
     scalor = make_scalor(background="static", sigma=0.08, flicker=2.0)
-    scalor.set_scene(rippling(scene))
+    scalor.set_background_image(rippling(background_image))
     assert (scalor.sigma[:, :16] == 0.08).all()  # neither light nor objects
     assert float(scalor.sigma[:, 16:].median()) == pytest.approx(0.2, rel=0.15)
-    scalor.set_scene(scene[None])  # the light may move the scene
+    scalor.set_background_image(background_image[None])  # the light may move the scene
     assert float(scalor.sigma[:, 16:].median()) == pytest.approx(0.2, rel=0.15)
-    trace = poutine.trace(scalor.model).get_trace(still(scene))
+    trace = poutine.trace(scalor.model).get_trace(still(background_image))
     assert torch.equal(trace.nodes[sites.x(0)]["fn"].base_dist.scale[0, 0], scalor.sigma)
 
 
-def test_what_differs_counts_less_where_the_scene_moves_by_itself(make_scalor: Make, scene: Tensor) -> None:
+def test_what_differs_counts_less_where_the_scene_moves_by_itself(make_scalor: Make, background_image: Tensor) -> None:
     seen: list[Tensor] = []
     scalor = make_scalor(background="static", sigma=0.08, flicker=2.0)
     scalor.frame_encoder.convolutions.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    scalor.set_scene(rippling(scene))
-    assert scalor.scene is not None
-    x = (scalor.scene + 0.1).clamp(0, 1).expand(1, 1, 3, 32, 48)
+    scalor.set_background_image(rippling(background_image))
+    assert scalor.background_image is not None
+    x = (scalor.background_image + 0.1).clamp(0, 1).expand(1, 1, 3, 32, 48)
     scalor.guide(x)
-    torch.testing.assert_close(seen[0][0, 3:], 2 * (x[0, 0] - scalor.scene) * 0.08 / scalor.sigma)
+    torch.testing.assert_close(seen[0][0, 3:], 2 * (x[0, 0] - scalor.background_image) * 0.08 / scalor.sigma)
 
 
-def test_a_scene_without_movement_of_its_own_is_as_it_was(make_scalor: Make, scene: Tensor) -> None:
+def test_a_scene_without_movement_of_its_own_is_as_it_was(make_scalor: Make, background_image: Tensor) -> None:
     """Pictures of it, with noise and an object, change nothing; runs of before have no such weights."""
     plain, told = (make_scalor(background="static", flicker=flicker) for flicker in (0.0, 2.0))
     assert set(told.state_dict()) - set(plain.state_dict()) == {"background_decoder.sigma"}
-    frames = scene.expand(20, -1, -1, -1) + 0.01 * torch.randn(20, 3, 32, 48)
+    frames = background_image.expand(20, -1, -1, -1) + 0.01 * torch.randn(20, 3, 32, 48)
     for scalor in (plain, told):
-        scalor.set_scene(frames.clamp(0, 1))
+        scalor.set_background_image(frames.clamp(0, 1))
         assert (scalor.sigma == scalor.config.sigma).all()
 
 
-def test_the_encoder_does_not_teach_the_scene(scalor: Scalor, scene: Tensor) -> None:
+def test_the_encoder_does_not_teach_the_scene(scalor: Scalor, background_image: Tensor) -> None:
     features = []
     scalor.frame_encoder.register_forward_hook(lambda module, inputs, output: features.append(output))
-    scalor.guide(still(scene, 0.1))
+    scalor.guide(still(background_image, 0.1))
     features[0].cells.sum().backward()
     assert scalor.background_decoder.scene.grad is None
 
 
-def test_light_is_smooth_and_bounded(scalor: Scalor, scene: Tensor) -> None:
+def test_light_is_smooth_and_bounded(scalor: Scalor, background_image: Tensor) -> None:
     with torch.no_grad():
         scalor.background_decoder.light[-1].weight.normal_(std=5)
     z_bg = 3 * torch.randn(16, 4)
-    light = scalor.background_decoder(z_bg) - scene
+    light = scalor.background_decoder(z_bg) - background_image
     assert light.abs().max() <= LIGHT_RANGE + 1e-6
     assert light.abs().max() > LIGHT_RANGE / 2
     # At most the whole range, up and down, from one of the four points to the next, 12 px further.
     assert (light[..., 1:] - light[..., :-1]).abs().max() <= 2 * LIGHT_RANGE / 12 + 1e-6
 
 
-def test_light_that_changes_is_learned(scalor: Scalor, scene: Tensor) -> None:
-    x = torch.stack([still(scene, light)[0, :2] for light in (-0.08, 0.08)])
+def test_light_that_changes_is_learned(scalor: Scalor, background_image: Tensor) -> None:
+    x = torch.stack([still(background_image, light)[0, :2] for light in (-0.08, 0.08)])
     scalor = without_objects(scalor)
     parts = (scalor.background_decoder.light, scalor.background_posterior, scalor.background_prior)
     optimiser = torch.optim.Adam([p for part in parts for p in part.parameters()], lr=2e-2)
@@ -151,44 +151,44 @@ def test_light_that_changes_is_learned(scalor: Scalor, scene: Tensor) -> None:
     assert before > 0.07 and error() < before / 2
 
 
-def test_forecasts_and_imagines_over_the_scene(scalor: Scalor, scene: Tensor) -> None:
-    samples = Predictive(scalor.model, guide=scalor.guide, num_samples=2)(still(scene), frames=5)
+def test_forecasts_and_imagines_over_the_scene(scalor: Scalor, background_image: Tensor) -> None:
+    samples = Predictive(scalor.model, guide=scalor.guide, num_samples=2)(still(background_image), frames=5)
     assert samples[sites.z_bg(4)].shape == (2, 2, 1, 4)
     nothing = {sites.z_pres("disc", 0): torch.full((1, 12), -1e4)}
     trace = poutine.trace(poutine.condition(scalor.model, data=nothing)).get_trace(None, frames=1)
     pyro.clear_param_store()
     imagined = trace.nodes[sites.y(0)]["value"][0, 0]
     torch.testing.assert_close(imagined, scalor.background_decoder(trace.nodes[sites.z_bg(0)]["value"][:, 0])[0])
-    assert (imagined - scene).abs().max() <= LIGHT_RANGE + 1e-6
+    assert (imagined - background_image).abs().max() <= LIGHT_RANGE + 1e-6
 
 
-def test_refuses_a_flicker_of_another_size(scalor: Scalor, scene: Tensor) -> None:
+def test_refuses_a_flicker_of_another_size(scalor: Scalor, background_image: Tensor) -> None:
     with pytest.raises(ValueError, match=r"flicker had shape \(1, 32, 48\), but \(3, 32, 48\)"):
-        scalor.set_scene(scene[None], scene[:1])
+        scalor.set_background_image(background_image[None], background_image[:1])
 
 
 @pytest.mark.parametrize("background", ["none", "moving"])
-def test_refuses_a_scene_for_another_background(make_scalor: Make, scene: Tensor, background: str) -> None:
+def test_refuses_a_scene_for_another_background(make_scalor: Make, background_image: Tensor, background: str) -> None:
     scalor = make_scalor(background=background)
-    assert scalor.scene is None
+    assert scalor.background_image is None
     with pytest.raises(ValueError, match=f"background is '{background}'.*'static' was expected"):
-        scalor.set_scene(scene[None])
+        scalor.set_background_image(background_image[None])
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda scene: scene, r"shape \(3, 32, 48\), but \(n, 3, 32, 48\)"),
-        (lambda scene: scene[None, :1], r"shape \(1, 1, 32, 48\), but \(n, 3, 32, 48\)"),
-        (lambda scene: scene[:0, None].expand(0, 3, 32, 48), "at least one"),
-        (lambda scene: scene[None] * 255, r"\[0, 1\]"),
+        (lambda background_image: background_image, r"shape \(3, 32, 48\), but \(n, 3, 32, 48\)"),
+        (lambda background_image: background_image[None, :1], r"shape \(1, 1, 32, 48\), but \(n, 3, 32, 48\)"),
+        (lambda background_image: background_image[:0, None].expand(0, 3, 32, 48), "at least one"),
+        (lambda background_image: background_image[None] * 255, r"\[0, 1\]"),
     ],
     ids=["rank", "channels", "none", "bytes"],
 )
 def test_refuses_what_is_no_scene(
-    scalor: Scalor, scene: Tensor, spoil: Callable[[Tensor], Tensor], message: str
+    scalor: Scalor, background_image: Tensor, spoil: Callable[[Tensor], Tensor], message: str
 ) -> None:
-    before = scalor.scene
+    before = scalor.background_image
     with pytest.raises(ValueError, match=message):
-        scalor.set_scene(spoil(scene))
-    assert before is not None and scalor.scene is not None and torch.equal(before, scalor.scene)
+        scalor.set_background_image(spoil(background_image))
+    assert before is not None and scalor.background_image is not None and torch.equal(before, scalor.background_image)

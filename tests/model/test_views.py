@@ -63,11 +63,11 @@ def test_an_object_knows_how_near_it_is_to_a_border(place: float, along: int) ->
 
 
 def test_the_same_size_is_the_same_model(static: Scalor, videos: Tensor) -> None:
-    scene = videos[0, 0] * 0.5
-    static.set_scene(scene[None])
-    again = with_view(static, (32, 48), scene)
+    background_image = videos[0, 0] * 0.5
+    static.set_background_image(background_image[None])
+    again = with_view(static, (32, 48), background_image)
     for one, other in zip(frames_of(follow(static, videos)), frames_of(follow(again, videos)), strict=True):
-        assert torch.equal(one.scene.objects.where, other.scene.objects.where)
+        assert torch.equal(one.slots.objects.where, other.slots.objects.where)
 
 
 @pytest.mark.parametrize("background", ["none", "moving"])
@@ -96,14 +96,14 @@ def test_what_is_seen_does_not_depend_on_where_in_a_large_frame_it_is(static: Sc
     found = []
     for down, right in ((0, 0), (2, -1)):
         moved = frames.roll((down * CELL[0], right * CELL[1]), (-2, -1))
-        features = large.frame_encoder(moved, moved - large.scene)
-        objects = Objects(*(torch.full_like(values, 0.1) for values in like.scene.objects))
+        features = large.frame_encoder(moved, moved - large.background_image)
+        objects = Objects(*(torch.full_like(values, 0.1) for values in like.slots.objects))
         centre = torch.tensor([200.0 + right * CELL[1], 130.0 + down * CELL[0]])
         objects.where[..., 2:] = centre / torch.tensor([384, 256]) * 2 - 1
-        scene = like.scene._replace(objects=objects)
-        law = large.propagation_posterior(scene, None, large.annealed, moved[:, 1], features.maps[:, 1])
+        slots = like.slots._replace(objects=objects)
+        distribution = large.propagation_posterior(slots, None, large.annealed, moved[:, 1], features.maps[:, 1])
         cells = features.cells[0, 1, :, 15 + down : 17 + down, 11 + right : 13 + right]
-        found.append((cells, law.where.mean[0, 0], law.presence.logits[0, 0]))
+        found.append((cells, distribution.where.mean[0, 0], distribution.presence.logits[0, 0]))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 

@@ -243,7 +243,7 @@ def test_a_scene_that_is_not_black_is_said(digits: Path, caplog: pytest.LogCaptu
     ("arguments", "message"),
     [
         ("--weights digits-vld --object-size 0", "object_size is 0.0, but at least 1 px"),
-        ("--weights digits-vld --scene run", "scene is 'run', but 'auto' was expected"),
+        ("--weights digits-vld --scene run", "background_image is 'run', but 'auto' was expected"),
         ("--weights digits", "There is no run digits, but .*digits-vld"),
     ],
 )

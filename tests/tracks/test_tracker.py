@@ -14,9 +14,9 @@ from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.tracks.table import Tracks, concatenate, tracks_of
-from scalor_pyro.tracks.tracker import Options, frames_for, load_scene, track, tracker_of
+from scalor_pyro.tracks.tracker import Options, frames_for, load_background_image, track, tracker_of
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
-from scalor_pyro.video.scene_files import FLICKER, SCENE, save_scene
+from scalor_pyro.video.background_files import BACKGROUND_IMAGE, FLICKER, save_background_image
 from tests.video_files import squares, write_video
 
 FRAMES = 21
@@ -46,7 +46,7 @@ def tracks(run: TrainedRun, video: Path, options: Options | None = None, chunk: 
 
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chunk: int) -> None:
-    still = Options(scene_step=0)
+    still = Options(light_step=0)
     whole, parts = tracks(run, video, still), tracks(run, video, still, chunk)
     assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
     for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd"):
@@ -57,7 +57,7 @@ def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chu
 def test_tracks_are_those_of_inference(run: TrainedRun, video: Path, looks: int) -> None:
     run = run._replace(config=replace(run.config, model=replace(run.config.model, first_looks=looks)))
     run.scalor.config = run.config.model
-    tracker, reader = tracker_of(run, video, Options(scene_step=0))
+    tracker, reader = tracker_of(run, video, Options(light_step=0))
     (chunk,) = reader.chunks(100)
     seen = infer(tracker.scalor, frames_for(tracker.scalor, chunk))
     (expected,) = tracks_of(seen, tracker.scalor.config.image_size)
@@ -121,21 +121,27 @@ def test_masks_are_of_what_is_tracked(run: TrainedRun, video: Path) -> None:
     segments = chunk.segments()
     assert segments.shape == (11, 64, 96)
     owned = set(np.unique(segments)) - {-1}
-    known = {int(each) for frame in chunk.latents for each in frame.scene.identity.unique()}
+    known = {int(each) for frame in chunk.latents for each in frame.slots.identity.unique()}
     assert owned and owned <= known
 
 
 def test_the_scene_of_the_run_is_a_picture_that_can_be_changed(run: TrainedRun, video: Path) -> None:
-    save_scene(run.config, run.folder)
-    scene = load_scene(run.folder)
-    assert scene is not None and scene.image.shape == scene.flicker.shape == (3, 64, 96)
+    save_background_image(run.config, run.folder)
+    background_image = load_background_image(run.folder)
+    assert background_image is not None and background_image.image.shape == background_image.flicker.shape == (
+        3,
+        64,
+        96,
+    )
     images = np.stack([frame.image for frame in Video(video, ReadOptions(size=(64, 96)))])
-    assert np.abs(scene.image.astype(int) - np.median(images, 0)).mean() < 3
-    Image.new("RGB", (96, 64), (255, 0, 0)).save(run.folder / SCENE)
-    tracker, _ = tracker_of(run, video, Options(scene="run"))
-    assert tracker.scalor.scene is not None and torch.equal(tracker.scalor.scene[0], torch.ones(64, 96))
-    tracker, _ = tracker_of(run, video, Options(scene="video"))
-    assert tracker.scalor.scene is not None and tracker.scalor.scene[0].max() < 1
+    assert np.abs(background_image.image.astype(int) - np.median(images, 0)).mean() < 3
+    Image.new("RGB", (96, 64), (255, 0, 0)).save(run.folder / BACKGROUND_IMAGE)
+    tracker, _ = tracker_of(run, video, Options(background_image="run"))
+    assert tracker.scalor.background_image is not None and torch.equal(
+        tracker.scalor.background_image[0], torch.ones(64, 96)
+    )
+    tracker, _ = tracker_of(run, video, Options(background_image="video"))
+    assert tracker.scalor.background_image is not None and tracker.scalor.background_image[0].max() < 1
 
 
 def test_where_the_scene_moves_by_itself_is_known_in_the_whole_frame(
@@ -150,14 +156,14 @@ def test_where_the_scene_moves_by_itself_is_known_in_the_whole_frame(
     scalor = make_scalor(background="static", channels=3, flicker=3.0, sigma=0.05)
     data = VideoData((str(video),), ReadOptions(crop=Crop(8, 16, 96, 64), size=(32, 48)))
     run = TrainedRun(tmp_path, VideoRunConfig(data, scalor.config, TrainConfig(steps=1)), scalor)
-    save_scene(run.config, run.folder)
-    for scene in ("run", "video"):
-        sigma = tracker_of(run, video, Options(scene=scene))[0].scalor.sigma
+    save_background_image(run.config, run.folder)
+    for background_image in ("run", "video"):
+        sigma = tracker_of(run, video, Options(background_image=background_image))[0].scalor.sigma
         assert (sigma[:, :30] == np.float32(0.05)).float().mean() > 0.95 and sigma[:, 36:].median() > 0.07
     (tmp_path / FLICKER).unlink()  # as a run of before
     assert (tracker_of(run, video)[0].scalor.sigma == np.float32(0.05)).all()
     Image.new("RGB", (50, 40)).save(tmp_path / FLICKER)
-    with pytest.raises(ConfigError, match=r"flicker.png has shape \(3, 40, 50\), but \(3, 64, 96\)"):
+    with pytest.raises(ConfigError, match=r"flicker.png: expected shape \(3, 64, 96\), .* got \(3, 40, 50\)"):
         tracker_of(run, video)
 
 
@@ -166,11 +172,11 @@ def test_a_scene_that_does_not_fit_is_refused_or_replaced(
     run: TrainedRun, video: Path, there: tuple[int, int] | None, found: str
 ) -> None:
     if there is not None:
-        Image.new("RGB", there).save(run.folder / SCENE)
+        Image.new("RGB", there).save(run.folder / BACKGROUND_IMAGE)
     with pytest.raises(ConfigError, match=found):
-        tracker_of(run, video, Options(scene="run"))
+        tracker_of(run, video, Options(background_image="run"))
     tracker, _ = tracker_of(run, video)
-    assert tracker.scalor.scene is not None and tracker.scalor.scene.max() > 0
+    assert tracker.scalor.background_image is not None and tracker.scalor.background_image.max() > 0
 
 
 def test_another_number_of_channels_is_refused(run: TrainedRun, tmp_path: Path) -> None:
@@ -185,18 +191,18 @@ def test_memory_does_not_grow_with_the_video(run: TrainedRun, video: Path) -> No
     for chunk in reader.chunks(2):
         tracker.advance(chunk)
         assert tracker.carried is not None
-        carried = [tracker.carried.features, tracker.carried.memory, *tracker.carried.scene.objects]
+        carried = [tracker.carried.features, tracker.carried.memory, *tracker.carried.slots.objects]
         assert all(part is None or not part.requires_grad for part in carried)
         assert sum(part.numel() for part in carried if part is not None) < 100_000
 
 
 def test_the_scene_follows_the_light_but_for_where_objects_are(run: TrainedRun, video: Path) -> None:
-    tracker, reader = tracker_of(run, video, Options(scene_step=0.01))
-    assert tracker.scalor.scene is not None
-    tracker.scalor.set_scene(torch.full_like(tracker.scalor.scene, 0.3)[None])
+    tracker, reader = tracker_of(run, video, Options(light_step=0.01))
+    assert tracker.scalor.background_image is not None
+    tracker.scalor.set_background_image(torch.full_like(tracker.scalor.background_image, 0.3)[None])
     chunk = next(reader.chunks(4))
     bright = Chunk(chunk.numbers, np.full_like(chunk.frames, 200))
     found = tracker.advance(bright)
     hidden = torch.cat([frame.canvas.alpha for frame in found.latents])[:, 0].sum(0)  # for so many of four frames
     assert hidden.min() == 0 and hidden.max() > 2
-    torch.testing.assert_close(tracker.scalor.scene, (0.34 - 0.01 * hidden).expand(3, -1, -1))
+    torch.testing.assert_close(tracker.scalor.background_image, (0.34 - 0.01 * hidden).expand(3, -1, -1))

@@ -131,10 +131,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 
 @pytest.mark.usefixtures("handlers")
 def test_processes_end_with_one_model_and_the_lead_alone_writes(whole: tuple[Path, list[Any]]) -> None:
-    folder, ((lead, evaluated), (other, nothing)) = whole
-    require_same(other, lead)
+    folder, ((rank_0, evaluated), (other, nothing)) = whole
+    require_same(other, rank_0)
     saved = load_training_state(folder / "run" / "training_state.pt").weights
-    assert all(np.array_equal(saved[name].numpy(), value) for name, value in lead.items())
+    assert all(np.array_equal(saved[name].numpy(), value) for name, value in rank_0.items())
     assert (evaluated, nothing) == ([5, 10, 12], [])
     assert [path.name for path in folder.iterdir()] == ["run"]
     rows = RunFolder(folder / "run").rows()
@@ -144,9 +144,9 @@ def test_processes_end_with_one_model_and_the_lead_alone_writes(whole: tuple[Pat
 
 @pytest.mark.usefixtures("handlers")
 def test_metrics_are_those_of_one_process(whole: tuple[Path, list[Any]], tmp_path: Path) -> None:
-    (lead, _), *_ = whole[1]
+    (rank_0, _), *_ = whole[1]
     weights, _ = shared_training.whole_run(tmp_path / "run")
-    require_same(lead, weights, 1e-4)
+    require_same(rank_0, weights, 1e-4)
     times = {"minutes", "data_share", "data_cost", "videos_per_s"}
     for row, expected in zip(*(RunFolder(folder / "run").rows() for folder in (whole[0], tmp_path)), strict=True):
         assert {name: row[name] for name in row.keys() - times} == pytest.approx(
@@ -158,9 +158,9 @@ def test_metrics_are_those_of_one_process(whole: tuple[Path, list[Any]], tmp_pat
 def test_killed_process_is_started_again_from_the_last_checkpoint(
     whole: tuple[Path, list[Any]], tmp_path: Path
 ) -> None:
-    (lead, evaluated), (other, _) = launch(shared_training.whole_run, 2, tmp_path / "run", 7, restarts=1)
-    require_same(lead, whole[1][0][0])
-    require_same(other, lead)
+    (rank_0, evaluated), (other, _) = launch(shared_training.whole_run, 2, tmp_path / "run", 7, restarts=1)
+    require_same(rank_0, whole[1][0][0])
+    require_same(other, rank_0)
     assert evaluated == [5, 10, 12], "it went on after step 4: before, the processes had not come to step 5 alive"
     weights = [(folder / "run" / "weights.safetensors").read_bytes() for folder in (tmp_path, whole[0])]
     assert weights[0] == weights[1]
@@ -168,12 +168,12 @@ def test_killed_process_is_started_again_from_the_last_checkpoint(
 
 @pytest.mark.usefixtures("handlers")
 def test_decisions_are_alike(tmp_path: Path) -> None:
-    lead, other = launch(shared_training.decisions, 2, tmp_path)
-    require_same(other[0], lead[0])
-    assert lead[1] == other[1] == (7, True)
+    rank_0, other = launch(shared_training.decisions, 2, tmp_path)
+    require_same(other[0], rank_0[0])
+    assert rank_0[1] == other[1] == (7, True)
     assert load_training_state(tmp_path / "stopped" / "training_state.pt").step == 7
-    assert lead[2:] == other[2:]
-    assert "value of site z of the guide, at step 5" in lead[2] and "holds another run" in lead[3]
+    assert rank_0[2:] == other[2:]
+    assert "value of site z of the guide, at step 5" in rank_0[2] and "holds another run" in rank_0[3]
     assert {path.name for path in tmp_path.iterdir()} == {"timed", "stopped", "nan"}
 
 
@@ -294,7 +294,7 @@ def test_one_process_needs_no_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
     with join() as world:
-        assert (world.rank, world.size, world.leads, world.restarts) == (0, 1, True, 0)
+        assert (world.rank, world.size, world.is_rank_0, world.restarts) == (0, 1, True, 0)
     for name, value in {**torchrun(0, 1), "TORCHELASTIC_RESTART_COUNT": "2"}.items():
         monkeypatch.setenv(name, value)
     with join() as world:

@@ -12,10 +12,11 @@ from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.views import nearest_size
 from scalor_pyro.video import Crop, ReadOptions, Video
-from scalor_pyro.video.scene import Scenery, scenery_of
+from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
 
 # In the run folder: the scene of the whole region at the scale of training, and how much it moves by itself.
-SCENE, FLICKER = "scene.png", "flicker.png"
+BACKGROUND_IMAGE, FLICKER = "background.png", "flicker.png"
+EARLIER_NAME = "scene.png"  # of the first, in runs saved by version 0.1
 
 
 def region_options(
@@ -40,33 +41,37 @@ def region_options(
     return replace(trained, crop=region, size=size, start=0, stop=None)
 
 
-def save_scene(config: VideoRunConfig, folder: Path) -> None:
+def save_background_image(config: VideoRunConfig, folder: Path) -> None:
     """Keep the scene of the region as two pictures in the run folder."""
     first = Video(config.video.paths[0])
     options = region_options(config, first.info.size)
     within = replace(options, start=config.video.options.start, stop=config.video.options.stop)
-    scenery = scenery_of([Video(path, within) for path in config.video.paths])
-    for name, values in zip((SCENE, FLICKER), scenery, strict=True):
+    background_image = estimate_background_image([Video(path, within) for path in config.video.paths])
+    for name, values in zip((BACKGROUND_IMAGE, FLICKER), background_image, strict=True):
         pixels, picture = np.moveaxis(values, 0, -1), io.BytesIO()
         Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(picture, "png")
         write_atomically(folder / name, picture.getvalue())
 
 
-def load_scene(folder: str | Path) -> Scenery | None:
-    """What :func:`save_scene` kept; None where there is none. A run of before has no flicker.
+def load_background_image(folder: str | Path) -> BackgroundImage | None:
+    """What :func:`save_background_image` kept; None where there is none.
+
+    Runs saved by earlier versions have no flicker image, and call the other one :data:`EARLIER_NAME`.
 
     :raises ConfigError: if a file is not a picture, or the two are not of one size.
     """
-    image, flicker = (_load_picture(Path(folder) / name) for name in (SCENE, FLICKER))
+    image, flicker = (_load_picture(Path(folder) / name) for name in (BACKGROUND_IMAGE, FLICKER))
+    if image is None:
+        image = _load_picture(Path(folder) / EARLIER_NAME)
     if image is None:
         return None
     if flicker is None:
         flicker = np.zeros_like(image)
     if flicker.shape != image.shape:
         raise ConfigError(
-            f"{Path(folder) / FLICKER} has shape {flicker.shape}, but {image.shape}, that of {SCENE}, was expected."
+            f"{Path(folder) / FLICKER}: expected shape {image.shape}, as of {BACKGROUND_IMAGE}, got {flicker.shape}."
         )
-    return Scenery(image, flicker)
+    return BackgroundImage(image, flicker)
 
 
 def _load_picture(path: Path) -> NDArray[np.uint8] | None:

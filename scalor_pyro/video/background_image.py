@@ -13,20 +13,20 @@ from scalor_pyro.model.background import variation
 from scalor_pyro.video.reading import Video
 
 # Frames, evenly spaced, whose median is the scene; and how far into a video they are looked for.
-SCENE_FRAMES = 200
+BACKGROUND_FRAMES = 200
 SPAN = 20_000
 # Of these, so many tell how much the scene moves by itself: as floating point, they take four times the memory.
 FLICKER_FRAMES = 50
 
 
-class Scenery(NamedTuple):
+class BackgroundImage(NamedTuple):
     """The scene of videos, both (C, H, W), from 0 to 255."""
 
     image: NDArray[np.uint8]  # the median of the frames
     flicker: NDArray[np.uint8]  # how much they vary beyond the light: see background.variation
 
 
-def scenery_of(videos: Sequence[Video], frames: int = SCENE_FRAMES) -> Scenery:
+def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_FRAMES) -> BackgroundImage:
     """Look at frames from all over the videos, which show one scene and give frames of one size.
 
     :param frames: about how many to take.
@@ -40,7 +40,7 @@ def scenery_of(videos: Sequence[Video], frames: int = SCENE_FRAMES) -> Scenery:
             taken.append(frame.image)
     image = np.median(np.stack(taken), axis=0).astype(np.uint8)
     few = np.stack(taken[:: math.ceil(len(taken) / FLICKER_FRAMES)])
-    return Scenery(image, np.stack([_flicker(few[:, i], image[i]) for i in range(len(image))]))
+    return BackgroundImage(image, np.stack([_flicker(few[:, i], image[i]) for i in range(len(image))]))
 
 
 def _flicker(frames: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
