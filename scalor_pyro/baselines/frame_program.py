@@ -1,11 +1,9 @@
 """What the models of whole frames have in common, beside their networks: no objects, one observed site a frame."""
 
-import itertools
 import math
 from collections.abc import Mapping
 
 import pyro
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -14,18 +12,17 @@ from scalor_pyro.layers.networks import positive
 from scalor_pyro.model import sites
 from scalor_pyro.model.distributions import normal
 from scalor_pyro.model.inputs import extent
+from scalor_pyro.model.program import StoredModule, require_one_particle
 
 # Standard deviations of z before training, in the posterior and in the prior.
 POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
 # How large the posterior's mean is before training, for features of size 1: as large as the prior expects it.
 POSTERIOR_GAIN = 1.0
 
-_numbers = itertools.count()
-
 Memory = tuple[Tensor, Tensor]  # output and cell of an LSTM, each (B, R)
 
 
-class FrameProgram(nn.Module):
+class FrameProgram(StoredModule):
     """A model of frames without objects.
 
     :param FrameModelConfig config: sizes.
@@ -35,8 +32,6 @@ class FrameProgram(nn.Module):
         super().__init__()
         self.config = config
         self.last_statistics: dict[str, Tensor] = {}  # of objects, of which there are none
-        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
-        self._name = f"{type(self).__name__.lower()}_{next(_numbers)}"
 
     def schedule(self, values: Mapping[str, float]) -> None:
         """Nothing here changes during training but the weights."""
@@ -48,7 +43,7 @@ class FrameProgram(nn.Module):
         """
         weight = next(self.parameters())
         observed, frames, sequences = extent(x, frames, sequences, self.config, weight.dtype)
-        pyro.module(self._name, self)
+        self.store_name.register(self)
         return observed, frames, pyro.plate("sequences", sequences, dim=-2, device=str(weight.device))
 
     def _empty(self, sequences: int) -> Memory:
@@ -82,6 +77,8 @@ def distribution_of_z(parameters: Tensor, start: float) -> TorchDistribution:
     return normal(loc, positive(raw, start))
 
 
-def draw_z(t: int, distribution: TorchDistribution) -> Tensor:
-    """The latent of frame t. (B, D)"""
-    return torch.squeeze(pyro.sample(sites.z(t), distribution), 1)
+def draw_z(of: nn.Module, t: int, distribution: TorchDistribution) -> Tensor:
+    """The latent of frame t of a program. (B, D)"""
+    z: Tensor = pyro.sample(sites.z(t), distribution)
+    require_one_particle(z, 3, of)
+    return z.squeeze(1)

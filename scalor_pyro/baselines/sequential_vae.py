@@ -67,7 +67,7 @@ class SequentialVAE(FrameProgram):
         with plate:
             for t in range(frames):
                 hidden, _ = memory
-                z = draw_z(t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
+                z = draw_z(self, t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
                 y = self.decoder(z)
                 self._show(t, y, x)
                 memory = self.rnn(z, memory)
@@ -87,6 +87,6 @@ class SequentialVAE(FrameProgram):
         seen = self.encoder.of_videos(x)
         with plate, GuideMessenger():
             return [
-                draw_z(t, distribution_of_z(self.posterior(seen[t]), POSTERIOR_SCALE))
+                draw_z(self, t, distribution_of_z(self.posterior(seen[t]), POSTERIOR_SCALE))
                 for t in range(min(observed, frames))
             ]

@@ -1,13 +1,12 @@
 """SQAIR: objects that are inferred one after the other, and followed (Kosiorek et al., 2018)."""
 
-import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import pyro
 import torch
 from pyro import distributions as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from scalor_pyro.baselines.sqair_guide import (
     DistributionsOf,
@@ -27,12 +26,10 @@ from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior
 from scalor_pyro.model.distributions import RelaxedPresence, normal, standard_normal, weighted_by
 from scalor_pyro.model.frame import FrameLatents, statistics
 from scalor_pyro.model.inputs import extent
-from scalor_pyro.model.program import GuideMessenger
+from scalor_pyro.model.program import GuideMessenger, StoredModule, require_one_particle
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPrior
 from scalor_pyro.model.rejection import fill_slots
-from scalor_pyro.model.shared import SharedWork
-
-_numbers = itertools.count()
+from scalor_pyro.model.shared import begin_guide, begin_model, once
 
 
 class _Plates(NamedTuple):
@@ -40,7 +37,7 @@ class _Plates(NamedTuple):
     slots: pyro.plate  # K, dim -1
 
 
-class SQAIR(nn.Module):
+class SQAIR(StoredModule):
     r"""Sequential attend, infer, repeat (Kosiorek et al., NeurIPS 2018, arXiv 1806.01794).
 
     For B sequences of T frames and K slots. Objects n = 0, …, K − 1 have sites of their own, because in the guide each
@@ -98,9 +95,6 @@ class SQAIR(nn.Module):
         self.propagation_posterior = SQAIRPropagationPosterior(config, self.boxes, appearance)
         self.discovery_posterior = SQAIRDiscoveryPosterior(config, appearance)
         self.last_statistics: dict[str, Tensor] = {}
-        self.shared = SharedWork()
-        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
-        self._name = f"sqair_{next(_numbers)}"
 
     # ------------------------------------------------------------------ the program
 
@@ -114,19 +108,20 @@ class SQAIR(nn.Module):
         :raises ValueError: if x is not a batch of videos that this model can see.
         """
         observed, frames, plates = self._begin(x, frames, sequences)
+        begin_model(self)
         latents: list[FrameLatents] = []
         slots: Slots | None = None
         memory = propagated = None
         with plates.sequences:
             for t in range(frames):
-                canvas = self.shared(self._blank, plates.sequences.size)
+                canvas = once(self._blank, plates.sequences.size)
                 if slots is not None:
                     going_on = self.propagation_prior(slots, memory, self.annealed)
                     memory = going_on.memory
                     propagated, canvas = self._propagate(t, _each(going_on), slots, canvas)
                 law_of = self._new_object(plates.sequences.size)
                 proposals, canvas = self._discover(t, law_of, propagated, canvas)
-                frame = self.shared(self.settle, slots, propagated, proposals, canvas)
+                frame = once(self.settle, slots, propagated, proposals, canvas)
                 slots = frame.slots
                 y = frame.canvas.colour
                 self._record(t, y, slots, plates)
@@ -136,7 +131,6 @@ class SQAIR(nn.Module):
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
                 latents.append(frame)
-        self.shared.forget()
         return latents
 
     def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
@@ -147,19 +141,19 @@ class SQAIR(nn.Module):
         observed, frames, plates = self._begin(x, frames, sequences)
         if x is None:
             return []
-        self.shared.forget()
+        begin_guide(self)
         latents: list[FrameLatents] = []
         slots: Slots | None = None
         memory = propagated = None
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
-                canvas = self.shared(self._blank, plates.sequences.size)
+                canvas = once(self._blank, plates.sequences.size)
                 if slots is not None:
                     law_of, memory = self.propagation_posterior(slots, memory, self.annealed, x[:, t])
                     propagated, canvas = self._propagate(t, law_of, slots, canvas)
                 law_of = self.discovery_posterior(self.annealed, x[:, t])
                 proposals, canvas = self._discover(t, law_of, propagated, canvas)
-                frame = self.shared(self.settle, slots, propagated, proposals, canvas)
+                frame = once(self.settle, slots, propagated, proposals, canvas)
                 slots = frame.slots
                 latents.append(frame)
         self.last_statistics = statistics(latents, self.config.presence_threshold)
@@ -170,18 +164,19 @@ class SQAIR(nn.Module):
     def _propagate(self, t: int, law_of: DistributionsOf, slots: Slots, canvas: Canvas) -> tuple[Objects, Canvas]:
         """Draw z_t^P; an empty slot counts nothing."""
         drawn: list[Drawn] = []
-        for n, (one, alive) in enumerate(self.shared(_one_by_one, slots)):
+        for n, (one, alive) in enumerate(once(_one_by_one, slots)):
             distribution = law_of(n, drawn[-1] if drawn else None, canvas)
             with weighted_by(alive):
                 logit = pyro.sample(sites.of_object(sites.z_pres("prop", t), n), distribution.presence)
-            presence = self.shared(_present, logit, alive)
+            require_one_particle(logit, 2, self)
+            presence = once(_present, logit, alive)
             with weighted_by(presence):
                 raw = pyro.sample(sites.of_object(sites.z_where("prop", t), n), distribution.where)
-                where, shape, velocity = self.shared(self.boxes.propagated, one, raw)
+                where, shape, velocity = once(self.boxes.propagated, one, raw)
                 what = pyro.sample(sites.of_object(sites.z_what("prop", t), n), distribution.what(where))
-            glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
+            glimpse, canvas = once(self._paint, canvas, presence, where, what)
             drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
-        return self.shared(_together, tuple(drawn)), canvas
+        return once(_together, tuple(drawn)), canvas
 
     def _discover(
         self, t: int, law_of: DistributionsOf, propagated: Objects | None, canvas: Canvas
@@ -190,17 +185,18 @@ class SQAIR(nn.Module):
         drawn: list[Drawn] = []
         for n in range(self.config.slots):
             distribution = law_of(n, drawn[-1] if drawn else None, canvas)
-            possible = self.shared(self._possible, distribution.presence.batch_shape, propagated, tuple(drawn))
+            possible = once(self._possible, distribution.presence.batch_shape, propagated, tuple(drawn))
             with weighted_by(possible):
                 logit = pyro.sample(sites.of_object(sites.z_pres("disc", t), n), distribution.presence)
-            presence = self.shared(_present, logit, possible)
+            require_one_particle(logit, 2, self)
+            presence = once(_present, logit, possible)
             with weighted_by(presence):
                 raw = pyro.sample(sites.of_object(sites.z_where("disc", t), n), distribution.where)
-                where, shape, velocity = self.shared(self._anywhere, raw)
+                where, shape, velocity = once(self._anywhere, raw)
                 what = pyro.sample(sites.of_object(sites.z_what("disc", t), n), distribution.what(where))
-            glimpse, canvas = self.shared(self._paint, canvas, presence, where, what)
+            glimpse, canvas = once(self._paint, canvas, presence, where, what)
             drawn.append(Drawn(presence, where, shape, velocity, what, glimpse))
-        return self.shared(_together, tuple(drawn)), canvas
+        return once(_together, tuple(drawn)), canvas
 
     def _new_object(self, sequences: int) -> DistributionsOf:
         """p(z_t^D): present with an annealed probability, anywhere, looking like anything."""
@@ -262,7 +258,7 @@ class SQAIR(nn.Module):
     def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, _Plates]:
         """How many frames are observed, how many there are in all, and the plates."""
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
-        pyro.module(self._name, self)
+        self.store_name.register(self)
         device = str(self.decoder.bias.device)
         plates = _Plates(
             pyro.plate("sequences", sequences, dim=-2, device=device),

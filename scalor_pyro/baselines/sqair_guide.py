@@ -14,9 +14,9 @@ from scalor_pyro.layers.objects import Slots
 from scalor_pyro.layers.rendering import Canvas, extract
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder
+from scalor_pyro.model.attention import ATTENTION_ZOOM
 from scalor_pyro.model.distributions import RelaxedPresence, normal
 from scalor_pyro.model.propagation import (
-    ATTENTION_ZOOM,
     POSTERIOR_BIAS,
     POSTERIOR_SCALES,
     describe,

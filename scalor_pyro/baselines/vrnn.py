@@ -16,7 +16,7 @@ from scalor_pyro.baselines.networks import ImageDecoder, ImageEncoder
 from scalor_pyro.config.baselines import VRNNConfig
 from scalor_pyro.layers.networks import mlp
 from scalor_pyro.model.program import GuideMessenger
-from scalor_pyro.model.shared import SharedWork
+from scalor_pyro.model.shared import begin_guide, begin_model, once
 
 
 class VRNN(FrameProgram):
@@ -60,7 +60,6 @@ class VRNN(FrameProgram):
         self.posterior = posterior_head(self.encoder.features + memory, latent)
         self.summary = nn.Sequential(nn.Linear(self.encoder.features, memory), nn.CELU(inplace=True))
         self.rnn = nn.LSTMCell(memory + latent, memory)
-        self.shared = SharedWork()
 
     def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
         """p(x, z): observes the frames it is given, imagines the rest.
@@ -72,17 +71,17 @@ class VRNN(FrameProgram):
         :raises ValueError: if x is not a batch of videos that this model can see.
         """
         observed, frames, plate = self._begin(x, frames, sequences)
-        seen = () if x is None else self.shared(self.encoder.of_videos, x)
+        begin_model(self)
+        seen = () if x is None else once(self.encoder.of_videos, x)
         memory, shown = self._empty(plate.size), list[Tensor]()
         with plate:
             for t in range(frames):
                 hidden, _ = memory
-                z = draw_z(t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
+                z = draw_z(self, t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
                 y = self.decoder(torch.cat((z, hidden), -1))
                 self._show(t, y, x)
                 memory = self._remember(seen[t] if t < observed else self.encoder(y), z, memory)
                 shown.append(y)
-        self.shared.forget()
         return shown
 
     def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
@@ -95,13 +94,15 @@ class VRNN(FrameProgram):
         observed, frames, plate = self._begin(x, frames, sequences)
         if x is None:
             return []
-        self.shared.forget()
+        begin_guide(self)
         memory, drawn = self._empty(plate.size), list[Tensor]()
-        seen = self.shared(self.encoder.of_videos, x)
+        seen = once(self.encoder.of_videos, x)
         with plate, GuideMessenger():
             for t in range(min(observed, frames)):
                 hidden, _ = memory
-                z = draw_z(t, distribution_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE))
+                z = draw_z(
+                    self, t, distribution_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE)
+                )
                 memory = self._remember(seen[t], z, memory)
                 drawn.append(z)
         return drawn

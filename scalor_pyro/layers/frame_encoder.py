@@ -55,7 +55,7 @@ class FrameEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.contrast = config.contrast_input
-        self.difference = config.difference_input and config.background == "static"
+        self.difference = config.difference_input and config.has_background_image
         inputs = config.channels * (1 + self.contrast + self.difference)
         features, half = config.feature_dim, config.feature_dim // 2
         self.convolutions = nn.Sequential(
