@@ -1,4 +1,4 @@
-"""What the models of whole frames have in common, beside their networks: no objects, one observed site a frame."""
+"""What the models of whole frames share apart from networks: no objects, one observed site per frame."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from scalor_pyro.model.program import StoredModule, require_one_particle
 
 # Standard deviations of z before training, in the posterior and in the prior.
 POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
-# How large the posterior's mean is before training, for features of size 1: as large as the prior expects it.
+# Standard deviation of the posterior's mean before training, for features of size 1: that of the prior.
 POSTERIOR_GAIN = 1.0
 
 Memory = tuple[Tensor, Tensor]  # output and cell of an LSTM, each (B, R)
@@ -31,15 +31,15 @@ class FrameProgram(StoredModule):
     def __init__(self, config: FrameModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.last_statistics: dict[str, Tensor] = {}  # of objects, of which there are none
+        self.last_statistics: dict[str, Tensor] = {}  # of objects; these models have none
 
     def schedule(self, values: Mapping[str, float]) -> None:
-        """Nothing here changes during training but the weights."""
+        """Does nothing: these models have no scheduled quantities."""
 
     def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, pyro.plate]:
-        """How many frames are observed, how many there are in all, and the plate of the sequences.
+        """The number of observed frames, of all frames, and the plate of the sequences.
 
-        :raises ValueError: if x is not a batch of videos that this model can see.
+        :raises ValueError: if x is not a batch of videos of the config's size.
         """
         weight = next(self.parameters())
         observed, frames, sequences = extent(x, frames, sequences, self.config, weight.dtype)
@@ -47,12 +47,12 @@ class FrameProgram(StoredModule):
         return observed, frames, pyro.plate("sequences", sequences, dim=-2, device=str(weight.device))
 
     def _empty(self, sequences: int) -> Memory:
-        """Before the first frame."""
+        """The state before the first frame."""
         zeros = next(self.parameters()).new_zeros(sequences, self.config.memory_dim)
         return zeros, zeros
 
     def _show(self, t: int, y: Tensor, x: Tensor | None) -> None:
-        """The frame: observed where there is one.
+        """Draw or observe the frame.
 
         :param Tensor y: (B, C, H, W) without noise.
         """
@@ -62,7 +62,7 @@ class FrameProgram(StoredModule):
 
 
 def posterior_head(inputs: int, latent_dim: int) -> nn.Linear:
-    """A layer whose output :func:`law_of_z` takes: before training its mean tells of the input, its scale does not."""
+    """A layer for :func:`distribution_of_z`: before training, the mean depends on the input, the scale does not."""
     head = nn.Linear(inputs, 2 * latent_dim)
     loc, raw = head.weight.data.split(latent_dim)
     nn.init.normal_(loc, std=POSTERIOR_GAIN / math.sqrt(inputs))

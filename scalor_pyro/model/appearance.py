@@ -11,7 +11,7 @@ from scalor_pyro.layers.networks import GlimpseDecoder, GlimpseEncoder, mlp, pos
 from scalor_pyro.layers.rendering import extract, glimpse_centres
 from scalor_pyro.model.distributions import standard_normal
 
-# z_what's first C numbers times this are added to the decoder's colour logits, with `colour_start`.
+# With `colour_start`, the first C numbers of z_what times this are added to the decoder's colour logits.
 COLOUR_GAIN = 3.0
 # Width, in glimpse half-sides, of the Gaussian around the centre over which the start colour is averaged.
 COLOUR_WIDTH = 0.5
@@ -48,8 +48,8 @@ class AppearancePrior(nn.Module):
 class AppearanceEncoder(nn.Module):
     """Cut glimpses from a frame and encode them; discovery and propagation share it.
 
-    Differs: with `colour_start`, the glimpse's own mean colour is added to the mean of the first C numbers of z_what,
-    which the decoder adds to its colour: an object has about the right colour before anything is learned.
+    Differs: with `colour_start`, the glimpse's mean colour is added to the mean of the first C numbers of z_what, which
+    the decoder adds to its colour: an object has about the right colour before anything is learned.
     """
 
     FEATURES = 128
