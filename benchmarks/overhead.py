@@ -74,12 +74,12 @@ class PlainLoss:
             proposals = self.discovered(t, frame, cells[t], seen)
             settled = scalor.settle(slots, propagated, proposals)
             slots, frame_loc = settled.slots, settled.canvas.colour
-            if config.background != "none":
-                q_behind = scalor.background_posterior(frame, settled.canvas.alpha.detach())
-                p_behind = scalor.background_prior(z_bg, background_memory, len(x))
+            if scalor.background is not None:
+                q_behind = scalor.background.posterior(frame, settled.canvas.alpha.detach())
+                p_behind = scalor.background.prior(z_bg, background_memory, len(x))
                 background_memory = p_behind.memory
                 z_bg = self.drawn(q_behind.z_bg, p_behind.z_bg)
-                frame_loc = settled.canvas.over(scalor.background_decoder(z_bg[:, 0]))
+                frame_loc = settled.canvas.over(scalor.background.decoder(z_bg[:, 0]))
             pixels = torch.distributions.Normal(frame_loc, frame_loc.new_full((), config.sigma))
             self.elbo = self.elbo + pixels.log_prob(frame).sum()
         return -self.elbo

@@ -1,7 +1,7 @@
-"""What the paper compares SCALOR with, as Pyro programs that are trained, scored and sampled as SCALOR is.
+"""Models that the paper compares SCALOR with, as Pyro programs trained, scored and sampled in the same way.
 
-:class:`VRNN` and :class:`SequentialVAE` describe whole frames by one latent; :class:`SQAIR` knows objects, as SCALOR
-does, but infers them one after the other. How well they do is in docs/baselines.md.
+:class:`VRNN` and :class:`SequentialVAE` describe a whole frame by one latent; :class:`SQAIR` has objects, as SCALOR
+does, but infers them one after the other. docs/baselines.md has their results.
 """
 
 from scalor_pyro.baselines.sequential_vae import SequentialVAE

@@ -1,11 +1,9 @@
-"""What the models of whole frames have in common, beside their networks: no objects, one observed site a frame."""
+"""What the models of whole frames share apart from networks: no objects, one observed site per frame."""
 
-import itertools
 import math
 from collections.abc import Mapping
 
 import pyro
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -14,18 +12,17 @@ from scalor_pyro.layers.networks import positive
 from scalor_pyro.model import sites
 from scalor_pyro.model.distributions import normal
 from scalor_pyro.model.inputs import extent
+from scalor_pyro.model.program import StoredModule, require_one_particle
 
 # Standard deviations of z before training, in the posterior and in the prior.
 POSTERIOR_SCALE, PRIOR_SCALE = 0.1, 1.0
-# How large the posterior's mean is before training, for features of size 1: as large as the prior expects it.
+# Standard deviation of the posterior's mean before training, for features of size 1: that of the prior.
 POSTERIOR_GAIN = 1.0
-
-_numbers = itertools.count()
 
 Memory = tuple[Tensor, Tensor]  # output and cell of an LSTM, each (B, R)
 
 
-class FrameProgram(nn.Module):
+class FrameProgram(StoredModule):
     """A model of frames without objects.
 
     :param FrameModelConfig config: sizes.
@@ -34,30 +31,28 @@ class FrameProgram(nn.Module):
     def __init__(self, config: FrameModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.last_statistics: dict[str, Tensor] = {}  # of objects, of which there are none
-        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
-        self._name = f"{type(self).__name__.lower()}_{next(_numbers)}"
+        self.last_statistics: dict[str, Tensor] = {}  # of objects; these models have none
 
     def schedule(self, values: Mapping[str, float]) -> None:
-        """Nothing here changes during training but the weights."""
+        """Does nothing: these models have no scheduled quantities."""
 
     def _begin(self, x: Tensor | None, frames: int | None, sequences: int) -> tuple[int, int, pyro.plate]:
-        """How many frames are observed, how many there are in all, and the plate of the sequences.
+        """The number of observed frames, of all frames, and the plate of the sequences.
 
-        :raises ValueError: if x is not a batch of videos that this model can see.
+        :raises ValueError: if x is not a batch of videos of the config's size.
         """
         weight = next(self.parameters())
         observed, frames, sequences = extent(x, frames, sequences, self.config, weight.dtype)
-        pyro.module(self._name, self)
+        self.store_name.register(self)
         return observed, frames, pyro.plate("sequences", sequences, dim=-2, device=str(weight.device))
 
     def _empty(self, sequences: int) -> Memory:
-        """Before the first frame."""
+        """The state before the first frame."""
         zeros = next(self.parameters()).new_zeros(sequences, self.config.memory_dim)
         return zeros, zeros
 
     def _show(self, t: int, y: Tensor, x: Tensor | None) -> None:
-        """The frame: observed where there is one.
+        """Draw or observe the frame.
 
         :param Tensor y: (B, C, H, W) without noise.
         """
@@ -67,7 +62,7 @@ class FrameProgram(nn.Module):
 
 
 def posterior_head(inputs: int, latent_dim: int) -> nn.Linear:
-    """A layer whose output :func:`law_of_z` takes: before training its mean tells of the input, its scale does not."""
+    """A layer for :func:`distribution_of_z`: before training, the mean depends on the input, the scale does not."""
     head = nn.Linear(inputs, 2 * latent_dim)
     loc, raw = head.weight.data.split(latent_dim)
     nn.init.normal_(loc, std=POSTERIOR_GAIN / math.sqrt(inputs))
@@ -82,6 +77,8 @@ def distribution_of_z(parameters: Tensor, start: float) -> TorchDistribution:
     return normal(loc, positive(raw, start))
 
 
-def draw_z(t: int, distribution: TorchDistribution) -> Tensor:
-    """The latent of frame t. (B, D)"""
-    return torch.squeeze(pyro.sample(sites.z(t), distribution), 1)
+def draw_z(of: nn.Module, t: int, distribution: TorchDistribution) -> Tensor:
+    """The latent of frame t of a program. (B, D)"""
+    z: Tensor = pyro.sample(sites.z(t), distribution)
+    require_one_particle(z, 3, of)
+    return z.squeeze(1)

@@ -1,4 +1,4 @@
-"""Whole frames to features and back, by convolutions."""
+"""Convolutional networks from whole frames to features and back."""
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,16 @@ def _channels(config: FrameModelConfig) -> tuple[int, int, int]:
 
 
 def _smallest(config: FrameModelConfig) -> tuple[int, int]:
-    """Size of the map in which all halvings end, (vertical, horizontal)."""
+    """Size of the map after all halvings, (vertical, horizontal)."""
     height, width = config.image_size
     return height // 2**HALVINGS, width // 2**HALVINGS
 
 
 class ImageEncoder(nn.Module):
-    """A frame to what is seen at each place of a coarse map. (B, C, H, W) → (B, F)
+    """A frame to the features of a coarse map. (B, C, H, W) → (B, F)
 
-    No narrow layer follows the map. With one, and above all with a normalised one, autoencoders learned much later to
-    draw anything but black frames, if at all (docs/baselines.md).
+    No narrow layer follows the map. With one, in particular a normalised one, autoencoders drew black frames for much
+    longer, or for ever (docs/baselines.md).
     """
 
     features: int  # F

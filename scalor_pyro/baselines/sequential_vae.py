@@ -1,4 +1,4 @@
-"""Sequential VAE: each frame has a latent of its own, and an RNN says which latents follow each other."""
+"""Sequential VAE: each frame has its own latent, and an RNN predicts the next latent."""
 
 from torch import Tensor, nn
 
@@ -17,16 +17,16 @@ from scalor_pyro.model.program import GuideMessenger
 
 
 class SequentialVAE(FrameProgram):
-    r"""Variational autoencoder with a sequential prior: the plainest of what the paper compares with.
+    r"""Variational autoencoder with a sequential prior: the simplest of the models that the paper compares with.
 
-    An autoencoder of single frames (Kingma and Welling, 2014, arXiv 1312.6114); only the prior knows of time.
+    An autoencoder of single frames (Kingma and Welling, 2014, arXiv 1312.6114); only the prior depends on time.
 
     For B sequences of T frames:
 
     ================================  ===========  =======  ==============================================
     site                              batch shape  event    meaning
     ================================  ===========  =======  ==============================================
-    ``z_t``                           (B, 1)       (D)      all that the frame shows
+    ``z_t``                           (B, 1)       (D)      everything in the frame
     ``x_t``                           (B, 1)       (C,H,W)  the frame
     ``y_t`` (deterministic, model)    (B, 1)       (C,H,W)  the frame without noise
     ================================  ===========  =======  ==============================================
@@ -36,8 +36,8 @@ class SequentialVAE(FrameProgram):
         p(x, z) &= \prod_t p(x_t | z_t)\, p(z_t | z_{<t}) \\
         q(z | x) &= \prod_t q(z_t | x_t)
 
-    Every law is a Normal whose parameters a network gives; that of the prior is an LSTM over z. The posterior is linear
-    in what the convolutions see: see :class:`~scalor_pyro.baselines.networks.ImageEncoder`.
+    All distributions are Normals whose parameters come from networks; the prior's is an LSTM over z. The posterior is
+    linear in the output of the convolutions: see :class:`~scalor_pyro.baselines.networks.ImageEncoder`.
 
     :param SequentialVAEConfig config: sizes.
     """
@@ -54,20 +54,20 @@ class SequentialVAE(FrameProgram):
         self.prior = mlp(memory, memory, 2 * config.latent_dim)
 
     def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
-        """p(x, z): observes the frames it is given, imagines the rest.
+        """p(x, z): observes the frames it is given and imagines the rest.
 
         :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
-        :param frames: how many frames in all; default T.
-        :param sequences: B, where nothing is observed.
+        :param frames: the number of frames in total; default T.
+        :param sequences: B, if nothing is observed.
         :return: y_t (B, C, H, W) of each frame.
-        :raises ValueError: if x is not a batch of videos that this model can see.
+        :raises ValueError: if x is not a batch of videos of the config's size.
         """
         _, frames, plate = self._begin(x, frames, sequences)
         memory, shown = self._empty(plate.size), list[Tensor]()
         with plate:
             for t in range(frames):
                 hidden, _ = memory
-                z = draw_z(t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
+                z = draw_z(self, t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
                 y = self.decoder(z)
                 self._show(t, y, x)
                 memory = self.rnn(z, memory)
@@ -75,11 +75,11 @@ class SequentialVAE(FrameProgram):
         return shown
 
     def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
-        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+        """q(z | x), for the observed frames; the model imagines the others.
 
-        Takes what :meth:`model` takes.
+        Takes the arguments of :meth:`model`.
 
-        :return: z_t (B, D) of each frame that was seen.
+        :return: z_t (B, D) of each observed frame.
         """
         observed, frames, plate = self._begin(x, frames, sequences)
         if x is None:
@@ -87,6 +87,6 @@ class SequentialVAE(FrameProgram):
         seen = self.encoder.of_videos(x)
         with plate, GuideMessenger():
             return [
-                draw_z(t, distribution_of_z(self.posterior(seen[t]), POSTERIOR_SCALE))
+                draw_z(self, t, distribution_of_z(self.posterior(seen[t]), POSTERIOR_SCALE))
                 for t in range(min(observed, frames))
             ]

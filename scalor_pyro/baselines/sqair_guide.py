@@ -14,9 +14,9 @@ from scalor_pyro.layers.objects import Slots
 from scalor_pyro.layers.rendering import Canvas, extract
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder
+from scalor_pyro.model.attention import ATTENTION_ZOOM
 from scalor_pyro.model.distributions import RelaxedPresence, normal
 from scalor_pyro.model.propagation import (
-    ATTENTION_ZOOM,
     POSTERIOR_BIAS,
     POSTERIOR_SCALES,
     describe,
@@ -24,20 +24,20 @@ from scalor_pyro.model.propagation import (
     remember,
 )
 
-# Presence of a discovery leans this much towards an object before training.
+# Added to the logit of a discovery's presence.
 DISCOVERY_BIAS = 1.0
-# Posterior standard deviation of where a discovery is, before training: of its centre, this part of the half-image.
+# Posterior standard deviation of z_where of a discovery before training; for its centre, in half-images.
 DISCOVERY_WHERE = 0.05
-# Resolution of the feature map in which discovery looks for a place: a point for so many pixels a side.
+# px of the image per point of the feature map in which discovery searches, each way.
 STRIDE = 4
-# Attention starts so much steeper than weights of a usual size make it: over two objects, its mean lies between them.
+# Attention starts steeper by this factor: if it spread over two objects, its mean would lie between them.
 ATTENTION_GAIN = 4.0
-# A centre proposed at the border of the image comes to this part of the half-image, where artanh is still small.
+# A centre at the border of the image is moved to this part of the half-image, where artanh is still small.
 REACH = 0.97
 
 
 class ObjectDistributions(NamedTuple):
-    """What may become of one object: its distributions, in the order in which they are drawn."""
+    """The distributions of one object, in the order in which they are drawn."""
 
     presence: RelaxedPresence  # batch (B, 1)
     where: TorchDistribution  # batch (B, 1), event (4)
@@ -45,7 +45,7 @@ class ObjectDistributions(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The latents of one object, as far as others look at them."""
+    """The latents of one object that others depend on."""
 
     presence: Tensor  # (B, 1) z_pres in [0, 1]
     where: Tensor  # (B, 1, 4) in image coordinates
@@ -55,27 +55,27 @@ class Drawn(NamedTuple):
     glimpse: Tensor  # (B, 1, C + 1, S, S) decoded
 
 
-# The law of object n, given the one that was drawn before it in the same frame, and what they all draw together so far.
+# The distributions of object n, given the one drawn before it in the same frame, and the canvas so far.
 DistributionsOf = Callable[[int, Drawn | None, Canvas], ObjectDistributions]
 
 
 def _told(before: Drawn | None, like: Tensor, what_dim: int) -> Tensor:
-    """What an RNN reads of the object before. (B, D + 5)"""
+    """The object before, as RNNs read it. (B, D + 5)"""
     if before is None:
         return like.new_zeros(len(like), what_dim + 5)
     return torch.cat((before.what, before.where, before.presence[..., None]), -1)[:, 0]
 
 
 def beside(frame: Tensor, explained: Canvas) -> Tensor:
-    """A frame, what is left of it, and the opacity of what is drawn; without gradients. (B, 2·C + 1, H, W)"""
+    """A frame, its unexplained rest, and the opacity of the canvas; without gradients. (B, 2·C + 1, H, W)"""
     return torch.cat((frame, frame - explained.colour, explained.alpha), 1).detach()
 
 
 class SQAIRPropagationPosterior(nn.Module):
     """q(z_t^P | z_{<t}, x_t): a temporal RNN for each object, and a relational one from object to object.
 
-    Differs: the attention is a crop round the last place, of 1.75 boxes, where the paper predicts its place; and
-    it sees what the objects before have drawn in this frame.
+    Differs: attention is a crop of 1.75 boxes around the expected position, while the paper predicts its position; and
+    it sees what earlier objects have drawn of this frame.
     """
 
     def __init__(self, config: SQAIRConfig, boxes: Boxes, appearance: AppearanceEncoder) -> None:
@@ -92,7 +92,7 @@ class SQAIRPropagationPosterior(nn.Module):
     def forward(
         self, slots: Slots, memory: Tensor | None, annealed: Annealed, frame: Tensor
     ) -> tuple[DistributionsOf, Tensor]:
-        """The law of each object in turn, and the memory (B, K, R) of the temporal RNNs.
+        """The distributions of each object in turn, and the memory (B, K, R) of the temporal RNNs.
 
         :param Tensor frame: (B, C, H, W)
         """
@@ -102,7 +102,7 @@ class SQAIRPropagationPosterior(nn.Module):
         region = torch.cat((ATTENTION_ZOOM * expected[..., :2], expected[..., 2:]), -1)
         relation: Tensor | None = None
 
-        def law_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
+        def distribution_of(n: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
             nonlocal relation
             crop = extract(beside(frame, explained), region[:, n, None], self.config.glimpse_size)
             own = torch.cat((memory[:, n], self.glimpse_encoder(crop)[:, 0]), -1)  # (B, 2·R)
@@ -111,10 +111,10 @@ class SQAIRPropagationPosterior(nn.Module):
             pres, where, where_raw, recalled = self.head(state).split((1, 4, 4, what_dim), -1)
 
             def what(z_where: Tensor) -> TorchDistribution:
-                looks = self.appearance(frame, z_where)
-                gate, shift, raw = self.what_head(torch.cat((state, looks.features), -1)).chunk(3, -1)
+                appearance = self.appearance(frame, z_where)
+                gate, shift, raw = self.what_head(torch.cat((state, appearance.features), -1)).chunk(3, -1)
                 last = objects.what[:, n, None] + recalled
-                loc = last + gate.sigmoid() * (looks.loc - last) + shift
+                loc = last + gate.sigmoid() * (appearance.loc - last) + shift
                 return normal(loc, positive(raw, POSTERIOR_SCALES["what"]))
 
             logits = bounded(POSTERIOR_BIAS + pres[..., 0], self.config.logit_bound)
@@ -124,13 +124,13 @@ class SQAIRPropagationPosterior(nn.Module):
                 what,
             )
 
-        return law_of, memory
+        return distribution_of, memory
 
 
 class Localiser(nn.Module):
-    """Looks in a frame for an object that is not drawn yet: attention over a feature map, whose mean is the place.
+    """Finds an object that is not drawn yet: attention over a feature map, whose mean is the position.
 
-    Differs: the paper reads a place off a vector that describes the whole frame.
+    Differs: the paper predicts a position from a vector that describes the whole frame.
     """
 
     places: Tensor
@@ -153,13 +153,13 @@ class Localiser(nn.Module):
             nn.GroupNorm(GROUPS, width),
             nn.CELU(inplace=True),
         )
-        self.attention = nn.Conv2d(width + 2, 1, 1)  # the place is an input, too: of like objects, one is preferred
+        self.attention = nn.Conv2d(width + 2, 1, 1)  # the position is also an input, to prefer one of equal objects
 
     def forward(self, frame: Tensor, explained: Canvas) -> tuple[Tensor, Tensor]:
-        """What is seen (B, width) and where (B, 2), in image coordinates.
+        """Features (B, width) and position (B, 2) in image coordinates.
 
         :param Tensor frame: (B, C, H, W)
-        :param explained: what is drawn of it so far.
+        :param explained: the canvas so far.
         """
         features = self.net(beside(frame, explained))
         everywhere = torch.cat((features, self.places.expand(len(features), -1, -1, -1)), 1)
@@ -169,10 +169,10 @@ class Localiser(nn.Module):
 
 
 class SQAIRDiscoveryPosterior(nn.Module):
-    """q(z_t^D | z_t^P, x_t): an RNN over the steps of discovery, each of which looks for what is not drawn yet.
+    """q(z_t^D | z_t^P, x_t): an RNN over the steps of discovery, each of which looks for an object not drawn yet.
 
-    Differs: what was propagated, and discovered in steps before, enters as the picture that it draws; in the paper as a
-    sum over encoded objects, and as the RNN's memory alone.
+    Differs: propagated and already discovered objects enter as the canvas that they draw; in the paper, as a sum over
+    encoded objects and as the RNN's memory.
     """
 
     def __init__(self, config: SQAIRConfig, appearance: AppearanceEncoder) -> None:
@@ -184,17 +184,17 @@ class SQAIRDiscoveryPosterior(nn.Module):
         self.head = mlp(width, width, 1 + 8)
 
     def forward(self, annealed: Annealed, frame: Tensor) -> DistributionsOf:
-        """The law of each step of discovery in turn.
+        """The distributions of each step of discovery in turn.
 
         :param Tensor frame: (B, C, H, W)
         """
         memory: Tensor | None = None
 
         def what(z_where: Tensor) -> TorchDistribution:
-            looks = self.appearance(frame, z_where)
-            return normal(looks.loc, looks.scale)
+            appearance = self.appearance(frame, z_where)
+            return normal(appearance.loc, appearance.scale)
 
-        def law_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
+        def distribution_of(_: int, before: Drawn | None, explained: Canvas) -> ObjectDistributions:
             nonlocal memory
             seen, place = self.localiser(frame, explained)
             memory = self.rnn(torch.cat((seen, place, _told(before, seen, self.config.z_what_dim)), -1), memory)
@@ -207,4 +207,4 @@ class SQAIRDiscoveryPosterior(nn.Module):
                 what,
             )
 
-        return law_of
+        return distribution_of

@@ -16,7 +16,7 @@ from scalor_pyro.baselines.networks import ImageDecoder, ImageEncoder
 from scalor_pyro.config.baselines import VRNNConfig
 from scalor_pyro.layers.networks import mlp
 from scalor_pyro.model.program import GuideMessenger
-from scalor_pyro.model.shared import SharedWork
+from scalor_pyro.model.shared import begin_guide, begin_model, once
 
 
 class VRNN(FrameProgram):
@@ -27,7 +27,7 @@ class VRNN(FrameProgram):
     ================================  ===========  =======  ==============================================
     site                              batch shape  event    meaning
     ================================  ===========  =======  ==============================================
-    ``z_t``                           (B, 1)       (D)      all that is new in the frame
+    ``z_t``                           (B, 1)       (D)      everything new in the frame
     ``x_t``                           (B, 1)       (C,H,W)  the frame
     ``y_t`` (deterministic, model)    (B, 1)       (C,H,W)  the frame without noise
     ================================  ===========  =======  ==============================================
@@ -38,13 +38,14 @@ class VRNN(FrameProgram):
         q(z | x) &= \prod_t q(z_t | x_t, h_{t-1}) \\
         h_t &= \mathrm{LSTM}(x_t, z_t, h_{t-1})
 
-    Every law is a Normal whose parameters a network gives (eq. 5 to 9); of x_t, the standard deviation is fixed.
+    All distributions are Normals whose parameters come from networks (eq. 5 to 9); the standard deviation of x_t is
+    fixed.
 
-    Differs: the posterior is linear in what the convolutions see and in h, and z goes to the decoder and the LSTM as it
-    is, without a network of its own in between: see :class:`~scalor_pyro.baselines.networks.ImageEncoder`.
+    Differs: the posterior is linear in the output of the convolutions and in h, and no network stands between z and the
+    decoder or the LSTM: see :class:`~scalor_pyro.baselines.networks.ImageEncoder`.
 
-    Differs: the LSTM is fed y_t, not x_t, where a frame is imagined: the noise of x_t is the tolerance of the
-    likelihood, and no frame that the LSTM was trained on has it.
+    Differs: for an imagined frame, the LSTM reads y_t instead of x_t: the noise of x_t is the tolerance of the
+    likelihood, and no frame of the training data has it.
 
     :param VRNNConfig config: sizes.
     """
@@ -60,48 +61,49 @@ class VRNN(FrameProgram):
         self.posterior = posterior_head(self.encoder.features + memory, latent)
         self.summary = nn.Sequential(nn.Linear(self.encoder.features, memory), nn.CELU(inplace=True))
         self.rnn = nn.LSTMCell(memory + latent, memory)
-        self.shared = SharedWork()
 
     def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
-        """p(x, z): observes the frames it is given, imagines the rest.
+        """p(x, z): observes the frames it is given and imagines the rest.
 
         :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
-        :param frames: how many frames in all; default T.
-        :param sequences: B, where nothing is observed.
+        :param frames: the number of frames in total; default T.
+        :param sequences: B, if nothing is observed.
         :return: y_t (B, C, H, W) of each frame.
-        :raises ValueError: if x is not a batch of videos that this model can see.
+        :raises ValueError: if x is not a batch of videos of the config's size.
         """
         observed, frames, plate = self._begin(x, frames, sequences)
-        seen = () if x is None else self.shared(self.encoder.of_videos, x)
+        begin_model(self)
+        seen = () if x is None else once(self.encoder.of_videos, x)
         memory, shown = self._empty(plate.size), list[Tensor]()
         with plate:
             for t in range(frames):
                 hidden, _ = memory
-                z = draw_z(t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
+                z = draw_z(self, t, distribution_of_z(self.prior(hidden), PRIOR_SCALE))
                 y = self.decoder(torch.cat((z, hidden), -1))
                 self._show(t, y, x)
                 memory = self._remember(seen[t] if t < observed else self.encoder(y), z, memory)
                 shown.append(y)
-        self.shared.forget()
         return shown
 
     def guide(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[Tensor]:
-        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+        """q(z | x), for the observed frames; the model imagines the others.
 
-        Takes what :meth:`model` takes.
+        Takes the arguments of :meth:`model`.
 
-        :return: z_t (B, D) of each frame that was seen.
+        :return: z_t (B, D) of each observed frame.
         """
         observed, frames, plate = self._begin(x, frames, sequences)
         if x is None:
             return []
-        self.shared.forget()
+        begin_guide(self)
         memory, drawn = self._empty(plate.size), list[Tensor]()
-        seen = self.shared(self.encoder.of_videos, x)
+        seen = once(self.encoder.of_videos, x)
         with plate, GuideMessenger():
             for t in range(min(observed, frames)):
                 hidden, _ = memory
-                z = draw_z(t, distribution_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE))
+                z = draw_z(
+                    self, t, distribution_of_z(self.posterior(torch.cat((seen[t], hidden), -1)), POSTERIOR_SCALE)
+                )
                 memory = self._remember(seen[t], z, memory)
                 drawn.append(z)
         return drawn

@@ -92,6 +92,11 @@ class ModelConfig:
             require(0 <= value <= self.n_cells, name, value, f"0 (every cell) to {self.n_cells}")
 
     @property
+    def has_background_image(self) -> bool:
+        """Whether the background is a known image, from which frames differ where objects are."""
+        return self.background == "static"
+
+    @property
     def views(self) -> tuple[float, float]:
         """How many times an image is as (high, wide) as those trained on."""
         (height, width), (trained_height, trained_width) = self.image_size, self.view or self.image_size

@@ -136,7 +136,6 @@ def uncertainty(scalor: Scalor, x: Tensor, samples: int = 100) -> list[TrackUnce
     for _ in range(samples):
         with pyro.validation_enabled(False):
             latents = after_first_looks(scalor, scalor.guide(with_first_looks(scalor, x)))
-        scalor.shared.forget()  # no model follows that would use it
         for comparison, sampled in zip(comparisons, _objects(latents, config.image_size), strict=True):
             comparison.add(sampled)
     return [comparison.result() for comparison in comparisons]

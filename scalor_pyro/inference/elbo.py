@@ -10,6 +10,8 @@ from pyro.infer.enum import get_importance_trace
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from scalor_pyro.model.shared import shared_work
+
 
 class ReparamELBO(ELBO):
     """:class:`pyro.infer.Trace_ELBO` for guides whose every site is reparameterised.
@@ -36,7 +38,8 @@ class ReparamELBO(ELBO):
 
         :raises ValueError: if the guide has a site that is not reparameterised.
         """
-        model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
+        with shared_work():
+            model_trace, guide_trace = self._get_trace(model, guide, args, kwargs)
         elbo: Tensor | float = 0.0  # no tensor of the host
         for name, site in model_trace.nodes.items():
             if site["type"] != "sample" or poutine.util.site_is_subsample(site):

@@ -20,6 +20,7 @@ from scalor_pyro.config import ConfigError
 from scalor_pyro.model import sites
 from scalor_pyro.model.inputs import check_videos
 from scalor_pyro.model.program import Program
+from scalor_pyro.model.shared import shared_work
 
 # Samples that one call of Predictive draws: it runs the program once more than that, to learn the shapes of its sites.
 AT_ONCE = 4
@@ -135,7 +136,7 @@ def _draw(scalor: Program, x: Tensor | None, frames: int, sequences: int, sample
     predictive = Predictive(
         scalor.model, guide=None if x is None else scalor.guide, num_samples=samples, return_sites=wanted
     )
-    with pyro.validation_enabled(False), torch.no_grad():
+    with pyro.validation_enabled(False), torch.no_grad(), shared_work():
         found = predictive(x, frames=frames, sequences=sequences)
 
     def over_time(family: Callable[[int], str]) -> Tensor:

@@ -30,7 +30,8 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from scalor_pyro.model.program import Program
+from scalor_pyro.model.program import Program, mark_drawn
+from scalor_pyro.model.shared import shared_work
 
 # Below this weight an object is absent: its other latents are drawn from the prior and do not count.
 # Any threshold gives a bound; the closer it is to 1, the more the fresh draws disturb the frame, and the closer to 0,
@@ -118,6 +119,7 @@ class ImportanceMessenger(Messenger):
         there = _there(msg).to(proposed.device).expand(distribution.batch_shape)
         of_event = there[(..., *[None] * distribution.event_dim)]
         msg["value"], msg["done"] = torch.where(of_event, proposed, distribution.sample()), True
+        mark_drawn(msg)
         msg["mask"] = there
 
     def _pyro_post_sample(self, msg: Any) -> None:
@@ -171,7 +173,7 @@ def log_weight(
     :return: (B,) in nats.
     :raises ValueError: for a site outside of the plate, a subsample, or shapes that differ between model and guide.
     """
-    with pyro.validation_enabled(False):
+    with pyro.validation_enabled(False), shared_work():
         proposal = poutine.trace(guide).get_trace(*args, **kwargs)
         with ImportanceMessenger(proposal, plate) as importance:
             model(*args, **kwargs)

@@ -14,8 +14,9 @@ from scalor_pyro.layers.rendering import paste, window_size
 from scalor_pyro.model.distributions import RelaxedPresence
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.inputs import check_videos
-from scalor_pyro.model.program import Program
+from scalor_pyro.model.program import Program, mark_drawn
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.model.shared import shared_work
 
 # A pixel belongs to an object where the objects' total alpha is above this.
 FOREGROUND = 0.5
@@ -56,6 +57,7 @@ class ModeMessenger(Messenger):
         distribution = msg["fn"]
         msg["value"] = distribution.mode_logit if isinstance(distribution, RelaxedPresence) else distribution.mean
         msg["done"] = True
+        mark_drawn(msg)
 
 
 @torch.no_grad()
@@ -101,7 +103,7 @@ def at_mode(program: Program, x: Tensor) -> Any:
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     """
-    with pyro.validation_enabled(False), ModeMessenger():
+    with pyro.validation_enabled(False), ModeMessenger(), shared_work():
         trace = poutine.trace(program.guide).get_trace(x)
         return poutine.replay(program.model, trace=trace)(x)
 
@@ -115,9 +117,7 @@ def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine
     :return: a trace, whose return value are the latents of each frame.
     """
     with pyro.validation_enabled(False), ModeMessenger():
-        trace = poutine.trace(scalor.guide).get_trace(x, carried=carried)
-    scalor.shared.forget()  # no model follows that would use it
-    return trace
+        return poutine.trace(scalor.guide).get_trace(x, carried=carried)
 
 
 def slots_of(latents: list[FrameLatents]) -> SlotHistory:

@@ -17,11 +17,9 @@ from pyro import poutine
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.replay_messenger import ReplayMessenger
-from pyro.poutine.runtime import _PYRO_STACK
 from torch import broadcast_shapes
 
-from scalor_pyro.model.program import guide_runs
+from scalor_pyro.model.program import is_drawn, is_of_guide
 from scalor_pyro.model.sites import frame_of, is_latent
 
 # A law: a distribution, or a function of the frame t and of the prior there.
@@ -63,7 +61,7 @@ class SwapPriorMessenger(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         name = msg["name"]
-        if poutine.util.site_is_subsample(msg) or guide_runs():
+        if poutine.util.site_is_subsample(msg) or is_of_guide(msg):
             return
         matching = [pattern for pattern in self.priors if fnmatchcase(name, pattern)]
         if not is_latent(name):
@@ -115,8 +113,7 @@ def swap_prior(*arguments: Any) -> Any:
 
 def _require_undrawn(msg: Any) -> None:
     """Refuse a value that a handler entered later has already drawn from the old prior."""
-    replayed = any(isinstance(each, ReplayMessenger) and msg["name"] in (each.trace or ()) for each in _PYRO_STACK)
-    if msg["done"] and not msg["is_observed"] and not replayed:
+    if is_drawn(msg):
         raise ValueError(
             f"{msg['name']} was drawn before swap_prior could replace its prior; enter swap_prior last, or let it wrap"
             " the model."

@@ -1,1 +1,1 @@
-"""Tensors in, tensors out: networks, boxes, objects and the renderer. No Pyro site is in here."""
+"""Tensors in, tensors out: networks, boxes, objects and the renderer. It has no Pyro sites."""

@@ -1,7 +1,7 @@
-"""From latents to boxes: what z_where of a discovery and of a propagation mean (paper §3.1, App. A).
+"""From latents to boxes: the meaning of z_where in discovery and propagation (paper §3.1, App. A).
 
-Sizes and aspects are bounded, a proposal stays near its cell and a propagated centre near where it is expected: a box
-that may grow without bound learns to hold two objects.
+Sizes and aspects are bounded, a proposal stays near its cell, and a propagated centre near its expected place: a box
+that can grow without bound learns to hold two objects.
 """
 
 import math
@@ -13,13 +13,13 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import window_size
 
-# What is left of an object's size, aspect and depth in the next frame, with `inertia`: a half-life of seven frames. If
-# all were kept, they would be random walks, and long tracks would come to numbers that no network was trained on.
+# With `inertia`, the factor of an object's size, aspect and depth from frame to frame: a half-life of seven frames.
+# With 1 they would be random walks, and in long tracks reach values that no network was trained on.
 KEPT = 0.9
-# At most so much is added to the unbounded size and aspect of a propagated object: they stay within ± 3, where tanh
-# still tells them apart.
+# At most this is added to the unbounded size and aspect of a propagated object in a frame: they stay within ± 3, where
+# tanh is not yet flat.
 SHAPE_STEP = 0.3
-# Centres stop this far outside the image (in half-images of training): an object there is lost anyway.
+# Centres stay within this distance of the image (in half-images of training): an object beyond is lost anyway.
 OUTSIDE = 0.5
 
 
@@ -68,9 +68,9 @@ class Boxes(nn.Module):
         return torch.cat((self.sides(raw[..., :2]), centre), -1), raw[..., :2], torch.zeros_like(centre)
 
     def expected(self, objects: Objects) -> Tensor:
-        """Where objects will be if nothing deviates. (B, K, 4)
+        """z_where of objects in the next frame without deviation. (B, K, 4)
 
-        Differs: with `constant_velocity`, where the last displacement leads; in the paper, the last place.
+        Differs: with `constant_velocity`, the last displacement is repeated; in the paper, the last place is kept.
         """
         centre = objects.where[..., 2:]
         if self.config.constant_velocity:
@@ -87,22 +87,22 @@ class Boxes(nn.Module):
         return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
 
     def within(self, centre: Tensor) -> Tensor:
-        """Centres, none farther outside the image than an object goes. (…, 2) → (…, 2)"""
+        """Centres, clamped to the farthest place outside the image. (…, 2) → (…, 2)"""
         return centre.clamp(-self.farthest, self.farthest)
 
     def visible(self, where: Tensor) -> Tensor:
-        """Whether a box reaches into the image, so that a frame can say anything of it. z_where (…, 4) → (…) bool
+        """Whether a box overlaps the image, so that the frame shows some of it. z_where (…, 4) → (…) bool
 
-        A box so large that it reaches in from as far as centres go counts as gone there.
+        A centre at the farthest place outside counts as gone, even if the box is so large that it overlaps the image.
         """
         return (where[..., 2:].abs() < torch.minimum(1 + where[..., :2], self.farthest)).all(-1)
 
-    # ------------------------------------------------------------------ the other way, for the centre
+    # ------------------------------------------------------------------ from centres to latents
 
     def share_of_reach(self, centre: Tensor, cells: Tensor) -> Tensor:
-        """How far centres are from their cells' centres, as a share of what :meth:`discovered` allows.
+        """Distance of centres from their cells' centres, as a share of the range of :meth:`discovered`.
 
-        Within (-1, 1), its artanh is what the last two numbers of z_where_disc have to be; beyond, there are none.
+        Its artanh gives the last two numbers of z_where_disc; outside (-1, 1) there is no such z_where_disc.
 
         :param Tensor centre: (B, M, 2)
         :param Tensor cells: (B, M)
@@ -110,11 +110,11 @@ class Boxes(nn.Module):
         return (centre - self.cell_centres[cells]) / self.cell_reach
 
     def share_of_move(self, objects: Objects, centre: Tensor) -> Tensor:
-        """How far centres are from where objects are expected, as a share of what :meth:`propagated` allows.
+        """Distance of centres from their expected places, as a share of the range of :meth:`propagated`.
 
-        Within (-1, 1), its artanh is what the last two numbers of z_where_prop have to be; beyond, there are none.
+        Its artanh gives the last two numbers of z_where_prop; outside (-1, 1) there is no such z_where_prop.
 
-        :param objects: K objects, of the frame before.
+        :param objects: K objects of the previous frame.
         :param Tensor centre: (B, K, 2)
         """
         return (centre - self.expected(objects)[..., 2:]) / self.move_range

@@ -1,7 +1,7 @@
-"""Features of every frame, aware of the frames before it (paper §3.2, the inference's image encoder).
+"""Features of every frame, given the frames before it (paper §3.2, the inference's image encoder).
 
-Differs: a light convolutional minGRU, whose gates read the input alone, where the paper has a ConvLSTM: at a quarter of
-the cost, and all frames pass through the convolutions at once.
+Differs: a light convolutional minGRU, whose gates depend only on the input, instead of the paper's ConvLSTM. It costs a
+quarter, and all frames pass through the convolutions at once.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from scalor_pyro.layers.networks import PointwiseConv2d, WindowNorm
 # Side of the neighbourhood, in pixels, against which local contrast is measured.
 CONTRAST_SIZE = 21
 CONTRAST_GAIN = 2.0
-# What a frame's difference from the scene is multiplied by: small differences are all there is to see of some objects.
+# Factor of a frame's difference from the background image: some objects show only as small differences.
 DIFFERENCE_GAIN = 2.0
-# A feature map has a quarter of the image's resolution.
+# px of the image per point of a feature map, each way.
 STRIDE = 4
 # Channels are normalised in this many groups.
 GROUPS = 4
@@ -30,32 +30,32 @@ def cell_size(config: ModelConfig) -> tuple[int, int]:
 
 
 def cell_kernel(config: ModelConfig) -> tuple[int, int]:
-    """How many points of a feature map make a cell, (vertical, horizontal)."""
+    """Sides of a cell in points of a feature map, (vertical, horizontal)."""
     height, width = cell_size(config)
     return height // STRIDE, width // STRIDE
 
 
 def window_norm(config: ModelConfig, channels: int, stride: tuple[int, int]) -> WindowNorm:
-    """Group normalisation for a feature map with a point for each `stride` (vertical, horizontal) px of the image."""
+    """Group normalisation for a feature map with one point per `stride` (vertical, horizontal) px of the image."""
     height, width = config.view or config.image_size
     return WindowNorm(GROUPS, channels, (height // stride[0], width // stride[1]))
 
 
 class Features(NamedTuple):
-    """What the frame encoder says of a video."""
+    """Features of a video."""
 
     maps: Tensor  # (B, T, F, H / 4, W / 4), for attention
     cells: Tensor  # (B, T, F, G_y, G_x), for discovery
-    memories: Tensor  # (B, T, F, H / 4, W / 4) what is remembered after each frame
+    memories: Tensor  # (B, T, F, H / 4, W / 4) state of the RNN after each frame
 
 
 class FrameEncoder(nn.Module):
-    """(B, T, C, H, W) → :class:`Features`; over a static background it also sees what differs from the scene."""
+    """(B, T, C, H, W) → :class:`Features`; over a static background also from the frames' difference from it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.contrast = config.contrast_input
-        self.difference = config.difference_input and config.background == "static"
+        self.difference = config.difference_input and config.has_background_image
         inputs = config.channels * (1 + self.contrast + self.difference)
         features, half = config.feature_dim, config.feature_dim // 2
         self.convolutions = nn.Sequential(
@@ -81,10 +81,10 @@ class FrameEncoder(nn.Module):
         )
 
     def forward(self, frames: Tensor, difference: Tensor | None = None, memory: Tensor | None = None) -> Features:
-        """Features of frames that follow each other.
+        """Features of consecutive frames.
 
-        :param difference: (B, T, C, H, W) the frames' from the scene, in [-1, 1], where the background is static.
-        :param memory: (B, F, H / 4, W / 4) of the frames before; None where there are none.
+        :param difference: (B, T, C, H, W) frames minus background image, in [-1, 1]; None without a background image.
+        :param memory: (B, F, H / 4, W / 4) state of the RNN after the previous frame; None at the beginning.
         """
         batch = frames.shape[:2]
         images = (frames * 2 - 1).flatten(0, 1)
@@ -98,7 +98,7 @@ class FrameEncoder(nn.Module):
         gate = gate.sigmoid()
         memory = torch.zeros_like(candidate[:, 0]) if memory is None else memory
         remembered = []
-        # Unbound at once: the gradient of an index is as large as the whole, and there would be one for each frame.
+        # Unbound at once: the gradient of indexing is as large as the whole tensor, and there would be one per frame.
         for gate_t, candidate_t in zip(gate.unbind(1), candidate.unbind(1), strict=True):
             memory = torch.lerp(memory, candidate_t, gate_t)
             remembered.append(memory)
@@ -108,13 +108,13 @@ class FrameEncoder(nn.Module):
 
 
 def _local_mean(images: Tensor) -> Tensor:
-    """Mean over a neighbourhood, cut off at the border; a product for each axis, because that is far cheaper."""
+    """Mean over a neighbourhood, cut off at the border; one matrix product per axis is the cheapest way."""
     rows, columns = (_averaging(size, images) for size in images.shape[-2:])
     return rows @ images @ columns.mT
 
 
 def _averaging(size: int, like: Tensor) -> Tensor:
-    """The matrix that averages each place of an axis with its neighbours. (size, size)"""
+    """The matrix that averages each point of an axis with its neighbours. (size, size)"""
     place = torch.arange(size, device=like.device)
     near = ((place[:, None] - place).abs() <= CONTRAST_SIZE // 2).to(like.dtype)
     return near / near.sum(1, keepdim=True)

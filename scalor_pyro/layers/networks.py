@@ -11,7 +11,7 @@ SMALLEST_SCALE = 1e-2
 
 
 def positive(raw: Tensor, start: float) -> Tensor:
-    """A standard deviation from an unbounded number; 0 gives ``start``."""
+    """A standard deviation from an unbounded number; 0 becomes ``start``."""
     return SMALLEST_SCALE + F.softplus(raw + math.log(math.expm1(start - SMALLEST_SCALE)))
 
 
@@ -29,10 +29,10 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class WindowNorm(nn.GroupNorm):
-    """Group normalisation whose statistics are those of a window round each point, moved to lie inside the image.
+    """Group normalisation with the statistics of a window around each point, moved to lie inside the image.
 
-    For an image of the window's size it is plain group normalisation; in a larger one, each point is normalised as in
-    an image of the window's size round it, so that what was learned there holds here.
+    For an image of the window's size it is plain group normalisation. In a larger one, each point is normalised as in
+    an image of that size around it, so that trained weights still apply.
 
     :param window: (vertical, horizontal) in points of the feature map.
     """
@@ -63,7 +63,7 @@ class WindowNorm(nn.GroupNorm):
 class PatchConv2d(nn.Conv2d):
     """A convolution over patches that do not overlap: kernel and stride are the same.
 
-    It is a single product, which for images as small as glimpses costs half of what a convolution does.
+    It is a single matrix product, which for glimpses costs half as much as a convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, side: int) -> None:
@@ -78,7 +78,7 @@ class PatchConv2d(nn.Conv2d):
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A convolution whose kernel is a single point: a product for each image, at half of the cost.
+    """A 1 × 1 convolution, computed as one matrix product per image at half the cost.
 
     (B, C_in, h, w) → (B, C_out, h, w)
     """
@@ -124,7 +124,7 @@ class GlimpseDecoder(nn.Module):
     """
 
     ALPHA_BIAS = -1.0  # objects start half transparent: neither everything nor nothing
-    COLOUR_BIAS = 1.0  # … and rather bright
+    COLOUR_BIAS = 1.0  # … and bright
 
     def __init__(self, channels: int, glimpse_size: int, z_what_dim: int, colour_gain: float) -> None:
         super().__init__()

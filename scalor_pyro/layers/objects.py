@@ -1,4 +1,4 @@
-"""Objects of a frame, and the scene that is carried from one frame to the next."""
+"""Objects of a frame, and the slots that are carried from one frame to the next."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Objects(NamedTuple):
-    """Latents of n objects in one frame, with what follows from them."""
+    """Latents of n objects in one frame, and quantities derived from them."""
 
     presence: Tensor  # (B, n) z_pres in [0, 1]
     where: Tensor  # (B, n, 4) z_where = (s_x, s_y, t_x, t_y) in image coordinates [-1, 1]
@@ -27,7 +27,7 @@ class Objects(NamedTuple):
         return Objects(*(_take(values, rows) for values in self))
 
     def number(self, threshold: float) -> Tensor:
-        """How many are there, with z_pres above a threshold. (B,) long"""
+        """The number of objects with z_pres above a threshold. (B,) long"""
         return (self.presence > threshold).sum(-1)
 
     def detach(self) -> "Objects":
@@ -36,14 +36,14 @@ class Objects(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """The K slots after a frame; this, detached, is all of the objects that the next frame sees."""
+    """The K slots after a frame; detached, they are all that the next frame sees of its objects."""
 
     objects: Objects  # n = K; survivors stay in their slots
     alive: Tensor  # (B, K) bool: the slot holds an object
-    new: Tensor  # (B, K) bool: … which was discovered in this frame
+    new: Tensor  # (B, K) bool: … that was discovered in this frame
     identity: Tensor  # (B, K) long, -1 where empty
-    origin: Tensor  # (B, K) long: which of the frame's M proposals a new object was, -1 where none is new
-    next_identity: Tensor  # (B, 1) long: what the next discovery will be called
+    origin: Tensor  # (B, K) long: index of a new object among the frame's M proposals, else -1
+    next_identity: Tensor  # (B, 1) long: identity of the next discovery
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
@@ -52,10 +52,10 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
 
 
 def _rows(index: Tensor, n: int) -> Tensor:
-    """Where the rows of an index (B, k) lie when those of all sequences follow each other. (B, k)"""
+    """An index (B, k) into rows that are flattened over the batch. (B, k)"""
     return index + torch.arange(0, n * len(index), n, device=index.device)[:, None]
 
 
 def _take(values: Tensor, rows: Tensor) -> Tensor:
-    """Whole rows are copied faster than numbers. (B, n, …) → (B, k, …)"""
+    """Copies whole rows, which is faster than single numbers. (B, n, …) → (B, k, …)"""
     return values.flatten(0, 1).index_select(0, rows.flatten()).view(*rows.shape, *values.shape[2:])

@@ -1,7 +1,7 @@
 """Rendering: from glimpses to a frame and back (paper §3.1 "Rendering", App. A).
 
-An object touches only a window of P × P pixels round its centre, whatever the size of the image, so the cost of an
-object does not grow with the image. Coordinates: z_where = (s_x, s_y, t_x, t_y) with the image as [-1, 1]².
+An object is drawn in a window of P × P pixels around its centre, whatever the size of the image, so its cost does not
+grow with the image. Coordinates: z_where = (s_x, s_y, t_x, t_y) with the image as [-1, 1]².
 """
 
 import math
@@ -11,18 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Keeps the division by the summed importance finite where no object is.
+# Keeps the division by the summed importance finite where there is no object.
 EPSILON = 1e-6
 
 
 class Canvas(NamedTuple):
-    """What a set of objects draws: the foreground of a frame."""
+    """The foreground of a frame: a set of objects, drawn."""
 
     colour: Tensor  # (B, C, H, W) premultiplied by alpha
     alpha: Tensor  # (B, 1, H, W) total opacity
 
     def over(self, background: Tensor) -> Tensor:
-        """The frame: foreground before a background. (B, C, H, W)"""
+        """The frame: foreground in front of a background. (B, C, H, W)"""
         return self.colour + (1 - self.alpha) * background
 
 
@@ -52,15 +52,15 @@ def glimpse_centres(glimpse_size: int, like: Tensor) -> Tensor:
 
 
 def window_size(box: float, glimpse_size: int, limit: int) -> int:
-    """P: the side in pixels of a window that holds all that a box of this side can touch.
+    """P: the side in pixels of a window that contains everything a box of this side draws.
 
-    A glimpse's outermost pixels fade over half a glimpse pixel beyond the box.
+    The outermost pixels of a glimpse fade over half a glimpse pixel beyond the box.
     """
     return min(limit, math.ceil(box * (glimpse_size + 1) / glimpse_size) + 1)
 
 
 def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int, pixels: int) -> tuple[Tensor, Tensor]:
-    """Bilinear weights of one axis, and where the window begins.
+    """Bilinear weights of one axis, and the origin of the window.
 
     :param scale, centre: (B, n)
     :return: weights (B, n, P, S), origin (B, n) in pixels.
@@ -76,7 +76,7 @@ def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int,
 def paste(
     glimpses: Tensor, where: Tensor, image_size: tuple[int, int], window: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Lay glimpses at their boxes, each in its own window.
+    """Render glimpses at their boxes, each in its own window.
 
     :param Tensor glimpses: (B, n, C', S, S)
     :param Tensor where: (B, n, 4)
@@ -104,7 +104,7 @@ def draw(
     image_size: tuple[int, int],
     window: tuple[int, int],
 ) -> Canvas:
-    """Draw objects that compete for pixels by importance α·z_pres·σ(−z_depth), normalised (paper App. A).
+    """Draw objects; they compete for pixels by their normalised importance α·z_pres·σ(−z_depth) (paper App. A).
 
     :param Tensor glimpses: (B, n, C + 1, S, S) premultiplied colour α·o, then α
     :param Tensor where: (B, n, 4)
@@ -126,19 +126,19 @@ def draw(
 
 
 def bilinear_weights(positions: Tensor, glimpse_size: int) -> Tensor:
-    """Weights that read a glimpse at positions (…, Q) of its own coordinates [-1, 1]; beyond it is 0. (…, Q, S)"""
-    # In pixels of the glimpse from its middle, as positions then are.
+    """Weights that sample a glimpse at positions (…, Q) in its coordinates [-1, 1]; 0 outside. (…, Q, S)"""
+    # In glimpse pixels from the middle; positions are converted to the same unit.
     centres = torch.arange(-(glimpse_size - 1) / 2, glimpse_size / 2, dtype=positions.dtype, device=positions.device)
     return F.relu(1 - centres.sub(positions[..., None], alpha=glimpse_size / 2).abs())
 
 
 def look_through(glimpses: Tensor, own: Tensor, other: Tensor, points: int) -> Tensor:
-    """What glimpses show when they are seen through other boxes.
+    """Glimpses, sampled inside other boxes.
 
     :param Tensor glimpses: (…, C', S, S)
-    :param Tensor own: (…, 4) where the glimpses are.
-    :param Tensor other: (…, 4) the boxes to look through.
-    :param int points: Q, how many points a side are read.
+    :param Tensor own: (…, 4) the glimpses' own boxes.
+    :param Tensor other: (…, 4) the boxes to sample in.
+    :param int points: Q, the number of points per side.
     :return: (…, C', Q, Q)
     """
     (own_scale, own_centre), (scale, centre) = own.split(2, -1), other.split(2, -1)
@@ -149,6 +149,6 @@ def look_through(glimpses: Tensor, own: Tensor, other: Tensor, points: int) -> T
 
 
 def resample(glimpses: Tensor, points: int) -> Tensor:
-    """What glimpses show through their own boxes, at another resolution. (…, S, S) → (…, Q, Q)"""
+    """Glimpses at another resolution. (…, S, S) → (…, Q, Q)"""
     weights = bilinear_weights(glimpse_centres(points, glimpses), glimpses.shape[-1])
     return weights @ glimpses @ weights.mT

@@ -1,1 +1,1 @@
-"""The Pyro program: the generative model and its guide, part by part, each prior beside its posterior."""
+"""SCALOR as a Pyro program: the generative model and its guide, each prior next to its posterior."""

@@ -1,4 +1,4 @@
-"""Quantities that a schedule changes during training, kept as buffers: they go with the weights and to the device."""
+"""Quantities that a schedule changes during training: buffers, so that they are saved and moved with the weights."""
 
 from collections.abc import Mapping
 
@@ -11,16 +11,16 @@ from scalor_pyro.config import SCHEDULED, TrainConfig
 class Annealed(nn.Module):
     """The scheduled quantities of :class:`scalor_pyro.config.TrainConfig`, each a scalar tensor.
 
-    They start at the values that the default schedules end with.
+    They start at the final values of the default schedules.
     """
 
     temperature: Tensor  # of the relaxed Bernoulli
     discovery_prior: Tensor  # prior probability that a cell discovers an object
     reject_propagated: Tensor  # overlap with a propagated object above which a proposal is rejected
-    reject_within: Tensor  # …, if its centre is in that one's box, so many times as large
-    reject_proposals: Tensor  # overlap with a stronger proposal above which one is rejected
+    reject_within: Tensor  # … if its centre is in that object's box, enlarged by this factor
+    reject_proposals: Tensor  # overlap with a stronger proposal above which a proposal is rejected
     discovery_bound: Tensor  # bound of the posterior's discovery logits
-    propagation_release: Tensor  # share of the learned propagation logit that counts
+    propagation_release: Tensor  # factor of the learned propagation logit
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,11 +29,11 @@ class Annealed(nn.Module):
             self.register_buffer(name, torch.tensor(getattr(defaults, name).points[-1][1]))
 
     def set(self, values: Mapping[str, float]) -> None:
-        """Take new values by name.
+        """Set values by name.
 
         :raises ValueError: for a name that is not scheduled.
         """
         for name, value in values.items():
             if name not in SCHEDULED:
-                raise ValueError(f"{name!r} is not a scheduled quantity; {', '.join(SCHEDULED)} were expected.")
+                raise ValueError(f"schedule: expected one of {', '.join(SCHEDULED)}, got {name!r}.")
             self.get_buffer(name).fill_(value)

@@ -1,4 +1,4 @@
-"""Appearance of an object without a past: the prior of z_what, and what the guide reads off a glimpse."""
+"""Appearance: its decoder, the prior of z_what of a new object, and what the guide reads off a glimpse."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.layers.networks import GlimpseEncoder, mlp, positive
+from scalor_pyro.layers.networks import GlimpseDecoder, GlimpseEncoder, mlp, positive
 from scalor_pyro.layers.rendering import extract, glimpse_centres
 from scalor_pyro.model.distributions import standard_normal
 
-# z_what's first C numbers times this are added to the decoder's colour logits, with `colour_start`.
+# With `colour_start`, the first C numbers of z_what times this are added to the decoder's colour logits.
 COLOUR_GAIN = 3.0
-# Width, in glimpse half-sides, of the Gaussian round the centre over which the start colour is averaged.
+# Width, in glimpse half-sides, of the Gaussian around the centre over which the start colour is averaged.
 COLOUR_WIDTH = 0.5
 # Posterior standard deviation of z_what before training.
 START_SCALE = 0.3
@@ -27,6 +27,12 @@ class Appearance(NamedTuple):
     features: Tensor  # (B, n, 128)
 
 
+def make_decoder(config: ModelConfig) -> GlimpseDecoder:
+    """The standard decoder of z_what."""
+    gain = COLOUR_GAIN if config.colour_start else 0.0
+    return GlimpseDecoder(config.channels, config.glimpse_size, config.z_what_dim, gain)
+
+
 class AppearancePrior(nn.Module):
     """p(z_what) of a discovered object: standard Normal (paper eq. 5)."""
 
@@ -35,15 +41,15 @@ class AppearancePrior(nn.Module):
         self.config = config
 
     def forward(self, where: Tensor) -> TorchDistribution:
-        """The law of what is seen at z_where (B, M, 4): batch (B, M), event (D)."""
+        """The distribution of z_what at z_where (B, M, 4): batch (B, M), event (D)."""
         return standard_normal((*where.shape[:-1], self.config.z_what_dim), where)
 
 
 class AppearanceEncoder(nn.Module):
     """Cut glimpses from a frame and encode them; discovery and propagation share it.
 
-    Differs: with `colour_start`, the glimpse's own mean colour is added to the mean of the first C numbers of z_what,
-    which the decoder adds to its colour: an object has about the right colour before anything is learned.
+    Differs: with `colour_start`, the glimpse's mean colour is added to the mean of the first C numbers of z_what, which
+    the decoder adds to its colour: an object has about the right colour before anything is learned.
     """
 
     FEATURES = 128

@@ -19,12 +19,12 @@ from scalor_pyro.model.distributions import RelaxedPresence, normal, standard_no
 
 # Posterior standard deviations before training.
 POSTERIOR_SCALES = {"where": 0.2, "depth": 0.2}
-# Channels of the encoding of what is explained already.
+# Channels of the encoding of what is already explained.
 EXPLAINED_DIM = 16
 
 
 class DiscoveryDistributions(NamedTuple):
-    """What may be discovered in a frame: presence on all N cells, the rest on the M shortlisted ones."""
+    """What may be discovered in a frame: presence in all N cells, the rest in the M shortlisted ones."""
 
     presence: RelaxedPresence  # batch (B, N)
     where: Callable[[Tensor], TorchDistribution]  # cells (B, M) → batch (B, M), event (4), see Boxes.discovered
@@ -35,16 +35,16 @@ class DiscoveryDistributions(NamedTuple):
 class DiscoveryPrior(nn.Module):
     """p(z_t^D): presence with an annealed probability in each cell, the rest standard Normal (paper eq. 5, App. E).
 
-    :param appearance: the law of z_what.
+    :param appearance: the prior of z_what.
     """
 
-    def __init__(self, config: ModelConfig, appearance: AppearancePrior | None = None) -> None:
+    def __init__(self, config: ModelConfig, appearance: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
         self.appearance = appearance or AppearancePrior(config)
 
     def forward(self, t: int, batch: int, annealed: Annealed) -> DiscoveryDistributions:
-        """The law of what is new in frame t, for a batch of sequences."""
+        """The distribution of new objects in frame t, for a batch of sequences."""
         logit = torch.logit(annealed.discovery_prior)
         return DiscoveryDistributions(
             presence=RelaxedPresence(annealed.temperature, logit.expand(batch, self.config.n_cells)),
@@ -83,17 +83,17 @@ class DiscoveryPosterior(nn.Module):
     def forward(
         self, frame: Tensor, cells: Tensor, explained: Canvas | None, annealed: Annealed
     ) -> DiscoveryDistributions:
-        """The law of what is new in a frame.
+        """The distribution of new objects in a frame.
 
         :param Tensor frame: (B, C, H, W)
         :param Tensor cells: (B, F, G_y, G_x) features of the frame.
-        :param explained: what the propagated objects draw; None where there are none yet.
+        :param explained: the propagated objects, drawn; None in a first frame.
         """
         hidden = self.joint(torch.cat((cells, self.explained_encoder(self._rest(frame, explained))), 1))
         logits = bounded(self.presence_head(hidden).flatten(1), annealed.discovery_bound)
         by_cell = hidden.flatten(2).transpose(1, 2)  # (B, N, F)
 
-        @cache  # place and depth are asked for at the same cells
+        @cache  # where and depth are asked for at the same cells
         def parameters(chosen: Tensor) -> tuple[Tensor, ...]:
             split: tuple[Tensor, ...] = self.head(gather(by_cell, chosen)).split((4, 4, 1, 1), -1)
             return split
@@ -107,8 +107,8 @@ class DiscoveryPosterior(nn.Module):
             return normal(loc, positive(raw, POSTERIOR_SCALES["depth"]))
 
         def what(z_where: Tensor) -> TorchDistribution:
-            looks = self.appearance(frame, z_where)
-            return normal(looks.loc, looks.scale)
+            appearance = self.appearance(frame, z_where)
+            return normal(appearance.loc, appearance.scale)
 
         return DiscoveryDistributions(RelaxedPresence(annealed.temperature, logits), where, depth, what)
 

@@ -14,7 +14,7 @@ from torch import BoolTensor, Tensor
 from torch.distributions import Bernoulli, kl_divergence, register_kl
 from torch.distributions.utils import clamp_probs
 
-# The smallest weight that poutine.scale is given: it refuses zeros, which the mask takes care of.
+# The smallest weight given to poutine.scale, which refuses zeros; the mask removes sites of weight 0.
 SMALLEST_WEIGHT = 1e-6
 HALF_LOG_2PI = math.log(2 * math.pi) / 2
 
@@ -64,9 +64,9 @@ def _kl_presence(q: RelaxedPresence, p: RelaxedPresence) -> Tensor:
 
 @contextmanager
 def weighted_by(presence: Tensor) -> Iterator[None]:
-    """Count the sites within as much as their object is present: an absent one counts nothing.
+    """Weight the sites within by the presence of their objects: an absent object does not count.
 
-    Entered by model and guide alike, so that the objective is the presence-weighted ELBO of the paper (App. C).
+    Used in model and guide, so that the objective is the presence-weighted ELBO of the paper (App. C).
 
     :param Tensor presence: weight in [0, 1], of the batch shape of the sites within.
     """
@@ -76,16 +76,16 @@ def weighted_by(presence: Tensor) -> Iterator[None]:
 
 
 def standard_normal(shape: Sequence[int], like: Tensor) -> TorchDistribution:
-    """N(0, 1) of a shape whose last dimension is its event, in the dtype and on the device of a tensor."""
+    """N(0, 1) of a shape whose last dimension is the event, with the dtype and device of another tensor."""
     return normal(like.new_zeros(()).expand(shape), like.new_ones(()).expand(shape))
 
 
 class QuickNormal(Normal):
-    """:class:`pyro.distributions.Normal` in half the operations: a step evaluates it more than a hundred times.
+    """:class:`pyro.distributions.Normal` with half the operations: a step evaluates it more than a hundred times.
 
     :param Tensor loc: any shape.
-    :param Tensor scale: of a shape that expands to loc's; its logarithm is taken in this shape, so that of one number
-        for all pixels is one number.
+    :param Tensor scale: of a shape that expands to loc's. Its logarithm is computed in this shape: once, if it is one
+        number for all pixels.
     """
 
     def __init__(self, loc: Tensor, scale: Tensor, validate_args: bool | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What model and guide give back for each frame, and what the guide carries to the next one."""
+"""What model and guide return for each frame, and the state that the guide carries to the next one."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from scalor_pyro.layers.rendering import Canvas
 
 
 class Carried(NamedTuple):
-    """What the guide takes from a frame to the next one, in the next call as well as in the same."""
+    """The state that the guide carries from one frame to the next, within a call or into the next call."""
 
     slots: Slots
-    memory: Tensor | None  # (B, K, R) of the tracker RNNs; None after a first frame
+    memory: Tensor | None  # (B, K, R) of the tracker RNNs; None after the first frame
     features: Tensor  # (B, F, H / 4, W / 4) memory of the frame encoder
 
 
@@ -21,24 +21,24 @@ class FrameLatents(NamedTuple):
     """What :meth:`Scalor.guide` and :meth:`Scalor.model` return for each frame."""
 
     slots: Slots  # the K slots after the frame
-    propagated: Objects | None  # the K that were propagated; None in the first frame
+    propagated: Objects | None  # the K propagated objects; None in the first frame
     discovered: Objects  # the M proposals, presence 0 where rejected
-    canvas: Canvas  # the foreground: all of these, drawn
-    background: Tensor | None = None  # (B, C, H, W), from the model alone
-    carried: Carried | None = None  # from the guide alone
+    canvas: Canvas  # the foreground: propagated and discovered objects, drawn
+    background: Tensor | None = None  # (B, C, H, W), only from the model
+    carried: Carried | None = None  # only from the guide
 
     @property
     def drawn(self) -> Objects:
-        """All that was drawn: propagated objects, then proposals."""
+        """All objects of the canvas: propagated ones, then proposals."""
         return self.discovered if self.propagated is None else self.propagated.joined(self.discovered)
 
 
 @torch.no_grad()
 def statistics(latents: list[FrameLatents], threshold: float) -> dict[str, Tensor]:
-    """How the guide sees a batch, as scalar tensors.
+    """Statistics of what the guide sees in a batch, as scalar tensors.
 
-    Objects in the slots per frame; of the objects drawn after the first frame, the share that was propagated rather
-    than discovered (0 where none was drawn); discoveries per video; the share of the picture that objects cover.
+    Objects in the slots per frame; the share of objects after the first frame that were propagated rather than
+    discovered (0 if there are none); discoveries per video; the share of the image that objects cover.
 
     :param threshold: z_pres above which an object is there.
     """

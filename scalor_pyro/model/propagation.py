@@ -1,4 +1,4 @@
-"""Propagation: how objects go on from frame to frame, prior and posterior side by side (paper §3.1, §3.2)."""
+"""Propagation: how objects continue from frame to frame, prior and posterior side by side (paper §3.1, §3.2)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,26 +8,22 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.layers.boxes import KEPT, Boxes
-from scalor_pyro.layers.networks import GlimpseEncoder, bounded, mlp, positive
+from scalor_pyro.layers.boxes import KEPT
+from scalor_pyro.layers.networks import bounded, mlp, positive
 from scalor_pyro.layers.objects import Objects, Slots
-from scalor_pyro.layers.rendering import draw, extract, look_through
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder
+from scalor_pyro.model.attention import Attention
 from scalor_pyro.model.distributions import RelaxedPresence, normal
+from scalor_pyro.model.parts import require_shape
 
-# Presence of a propagated object leans this much towards going on, in the posterior and in the prior.
+# Added to the logit of a propagated object's presence, in the posterior and in the prior: objects tend to stay.
 POSTERIOR_BIAS = 2.0
 PRIOR_BIAS = 5.0
-# The crop that the guide attends to, in boxes; without `object_attention`, half the view.
-ATTENTION_ZOOM = 1.75
-ATTENTION_VIEW = 0.5
 # Brings velocities (image coordinates per frame) to the size of the other numbers that an RNN reads.
 VELOCITY_GAIN = 10
-# Side of the crop of the feature map, in points.
-ATTENTION_POINTS = 4
-# With `inertia`, the mean of a depth moves towards a place within ± this, where σ lies between 0.12 and 0.88. Farther
-# out it hardly changes, and depths order nothing.
+# With `inertia`, the mean of a depth moves towards a value within ± this, where σ lies between 0.12 and 0.88. Farther
+# out σ hardly changes, and depths no longer order objects.
 DEPTH_RANGE = 2.0
 # Standard deviations before training: of the prior, and of the posterior.
 PRIOR_SCALES = {"where": 0.3, "depth": 0.3, "what": 0.3}
@@ -35,17 +31,17 @@ POSTERIOR_SCALES = {"where": 0.1, "depth": 0.1, "what": 0.1}
 
 
 class PropagationDistributions(NamedTuple):
-    """How K objects go on: one distribution for each latent, in the order in which they are drawn."""
+    """How K objects continue: one distribution for each latent, in the order in which they are drawn."""
 
     presence: RelaxedPresence  # batch (B, K)
     where: TorchDistribution  # batch (B, K), event (4): deviation, see Boxes.propagated
     depth: TorchDistribution  # batch (B, K), event (1)
     what: Callable[[Tensor], TorchDistribution]  # z_where (B, K, 4) → batch (B, K), event (D)
-    memory: Tensor  # (B, K, R) what the RNN remembers of each object
+    memory: Tensor  # (B, K, R) state of each object's RNN
 
 
 def describe(objects: Objects, config: ModelConfig) -> Tensor:
-    """What an RNN reads of an object's last latents. (B, K, D + 10)"""
+    """The last latents of each object, as RNNs read them. (B, K, D + 10)"""
     where, velocity = in_view(objects.where, objects.velocity, config)
     return torch.cat(
         (
@@ -61,9 +57,9 @@ def describe(objects: Objects, config: ModelConfig) -> Tensor:
 
 
 def in_view(where: Tensor, velocity: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Boxes and velocities in units of the images trained on, where an image is larger.
+    """Boxes and velocities in units of the images trained on, if an image is larger.
 
-    A centre's place is then how near it is to a border, as it was in training; far from all of them it is 0.
+    The position of a centre is then its distance from a border, as in training; far from all borders it is 0.
     """
     if config.view is None:
         return where, velocity
@@ -79,7 +75,7 @@ def description_size(config: ModelConfig) -> int:
 
 
 def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, slots: Slots) -> Tensor:
-    """One step of each object's RNN; an object discovered in the last frame begins with an empty memory."""
+    """One step of each object's RNN; an object discovered in the last frame starts from zeros."""
     if memory is None:
         memory = inputs.new_zeros(*inputs.shape[:2], cell.hidden_size)
     fresh = slots.new[..., None]
@@ -88,14 +84,14 @@ def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, slots: Slo
 
 
 def next_depth(depth: Tensor, raw: Tensor) -> Tensor:
-    """The mean of an object's depth in the next frame, with `inertia`: a part of the way to where its RNN wants it.
+    """The mean of an object's depth in the next frame, with `inertia`: one step towards the value its RNN asks for.
 
-    Depths matter by their differences alone, so nothing in a frame holds them all: added up freely, what an RNN says
-    would lead every object nearer in each frame, until no depth is larger than another to a sigmoid.
+    Only differences of depths matter, so no frame keeps them in a range. If outputs of the RNN were simply added up,
+    every object would come nearer in each frame, until a sigmoid cannot distinguish their depths.
 
     :param depth: (B, K, 1) in the last frame.
-    :param raw: (B, K, 1) what the RNN says, any numbers.
-    :return: (B, K, 1), within ± :data:`DEPTH_RANGE` or nearer to it than before.
+    :param raw: (B, K, 1) the RNN's output, unbounded.
+    :return: (B, K, 1), within ± :data:`DEPTH_RANGE`, or closer to that range than before.
     """
     return KEPT * depth + (1 - KEPT) * DEPTH_RANGE * torch.tanh(raw)
 
@@ -103,7 +99,7 @@ def next_depth(depth: Tensor, raw: Tensor) -> Tensor:
 class PropagationPrior(nn.Module):
     """p(z_t^P | z_{<t}): a prior RNN reads the object's own past latents (paper eq. 3, 4).
 
-    Differs: with `inertia`, appearance and depth are Normal round about the last ones rather than anywhere.
+    Differs: with `inertia`, appearance and depth are Normal around the last ones.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -113,11 +109,11 @@ class PropagationPrior(nn.Module):
         self.head = mlp(config.prior_dim, config.prior_dim, 1 + 8 + 2 + 2 * config.z_what_dim)
 
     def forward(self, slots: Slots, memory: Tensor | None, annealed: Annealed) -> PropagationDistributions:
-        """The law of the next frame.
+        """The distribution of the objects in the next frame.
 
-        :param Scene scene: the slots after the last frame.
-        :param memory: (B, K, R) what the last call returned; None at the start.
-        :param Annealed annealed: temperature and other scheduled quantities.
+        :param slots: the slots after the last frame.
+        :param memory: (B, K, R) from the last call; None in the first.
+        :param annealed: temperature and other scheduled quantities.
         """
         memory = remember(self.rnn, describe(slots.objects, self.config), memory, slots)
         pres, where, where_raw, depth, depth_raw, what, what_raw = self.head(memory).split(
@@ -138,35 +134,32 @@ class PropagationPrior(nn.Module):
 class PropagationPosterior(nn.Module):
     """q(z_t^P | z_{<t}, x_{≤t}): a tracker RNN that attends to the frame where the object is expected (paper §3.2).
 
-    Differs: with `object_attention`, it attends at the object's scale, to the feature map and to the pixels; with
-    `explain_away`, it also sees what the other objects explain there and how the object looked.
+    :param appearance: reads the appearance of an object off the frame.
+    :param attention: looks at the frame where an object is expected.
     """
 
-    def __init__(self, config: ModelConfig, boxes: Boxes, appearance: AppearanceEncoder) -> None:
+    def __init__(self, config: ModelConfig, appearance: AppearanceEncoder, attention: Attention) -> None:
         super().__init__()
-        self.config, self.boxes, self.appearance = config, boxes, appearance
+        self.config, self.appearance, self.attention = config, appearance, attention
         width, what = config.tracker_dim, config.z_what_dim
-        self.pixels_seen = config.channels + (2 * (config.channels + 1) if config.explain_away else 0)
-        self.pixel_encoder = GlimpseEncoder(self.pixels_seen, config.glimpse_size, width)
-        self.feature_encoder = nn.Linear(config.feature_dim * ATTENTION_POINTS**2, width)
         self.inputs = nn.Sequential(
             nn.Linear(2 * width + description_size(config), width), nn.LayerNorm(width), nn.CELU(inplace=True)
         )
         self.rnn = nn.GRUCell(width, width)
         self.head = mlp(width, width, 1 + 8 + 2 + what)
-        self.what_head = mlp(width + AppearanceEncoder.FEATURES, width, 3 * what)
+        self.what_head = mlp(width + appearance.FEATURES, width, 3 * what)
 
     def forward(
         self, slots: Slots, memory: Tensor | None, annealed: Annealed, frame: Tensor, feature_map: Tensor
     ) -> PropagationDistributions:
-        """The law of this frame's propagated objects.
+        """The distribution of this frame's propagated objects.
 
         :param Tensor frame: (B, C, H, W)
         :param Tensor feature_map: (B, F, H / 4, W / 4)
         """
         objects, config = slots.objects, self.config
         description = describe(objects, config)
-        seen = self._attend(objects, frame, feature_map) if config.attention else self._see_nothing(description)
+        seen = self._seen(objects, frame, feature_map)
         memory = remember(self.rnn, self.inputs(torch.cat((seen, description), -1)), memory, slots)
         pres, where, where_raw, depth, depth_raw, what_recalled = self.head(memory).split(
             (1, 4, 4, 1, 1, config.z_what_dim), -1
@@ -176,9 +169,9 @@ class PropagationPosterior(nn.Module):
         recurrent = memory
 
         def what(z_where: Tensor) -> TorchDistribution:
-            looks = self.appearance(frame, z_where)
-            gate, shift, raw = self.what_head(torch.cat((recurrent, looks.features), -1)).chunk(3, -1)
-            loc = what_recalled + gate.sigmoid() * (looks.loc - what_recalled) + shift
+            appearance = self.appearance(frame, z_where)
+            gate, shift, raw = self.what_head(torch.cat((recurrent, appearance.features), -1)).chunk(3, -1)
+            loc = what_recalled + gate.sigmoid() * (appearance.loc - what_recalled) + shift
             return normal(loc, positive(raw, POSTERIOR_SCALES["what"]))
 
         return PropagationDistributions(
@@ -192,32 +185,11 @@ class PropagationPosterior(nn.Module):
             memory=memory,
         )
 
-    def _see_nothing(self, like: Tensor) -> Tensor:
-        return like.new_zeros(*like.shape[:2], 2 * self.config.tracker_dim)
-
-    def _attend(self, objects: Objects, frame: Tensor, feature_map: Tensor) -> Tensor:
-        """Features and pixels where each object is expected. (B, K, 2·R)"""
-        expected = self.boxes.expected(objects)
-        if self.config.object_attention:
-            region = torch.cat((ATTENTION_ZOOM * expected[..., :2], expected[..., 2:]), -1)
-        else:
-            half_view = expected.new_tensor([ATTENTION_VIEW / views for views in self.config.views[::-1]])
-            region = torch.cat((half_view.expand_as(expected[..., :2]), expected[..., 2:]), -1)
-        features = extract(feature_map, region, ATTENTION_POINTS).flatten(2)
-        pixels = self._look(objects, expected, region, frame)
-        return torch.cat((self.feature_encoder(features), self.pixel_encoder(pixels)), -1)
-
-    @torch.no_grad()
-    def _look(self, objects: Objects, expected: Tensor, region: Tensor, frame: Tensor) -> Tensor:
-        """The pixels of each region; with `explain_away`, also what others explain there, and the own look."""
-        size = self.config.glimpse_size
-        if not self.config.explain_away:
-            return extract(frame, region, size)
-        canvas = draw(
-            objects.glimpse, expected, objects.presence, objects.depth, self.config.image_size, self.boxes.window
-        )
-        crops = extract(torch.cat((frame, canvas.colour, canvas.alpha), 1), region, size)
-        channels = frame.shape[1]
-        own = look_through(objects.glimpse, expected, region, size) * objects.presence[..., None, None, None]
-        others = (crops[:, :, channels:] - own).clamp(min=0)
-        return torch.cat((crops[:, :, :channels], others, own), 2)
+    def _seen(self, objects: Objects, frame: Tensor, feature_map: Tensor) -> Tensor:
+        """What attention sees; without `attention`, zeros. (B, K, 2·R)"""
+        shape = (*objects.presence.shape, 2 * self.config.tracker_dim)
+        if not self.config.attention:
+            return frame.new_zeros(shape)
+        seen: Tensor = self.attention(objects, frame, feature_map)
+        require_shape("attention", seen, shape)
+        return seen

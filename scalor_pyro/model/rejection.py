@@ -1,6 +1,6 @@
-"""Rejection of proposals that are already explained, and the choice of slots (paper §3.1 "Discovery", §3.2).
+"""Rejection of proposals that are already explained, and assignment to slots (paper §3.1 "Discovery", §3.2).
 
-Pure functions without parameters or gradients: the same rejection stands in the model and in the guide.
+Pure functions without parameters or gradients; model and guide use the same.
 """
 
 import torch
@@ -9,29 +9,29 @@ from torch import Tensor
 from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import look_through, resample
 
-# Overlap is measured on this many points a side of a proposal's own box.
+# Overlap is measured on this many points per side of a proposal's own box.
 OVERLAP_POINTS = 8
-# A proposal is held against this many of its nearest neighbours, itself among them: boxes are bounded, those farther
-# off do not reach it.
+# A proposal is compared with this many of its nearest neighbours, including itself: boxes are bounded, so objects
+# farther away do not overlap it.
 NEIGHBOURS = 9
-# A proposal that was itself rejected rejects nobody: so many rounds settle chains of one proposal more. In a longer
-# chain too many are rejected, never too few.
+# A rejected proposal rejects no others. This many rounds are exact for chains of one proposal more; in a longer chain
+# too many are rejected, never too few.
 ROUNDS = 3
-# Two centres farther apart than this are not in one image.
+# Added to the distance of objects without a mask; centres in one image are never that far apart.
 NOWHERE = 1e3
 
 
 def explained(
     proposals: Objects, others: Objects, overlap: float | Tensor, mask_threshold: float, colour_threshold: float | None
 ) -> Tensor:
-    """Which proposal is covered by which other object. (B, M, n) bool
+    """Which proposals are covered by which other objects. (B, M, n) bool
 
     :param proposals: M objects.
     :param others: n objects; an object covers itself.
     :param overlap: share of the proposal's mask above which it counts as covered.
     :param mask_threshold: α·z_pres above which a point belongs to a mask.
-    :param colour_threshold: if given, only objects whose mean colours differ by less (mean over channels) explain each
-        other. Differs: the paper does not look at colour; in crowds, neighbours of other colours are other objects.
+    :param colour_threshold: if given, objects explain each other only if their mean colours differ by less (mean over
+        channels). Differs: the paper ignores colour; in crowds, neighbours of another colour are other objects.
     """
     near = nearest(proposals, others, mask_threshold)  # (B, M, J)
     covers = covered_share(proposals, others, near, mask_threshold) > overlap
@@ -43,27 +43,27 @@ def explained(
 
 
 def within(proposals: Objects, others: Objects, reach: float | Tensor) -> Tensor:
-    """Whether the centre of a proposal lies in the box of another object, made larger. (B, M, n) bool
+    """Whether the centre of a proposal lies in the enlarged box of another object. (B, M, n) bool
 
-    :param reach: how many times as large, from 0; 1 is the box itself.
+    :param reach: factor of enlargement, from 0; 1 is the box itself.
     """
     apart = (proposals.where[:, :, None, 2:] - others.where[:, None, :, 2:]).abs()
     return (apart <= reach * others.where[:, None, :, :2]).all(-1)
 
 
 def nearest(proposals: Objects, others: Objects, mask_threshold: float) -> Tensor:
-    """The others that are nearest to each proposal and have a mask at all. (B, M, J)"""
+    """The nearest others with a mask, for each proposal. (B, M, J)"""
     distance = torch.cdist(proposals.where[..., 2:], others.where[..., 2:])
     distance = distance + NOWHERE * (others.presence <= mask_threshold)[:, None]
     return distance.topk(min(NEIGHBOURS, distance.shape[-1]), -1, largest=False).indices
 
 
 def covered_share(proposals: Objects, others: Objects, near: Tensor, mask_threshold: float) -> Tensor:
-    """The share of each proposal's mask that lies under the mask of each of its neighbours.
+    """The share of each proposal's mask that each of its neighbours' masks covers.
 
     Differs: measured in the proposal's own box rather than on the image, so that the cost does not grow with the image.
 
-    :param near: (B, M, J) which of the others are looked at.
+    :param near: (B, M, J) indices of the others to compare with.
     :return: (B, M, J) in [0, 1].
     """
     own_mask = resample(_alpha(proposals), OVERLAP_POINTS) > mask_threshold
@@ -86,14 +86,14 @@ def mean_colour(objects: Objects) -> Tensor:
 
 
 def strongest_first(covers: Tensor, strength: Tensor, present: Tensor) -> Tensor:
-    """Which objects stay when stronger ones reject weaker ones that they cover.
+    """Which objects stay when stronger objects reject the weaker ones that they cover.
 
-    Differs: the paper rejects proposals against propagated objects alone. Then two proposals of the first frame can
-    share one object, and both are tracked; or a track that has lost its object settles on another's, for good.
+    Differs: in the paper, only propagated objects reject proposals. Then two proposals of the first frame can share
+    one object, and both are tracked; or a track that has lost its object stays on another track's object.
 
-    :param covers: (B, n, n) bool: the second covers the first.
+    :param covers: (B, n, n) bool: the second object covers the first.
     :param strength: (B, n) presence among proposals, age among propagated objects.
-    :param present: (B, n) bool: takes part.
+    :param present: (B, n) bool: which objects take part.
     :return: (B, n) bool
     """
     rank = strength.argsort(stable=True, dim=1, descending=True).argsort(1)  # ties broken by place
@@ -107,13 +107,16 @@ def strongest_first(covers: Tensor, strength: Tensor, present: Tensor) -> Tensor
 def fill_slots(
     previous: Slots | None, propagated: Objects | None, proposals: Objects, slots: int, threshold: float
 ) -> Slots:
-    """The scene after a frame: survivors keep their slot and identity, proposals fill free slots by presence.
+    """The slots after a frame.
 
-    :param previous: the scene before, whose identities the propagated objects carry; None in the first frame.
+    Propagated objects above the threshold keep their slot and identity; proposals above it take the free slots, those
+    with the highest presence first, and get new identities.
+
+    :param previous: the slots before, whose identities the propagated objects keep; None in the first frame.
     :param propagated: K objects; None in the first frame.
     :param proposals: M objects, presence 0 where they were rejected.
     :param slots: K.
-    :param threshold: z_pres above which an object is there.
+    :param threshold: z_pres above which an object counts as present.
     """
     batch, m = proposals.presence.shape
     device = proposals.presence.device

@@ -1,6 +1,5 @@
 """SCALOR as a Pyro program: the generative model and its guide."""
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,32 +10,30 @@ from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
-from scalor_pyro.layers.frame_encoder import FrameEncoder
-from scalor_pyro.layers.networks import GlimpseDecoder
+from scalor_pyro.layers.frame_encoder import STRIDE, Features, FrameEncoder
 from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
-from scalor_pyro.model.appearance import COLOUR_GAIN, AppearanceEncoder, AppearancePrior
+from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior, make_decoder
+from scalor_pyro.model.attention import Attention
 from scalor_pyro.model.background import (
+    Background,
     BackgroundDistribution,
     BackgroundPrior,
-    MovingDecoder,
-    MovingPosterior,
-    StaticDecoder,
-    StaticPosterior,
+    make_background,
+    require_background,
 )
 from scalor_pyro.model.discovery import DiscoveryDistributions, DiscoveryPosterior, DiscoveryPrior, shortlist
 from scalor_pyro.model.distributions import normal, weighted_by
 from scalor_pyro.model.frame import Carried, FrameLatents, statistics
-from scalor_pyro.model.inputs import check_videos, extent
-from scalor_pyro.model.program import GuideMessenger
+from scalor_pyro.model.inputs import extent
+from scalor_pyro.model.parts import Parts, full_name, require_shape
+from scalor_pyro.model.program import GuideMessenger, StoredModule, require_one_particle
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPosterior, PropagationPrior
 from scalor_pyro.model.rejection import explained, fill_slots, strongest_first, within
-from scalor_pyro.model.shared import SharedWork
+from scalor_pyro.model.shared import begin_guide, begin_model, once
 from scalor_pyro.runs.checkpoint import load_model, located, put_weights
-
-_numbers = itertools.count()
 
 
 class _Plates(NamedTuple):
@@ -47,7 +44,7 @@ class _Plates(NamedTuple):
     proposals: pyro.plate  # M of a later frame, dim -1
 
 
-class Scalor(nn.Module):
+class Scalor(StoredModule):
     r"""Generative world model with scalable object representations (Jiang et al., ICLR 2020, arXiv 1910.02384).
 
     For B sequences of T frames, K slots, N cells, M shortlisted proposals, with
@@ -56,23 +53,23 @@ class Scalor(nn.Module):
     ================================  ===========  =======  ==============================================
     site                              batch shape  event    meaning
     ================================  ===========  =======  ==============================================
-    ``z_pres_prop_t`` (t > 0)         (B, K)       ()       logit: does the object go on?
+    ``z_pres_prop_t`` (t > 0)         (B, K)       ()       logit: does the object continue?
     ``z_where_prop_t`` (t > 0)        (B, K)       (4)      deviation from where it is expected
-    ``z_depth_prop_t`` (t > 0)        (B, K)       (1)      depth; the smaller is in front
+    ``z_depth_prop_t`` (t > 0)        (B, K)       (1)      depth; smaller is in front
     ``z_what_prop_t`` (t > 0)         (B, K)       (D)      appearance
     ``z_pres_disc_t``                 (B, N)       ()       logit: does the cell discover an object?
-    ``z_where_disc_t``                (B, M)       (4)      its size, aspect and place in the cell
+    ``z_where_disc_t``                (B, M)       (4)      its size, aspect and position in the cell
     ``z_depth_disc_t``                (B, M)       (1)      its depth
     ``z_what_disc_t``                 (B, M)       (D)      its appearance
     ``z_bg_t`` (with a background)    (B, 1)       (D_bg)   background
     ``x_t``                           (B, 1)       (C,H,W)  the frame
     ================================  ===========  =======  ==============================================
 
-    and, deterministic, in the model alone:
+    and, deterministic, only in the model:
 
     ================================  ===========  =======  ==============================================
     ``y_t``                           (B, 1)       (C,H,W)  the frame without noise
-    ``slot_pres_t``                   (B, K)       ()       presence in [0, 1] of what is in a slot
+    ``slot_pres_t``                   (B, K)       ()       presence in [0, 1] of the object in a slot
     ``slot_where_t``                  (B, K)       (4)      its z_where in image coordinates
     ``slot_identity_t``               (B, K)       ()       its identity, -1 where the slot is empty
     ================================  ===========  =======  ==============================================
@@ -82,82 +79,132 @@ class Scalor(nn.Module):
         p(x, z) &= \prod_t p(x_t | z_t)\, p(z^{bg}_t | z^{bg}_{t-1})\, p(z^D_t | z^P_t)\, p(z^P_t | z_{<t}) \\
         q(z | x) &= \prod_t q(z^{bg}_t | x_t, z^{fg}_t)\, q(z^D_t | z^P_t, x_{\le t})\, q(z^P_t | z_{<t}, x_{\le t})
 
-    Where it differs from the paper is listed, with reason and effect, in docs/deviations.md.
+    docs/deviations.md lists where it differs from the paper, with reasons and effects.
 
-    :param ModelConfig config: sizes and switches.
-    :param propagation_prior: a replacement for :class:`~scalor_pyro.model.propagation.PropagationPrior`.
-    :param discovery_prior: a replacement for :class:`~scalor_pyro.model.discovery.DiscoveryPrior`.
-    :param appearance_prior: a replacement for :class:`~scalor_pyro.model.appearance.AppearancePrior`.
-    :param background_prior: a replacement for :class:`~scalor_pyro.model.background.BackgroundPrior`.
-    :raises ValueError: for an appearance prior beside a discovery prior, which has one of its own, and for a
-        background prior without a background.
+    :param config: sizes and switches.
+    :param parts: parts of your own in place of standard ones, see :class:`~scalor_pyro.model.parts.Parts`.
+    :param propagation_prior: the same part as a module that is built already; so are the next three.
+    :param discovery_prior: …
+    :param appearance_prior: …
+    :param background_prior: …
+    :raises ValueError: for a part that is given twice or does not fit; for an appearance prior beside a discovery
+        prior, which has one of its own; for a background, or its prior, if ``config.background`` is "none".
     """
+
+    background: Background | None
 
     def __init__(
         self,
         config: ModelConfig,
         *,
-        propagation_prior: PropagationPrior | None = None,
-        discovery_prior: DiscoveryPrior | None = None,
-        appearance_prior: AppearancePrior | None = None,
-        background_prior: BackgroundPrior | None = None,
+        parts: Parts | None = None,
+        propagation_prior: nn.Module | None = None,
+        discovery_prior: nn.Module | None = None,
+        appearance_prior: nn.Module | None = None,
+        background_prior: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.config = config
+        self.parts = parts or Parts()
+        ready = {
+            "propagation_prior": propagation_prior,
+            "discovery_prior": discovery_prior,
+            "appearance_prior": appearance_prior,
+            "background_prior": background_prior,
+        }
+        self._ready = {name: full_name(module) for name, module in ready.items() if module is not None}
+        self._require_parts_that_fit()
+        build = self.parts.build
+        # The order counts: it is that of the parameters in saved optimisers, and of the random numbers they start from.
         self.annealed = Annealed()
         self.boxes = Boxes(config)
-        self.decoder = GlimpseDecoder(
-            config.channels, config.glimpse_size, config.z_what_dim, COLOUR_GAIN if config.colour_start else 0.0
-        )
-        self.propagation_prior = propagation_prior or PropagationPrior(config)
-        if discovery_prior is not None and appearance_prior is not None:
-            raise ValueError("An appearance_prior was given beside a discovery_prior: one of the two was expected.")
-        self.discovery_prior = discovery_prior or DiscoveryPrior(config, appearance_prior)
-        self.frame_encoder = FrameEncoder(config)
-        appearance = AppearanceEncoder(config)
-        self.propagation_posterior = PropagationPosterior(config, self.boxes, appearance)
-        self.discovery_posterior = DiscoveryPosterior(config, appearance)
-        if config.background != "none":
-            static = config.background == "static"
-            self.background_decoder = StaticDecoder(config) if static else MovingDecoder(config)
-            self.background_prior = background_prior or BackgroundPrior(config)
-            self.background_posterior = StaticPosterior(config) if static else MovingPosterior(config)
-        elif background_prior is not None:
-            raise ValueError("A background_prior was given, but the config's background is 'none'.")
+        self.decoder = build("decoder", make_decoder, config)
+        self.propagation_prior = propagation_prior or build("propagation_prior", PropagationPrior, config)
+        if discovery_prior is None and self.parts.discovery_prior is None:
+            discovery_prior = DiscoveryPrior(
+                config, appearance_prior or build("appearance_prior", AppearancePrior, config)
+            )
+        self.discovery_prior = discovery_prior or build("discovery_prior", DiscoveryPrior, config)
+        self.frame_encoder = build("frame_encoder", FrameEncoder, config)
+        appearance = build("appearance_encoder", AppearanceEncoder, config)
+        attention = build("attention", Attention, config)
+        self.propagation_posterior = build("propagation_posterior", PropagationPosterior, config, appearance, attention)
+        self.discovery_posterior = build("discovery_posterior", DiscoveryPosterior, config, appearance)
+        self.background = self._make_background(background_prior)
         self.last_statistics: dict[str, Tensor] = {}
-        self.shared = SharedWork()
-        # Parameters of two models must not share a name in the parameter store: the second would never be trained.
-        self._name = f"scalor_{next(_numbers)}"
+
+    def _require_parts_that_fit(self) -> None:
+        given = self.parts.given()
+        for name in self._ready:
+            if name in given:
+                raise ValueError(f"{name}: expected a module or parts.{name}, got both.")
+        names = {*given, *self._ready}
+        for one, other in (("discovery_prior", "appearance_prior"), ("background", "background_prior")):
+            if one in names and other in names:
+                raise ValueError(f"{other}: expected none beside a {one}, which has its own.")
+
+    def _make_background(self, prior: nn.Module | None) -> Background | None:
+        config, parts = self.config, self.parts
+        if parts.background_prior is not None:
+            prior = parts.build("background_prior", BackgroundPrior, config)
+        if parts.background is None:
+            return make_background(config, prior)
+        require_background(config, "background")
+        background = parts.build("background", Background, config)
+        for name in ("decoder", "prior", "posterior", "image", "sigma"):
+            if not hasattr(background, name):
+                raise ValueError(f"Parts.background: expected a module with an attribute {name}, got one without.")
+        if (background.image is not None) != config.has_background_image:
+            raise ValueError("Parts.background: expected an image if config.background is 'static', else none.")
+        return background
+
+    @property
+    def own_parts(self) -> dict[str, str]:
+        """The parts that are not standard ones, and the full names of their classes."""
+        return {**self.parts.names(), **self._ready}
+
+    def rebuilt(self, config: ModelConfig) -> "Scalor":
+        """A new model with the same parts, for another config.
+
+        :raises ValueError: for a model with priors that were given as modules.
+        """
+        for name in self._ready:
+            raise ValueError(f"{name} was given as a module, which fits one config: give it as parts=Parts({name}=…).")
+        return Scalor(config, parts=self.parts)
 
     @classmethod
-    def from_pretrained(cls, run: str | Path) -> "Scalor":
+    def from_pretrained(cls, run: str | Path, parts: Parts | None = None) -> "Scalor":
         """A trained model, on the CPU and ready to infer.
 
         :param run: the name of weights that come with the package (``scalor weights`` lists them: "digits-vld", …), a
             run folder, or a file of weights.
-        :raises CheckpointError: if there is none, it cannot be used, or the networks have changed since.
+        :param parts: the parts of its own that it was trained with. They are code, and are not saved.
+        :raises CheckpointError: if it does not exist or cannot be used, the networks have changed since, or it was
+            trained with parts of its own that are not given.
         """
-        config, weights = load_model(run)
-        scalor = cls(config)
+        parts = parts or Parts()
+        config, weights = load_model(run, parts.names())
+        scalor = cls(config, parts=parts)
         put_weights(located(run), weights, scalor)
         return scalor.eval()
 
     # ------------------------------------------------------------------ the program
 
     def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
-        """p(x, z): observes the frames it is given, imagines the rest.
+        """p(x, z): observes the frames it is given and imagines the rest.
 
         :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
-        :param frames: how many frames in all; default T.
-        :param sequences: B, where nothing is observed.
-        :return: one entry a frame.
-        :raises ValueError: if x is not a batch of videos that this model can see.
+        :param frames: the number of frames in total; default T.
+        :param sequences: B, if nothing is observed.
+        :return: one entry per frame.
+        :raises ValueError: if x is not a batch of videos of the config's size.
         """
-        observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
+        observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
         plates = self._plates(sequences)
+        begin_model(self)
         latents: list[FrameLatents] = []
         slots: Slots | None = None
-        memory = z_bg = background_memory = background = None
+        memory = z_bg = background_memory = drawn_behind = None
         with plates.sequences:
             for t in range(frames):
                 propagated = None
@@ -167,22 +214,21 @@ class Scalor(nn.Module):
                     propagated = self._propagate(t, going_on, slots, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
                 proposals = self._discover(t, discovering, plates, first=slots is None)
-                frame = self.shared(self.settle, slots, propagated, proposals)
+                frame = once(self.settle, slots, propagated, proposals)
                 slots, frame_loc = frame.slots, frame.canvas.colour
-                if self.config.background != "none":
-                    behind = self.background_prior(z_bg, background_memory, sequences)
+                if self.background is not None:
+                    behind = self.background.prior(z_bg, background_memory, sequences)
                     background_memory = behind.memory
                     z_bg = self._behind(t, behind)
-                    background = self.background_decoder(z_bg[:, 0])
-                    frame_loc = frame.canvas.over(background)
+                    drawn_behind = self.background.decoder(z_bg[:, 0])
+                    frame_loc = frame.canvas.over(drawn_behind)
                 self._record(t, frame_loc, slots, plates)
                 pyro.sample(
                     sites.x(t),
                     normal(frame_loc[:, None], self.sigma, event_dims=3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
-                latents.append(frame._replace(background=background))
-        self.shared.forget()
+                latents.append(frame._replace(background=drawn_behind))
         return latents
 
     def guide(
@@ -192,23 +238,23 @@ class Scalor(nn.Module):
         sequences: int = 1,
         carried: Carried | None = None,
     ) -> list[FrameLatents]:
-        """q(z | x): as far as there are frames to see; beyond, the model goes on alone.
+        """q(z | x), for the observed frames; the model imagines the others.
 
-        Takes what :meth:`model` takes, and
+        Takes the arguments of :meth:`model`, and
 
-        :param carried: of the last frame of an earlier call, to go on from there: x is then the frames that follow, and
-            sites count from 0 again.
+        :param carried: of the last frame of an earlier call, to continue from there: x is then the frames that follow,
+            and sites count from 0 again.
         """
-        observed, frames, sequences = extent(x, frames, sequences, self.config, self.decoder.bias.dtype)
+        observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
         if x is None:
             return []
-        self.shared.forget()
         plates = self._plates(sequences)
+        begin_guide(self)
         latents: list[FrameLatents] = []
         slots, memory, seen_before = (None, None, None) if carried is None else carried
-        difference = None if self.background_image is None else x - self.background_image  # what moves, and the light
+        difference = None if self.background_image is None else x - self.background_image  # objects, and the light
         surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
-        maps, cells, memories = (part.unbind(1) for part in self.frame_encoder(x, surprising, seen_before))
+        maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, seen = x[:, t], None, None
@@ -219,44 +265,46 @@ class Scalor(nn.Module):
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals = self._discover(t, discovering, plates, first=slots is None)
-                settled = self.shared(self.settle, slots, propagated, proposals)
+                settled = once(self.settle, slots, propagated, proposals)
                 slots = settled.slots
-                if self.config.background != "none":
+                if self.background is not None:
                     seen_behind = frame if difference is None else difference[:, t]
-                    self._behind(t, self.background_posterior(seen_behind, settled.canvas.alpha.detach()))
+                    self._behind(t, self.background.posterior(seen_behind, settled.canvas.alpha.detach()))
                 latents.append(settled._replace(carried=Carried(slots, memory, memories[t])))
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
 
-    # ------------------------------------------------------------------ what both draw, site by site
+    # ------------------------------------------------------------------ latents, drawn by model and guide
 
     def _propagate(self, t: int, distribution: PropagationDistributions, slots: Slots, plates: _Plates) -> Objects:
-        """Draw z_t^P; an empty slot counts nothing."""
+        """Draw z_t^P; empty slots do not count."""
         alive = slots.alive.to(distribution.memory.dtype)
-        # Weights go outside of their plates: a plate multiplies by its scale whatever was entered within it.
+        # Weights go outside of their plates: a plate multiplies everything entered within it by its scale.
         with weighted_by(alive), plates.slots:
             logit = pyro.sample(sites.z_pres("prop", t), distribution.presence)
-        presence = self.shared(_going_on, logit, slots.alive)
+        require_one_particle(logit, 2, self)
+        presence = once(_going_on, logit, slots.alive)
         with weighted_by(presence), plates.slots:
             raw = pyro.sample(sites.z_where("prop", t), distribution.where)
-            where, shape, velocity = self.shared(self.boxes.propagated, slots.objects, raw)
+            where, shape, velocity = once(self.boxes.propagated, slots.objects, raw)
             depth = pyro.sample(sites.z_depth("prop", t), distribution.depth)
             what = pyro.sample(sites.z_what("prop", t), distribution.what(where))
-        glimpse = self.shared(self.decoder.forward, what)
+        glimpse = once(self._decoded, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
     def _discover(self, t: int, distribution: DiscoveryDistributions, plates: _Plates, first: bool) -> Objects:
-        """Draw z_t^D: presence in all cells, the rest in the likeliest."""
+        """Draw z_t^D: presence in all cells, the rest in the likeliest ones."""
         with plates.cells:
             logits = pyro.sample(sites.z_pres("disc", t), distribution.presence)
-        cells = self.shared(shortlist, logits, self.config.proposals(first))
-        presence = self.shared(_presence_of, logits, cells)
+        require_one_particle(logits, 2, self)
+        cells = once(shortlist, logits, self.config.proposals(first))
+        presence = once(_presence_of, logits, cells)
         with weighted_by(presence), plates.first_proposals if first else plates.proposals:
             raw = pyro.sample(sites.z_where("disc", t), distribution.where(cells))
-            where, shape, velocity = self.shared(self.boxes.discovered, raw, cells)
+            where, shape, velocity = once(self.boxes.discovered, raw, cells)
             depth = pyro.sample(sites.z_depth("disc", t), distribution.depth(cells))
             what = pyro.sample(sites.z_what("disc", t), distribution.what(where))
-        glimpse = self.shared(self.decoder.forward, what)
+        glimpse = once(self._decoded, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
     def _behind(self, t: int, distribution: BackgroundDistribution) -> Tensor:
@@ -264,10 +312,24 @@ class Scalor(nn.Module):
         z_bg: Tensor = pyro.sample(sites.z_bg(t), distribution.z_bg)
         return z_bg
 
-    # ------------------------------------------------------------------ what follows without chance
+    # ------------------------------------------------------------------ deterministic
+
+    def _features(self, x: Tensor, difference: Tensor | None, memory: Tensor | None) -> Features:
+        features: Features = self.frame_encoder(x, difference, memory)
+        (height, width), of_frames = self.config.image_size, (*x.shape[:2], self.config.feature_dim)
+        require_shape("frame_encoder", features.maps, (*of_frames, height // STRIDE, width // STRIDE))
+        require_shape("frame_encoder", features.cells, (*of_frames, *self.config.cells))
+        return features
+
+    def _decoded(self, what: Tensor) -> Tensor:
+        """Glimpses of objects. (B, n, D) → (B, n, C + 1, S, S)"""
+        glimpses: Tensor = self.decoder(what)
+        side = self.config.glimpse_size
+        require_shape("decoder", glimpses, (*what.shape[:-1], self.config.channels + 1, side, side))
+        return glimpses
 
     def _record(self, t: int, frame_loc: Tensor, slots: Slots, plates: _Plates) -> None:
-        """Give names to what follows from the latents, for traces and Predictive."""
+        """Name quantities that follow from the latents, for traces and Predictive."""
         pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
         with plates.slots:
             pyro.deterministic(sites.slot_pres(t), slots.objects.presence, event_dim=0)
@@ -275,7 +337,7 @@ class Scalor(nn.Module):
             pyro.deterministic(sites.slot_identity(t), slots.identity, event_dim=0)
 
     def settle(self, previous: Slots | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
-        """Reject what is explained, fill the slots, draw the frame's objects."""
+        """Reject objects that others explain, assign objects to slots, and draw the foreground."""
         if previous is not None and propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * self._carried_on(previous, propagated))
         proposals = proposals._replace(presence=proposals.presence * self._accepted(propagated, proposals))
@@ -288,7 +350,8 @@ class Scalor(nn.Module):
     def _carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
         """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)
 
-        One object may pass before another for a frame; in two frames running they are one, tracked twice.
+        In one frame, an object may pass in front of another; if they coincide in two consecutive frames, they are one
+        object, tracked twice.
         """
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
@@ -324,53 +387,38 @@ class Scalor(nn.Module):
     @property
     def background_image(self) -> Tensor | None:
         """(C, H, W) a static background without its changes of light, detached; None for other backgrounds."""
-        decoder = self.background_decoder if self.config.background == "static" else None
-        return decoder.scene.detach() if isinstance(decoder, StaticDecoder) else None
+        return None if self.background is None else self.background.image
 
     @property
     def sigma(self) -> Tensor:
-        """Standard deviation of a pixel: (C, H, W) over a static background, else one for all."""
-        if self.config.background == "static" and isinstance(self.background_decoder, StaticDecoder):
-            return self.background_decoder.sigma
-        return self.decoder.bias.new_full((), self.config.sigma)
+        """Standard deviation of a pixel: (C, H, W) over a static background, else a single number."""
+        sigma = None if self.background is None else self.background.sigma
+        return self.annealed.temperature.new_full((), self.config.sigma) if sigma is None else sigma
 
     def set_background_image(self, images: Tensor, flicker: Tensor | None = None) -> None:
-        """Show the one scene of a static background: the median of these images is where it starts.
+        """Give a static background its image: it starts from the median of these images.
 
-        Where the images vary by themselves, as water does, σ of a pixel is larger (``config.flicker``).
+        To be called before training; otherwise the background starts grey, and objects learn it. All videos must then
+        show the same background, seen by the same camera from the same position.
 
-        Before training; without it the background starts grey, and objects learn the scene. All videos must then be of
-        this scene, seen by the same camera from the same place.
+        With ``config.flicker``, σ of a pixel is larger where the background varies by itself, as water does.
 
-        :param images: (n, C, H, W) in [0, 1]: one of the empty scene, or many in which each place is mostly empty.
-        :param flicker: (C, H, W) the standard deviation of each place; None: as several images have it, or, of one
-            image, as it is.
-        :raises ValueError: if the background is not static, or these are not such images.
+        :param images: (n, C, H, W) in [0, 1]: one without objects, or several in which each pixel mostly shows none.
+        :param flicker: (C, H, W) the standard deviation of each pixel; None: estimated from several images, and left
+            as it is for one image.
+        :raises ValueError: if the background is not static, or images or flicker have another shape.
         """
-        if not isinstance(decoder := getattr(self, "background_decoder", None), StaticDecoder):
-            raise ValueError(
-                f"The model's background is {self.config.background!r}, but for a scene 'static' was expected."
-            )
-        shape = tuple(images.shape)
-        if len(shape) != 4 or shape[1:] != decoder.scene.shape:
-            expected = ", ".join(map(str, decoder.scene.shape))
-            raise ValueError(f"Images of the scene had shape {shape}, but (n, {expected}) was expected.")
-        if flicker is not None and flicker.shape != decoder.scene.shape:
-            raise ValueError(
-                f"The scene's flicker had shape {tuple(flicker.shape)}, but {tuple(decoder.scene.shape)} was expected."
-            )
-        check_videos(images[None], self.config)
-        decoder.set_background_image(images)
-        if flicker is not None:
-            decoder.set_flicker(flicker)
+        if self.background is None or self.background.image is None:
+            raise ValueError(f"Only a 'static' background has an image; this model's is {self.config.background!r}.")
+        self.background.set_image(images, flicker)
 
     def schedule(self, values: Mapping[str, float]) -> None:
         """Set scheduled quantities by name, see :class:`scalor_pyro.model.annealed.Annealed`."""
         self.annealed.set(values)
 
     def _plates(self, sequences: int) -> _Plates:
-        config, device = self.config, str(self.decoder.bias.device)
-        pyro.module(self._name, self)
+        config, device = self.config, str(self.annealed.temperature.device)
+        self.store_name.register(self)
         return _Plates(
             pyro.plate("sequences", sequences, dim=-2, device=device),
             pyro.plate("slots", config.slots, dim=-1, device=device),

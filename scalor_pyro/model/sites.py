@@ -1,10 +1,10 @@
-"""Names of the sample sites, spelled in this place alone: latent first, time last."""
+"""Names of the sample sites, defined only here: latent first, time last."""
 
 from typing import Literal, NamedTuple
 
 Part = Literal["prop", "disc"]
 
-# What the axes of one value are called, for each family of sites: a name without its time. One number has no axis.
+# Names of the axes of one value, for each family of sites (a name without its time). A scalar has no axis.
 EVENT_AXES: dict[str, tuple[str, ...]] = {
     "z_pres_prop": (),
     "z_where_prop": ("coordinate",),
@@ -22,7 +22,7 @@ EVENT_AXES: dict[str, tuple[str, ...]] = {
     "slot_where": ("coordinate",),
     "slot_identity": (),
 }
-# Families that follow from the others.
+# Families of deterministic sites.
 DETERMINISTIC = ("y", "slot_pres", "slot_where", "slot_identity")
 
 
@@ -34,7 +34,7 @@ class SiteName(NamedTuple):
 
 
 def parse(name: str) -> SiteName | None:
-    """Family and time of a site; None for what is no site of SCALOR (plates, parameters, …)."""
+    """Family and time of a site; None for other names (plates, parameters, …)."""
     family, _, t = name.rpartition("_")
     return SiteName(family, int(t)) if family in EVENT_AXES and t.isascii() and t.isdigit() else None
 
@@ -45,12 +45,12 @@ def z_pres(part: Part, t: int) -> str:
 
 
 def z_where(part: Part, t: int) -> str:
-    """Place and size: a deviation from the last ones (``prop``), or within a cell (``disc``)."""
+    """Size and position: a deviation from the expected ones (``prop``), or relative to a cell (``disc``)."""
     return f"z_where_{part}_{t}"
 
 
 def z_depth(part: Part, t: int) -> str:
-    """Depth; the nearer object has the smaller one."""
+    """Depth; a nearer object has a smaller one."""
     return f"z_depth_{part}_{t}"
 
 
@@ -65,12 +65,12 @@ def z_bg(t: int) -> str:
 
 
 def z(t: int) -> str:
-    """All that a whole frame is made of, in models without objects."""
+    """The single latent of a frame, in models without objects."""
     return f"z_{t}"
 
 
 def of_object(name: str, n: int) -> str:
-    """The site of one object, where objects are drawn one after the other: the number n before the time."""
+    """The site of one object, in models that draw objects one by one: its number n stands before the time."""
     family, _, t = name.rpartition("_")
     return f"{family}_{n}_{t}"
 
@@ -86,22 +86,22 @@ def y(t: int) -> str:
 
 
 def slot_pres(t: int) -> str:
-    """Deterministic: z_pres in [0, 1] of what is in each slot after a frame."""
+    """Deterministic: z_pres in [0, 1] of the object in each slot after a frame."""
     return f"slot_pres_{t}"
 
 
 def slot_where(t: int) -> str:
-    """Deterministic: z_where in image coordinates of what is in each slot after a frame."""
+    """Deterministic: z_where in image coordinates of the object in each slot after a frame."""
     return f"slot_where_{t}"
 
 
 def slot_identity(t: int) -> str:
-    """Deterministic: identity of what is in each slot after a frame, -1 where it is empty."""
+    """Deterministic: identity of the object in each slot after a frame, -1 in an empty slot."""
     return f"slot_identity_{t}"
 
 
 def is_latent(name: str) -> bool:
-    """Whether a site is one of the latents; the names of no others begin so."""
+    """Whether a site is a latent: only their names begin with z_."""
     return name.startswith("z_")
 
 

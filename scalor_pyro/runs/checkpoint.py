@@ -22,6 +22,7 @@ from torch import Tensor
 
 from scalor_pyro.runs import pretrained
 from scalor_pyro.config import ConfigError, ConfigT, ModelConfig, RunConfig, config_from_dict, config_to_dict
+from scalor_pyro.runs.earlier import renamed
 from scalor_pyro.runs.folder import CONFIG, WEIGHTS, RunFolder
 from scalor_pyro.files import write_atomically
 
@@ -73,6 +74,7 @@ class TrainingState:
     window: dict[str, Any]  # sums since the last logged row
     random: dict[str, Any]  # see random_state
     processor_seconds: float = math.nan  # of the process that leads; NaN: not counted yet when this was saved
+    parts: dict[str, str] = dataclasses.field(default_factory=dict)  # the model's own_parts; standard models have none
     format: str = FORMAT
     version: int = VERSION
 
@@ -139,14 +141,18 @@ def save_checkpoint(folder: RunFolder, state: TrainingState) -> None:
     :raises RunFolderError: if it cannot be written; the old checkpoint is kept.
     """
     content = io.BytesIO()  # torch hides the operating system's error when it writes to a file itself
-    torch.save({field.name: getattr(state, field.name) for field in dataclasses.fields(state)}, content)
+    values = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    if not state.parts:
+        del values["parts"]
+    torch.save(values, content)
     write_atomically(folder.state, content.getvalue())
     export_weights(folder, state)
 
 
 def export_weights(folder: RunFolder, state: TrainingState) -> None:
     """Write the weights and the config of a training state for readers of the model."""
-    write_weights(folder.weights, state.weights, json.loads(state.config), {"step": state.step})
+    parts = {"parts": state.parts} if state.parts else {}
+    write_weights(folder.weights, state.weights, json.loads(state.config), {"step": state.step, **parts})
     write_atomically(folder.config, (json.dumps(json.loads(state.config), indent=2) + "\n").encode())
 
 
@@ -187,10 +193,9 @@ def load_training_state(path: str | Path) -> TrainingState:
         raise CheckpointError(f"{path} was not written by {FORMAT}: one of its training states was expected.")
     _check_version(path, values.get("version"))
     fields = {field.name for field in dataclasses.fields(TrainingState)}
-    older = fields - {"processor_seconds"}
-    if set(values) not in (fields, older):
+    if not fields - {"processor_seconds", "parts"} <= set(values) <= fields:
         raise CheckpointError(f"{path} holds {sorted(values)}, but exactly {sorted(fields)} was expected.")
-    return TrainingState(**values)
+    return TrainingState(**{**values, "weights": renamed(values["weights"])})
 
 
 def located(run: str | Path) -> Path:
@@ -222,36 +227,43 @@ def load_weights(run: str | Path, scalor: Weighted, same_config: bool = True) ->
     """
     path = located(run)
     about, weights = _read(path)
+    require_parts(path, about.get("parts"), own_parts(scalor))
     if same_config:
         require_same_config(path, about["config"].get("model"), scalor.config)
     put_weights(path, weights, scalor)
 
 
-def load_model(run: str | Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+def load_model(run: str | Path, parts: Container[str] = ()) -> tuple[ModelConfig, dict[str, Tensor]]:
     """The config and the weights of the model of a run, whatever it was trained on.
 
     :param run: see :func:`located`.
+    :param parts: names of the parts of its own that the caller has for the model.
     :raises CheckpointError: if the file cannot be used, or is of another kind of model.
     """
     path = located(run)
     about, weights = _read(path)
+    require_parts(path, about.get("parts"), parts)
     return _config_from(path, about["config"].get("model", {}), ModelConfig), weights
 
 
-def load_run(run: str | Path) -> tuple[RunConfig, dict[str, Tensor]]:
+def load_run(run: str | Path, parts: Container[str] = ()) -> tuple[RunConfig, dict[str, Tensor]]:
     """The config and the weights of a run.
 
     :param run: see :func:`located`.
+    :param parts: names of the parts of its own that the caller has for the model.
     :raises CheckpointError: if either is missing or damaged, or they belong to different runs.
     """
-    return load_run_as(run, RunConfig)
+    return load_run_as(run, RunConfig, parts)
 
 
-def load_run_as(run: str | Path, kind: type[ConfigT]) -> tuple[ConfigT, dict[str, Tensor]]:
+def load_run_as(
+    run: str | Path, kind: type[ConfigT], parts: Container[str] = ()
+) -> tuple[ConfigT, dict[str, Tensor]]:
     """Like :func:`load_run`, for a run with another kind of config."""
     config = load_config_as(run, kind)
     path = located(run)
     about, weights = _read(path)
+    require_parts(path, about.get("parts"), parts)
     require_same_config(path, about["config"], config)
     return config, weights
 
@@ -345,6 +357,26 @@ def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> 
     scalor.load_state_dict(complete)
 
 
+def own_parts(module: object) -> dict[str, str]:
+    """The parts of a model that are not standard ones, and the full names of their classes."""
+    return dict(getattr(module, "own_parts", {}))
+
+
+def require_parts(path: Path, trained_with: Any, given: Container[str]) -> None:
+    """Refuse weights of a model with parts of its own that are not given. Their names are text; nothing is imported.
+
+    :param trained_with: the model's :func:`own_parts`, as they were saved; None for a standard model.
+    :param given: names of parts.
+    """
+    parts = trained_with or {}
+    if not isinstance(parts, Mapping) or not all(isinstance(text, str) for item in parts.items() for text in item):
+        raise CheckpointError(f"{path}: expected the names of the model's parts as text, got something else.")
+    if missing := [name for name in parts if name not in given]:
+        which = " and ".join(f"{name[:80]} ({parts[name][:80]})" for name in missing)
+        arguments = ", ".join(f"{name[:80]}=…" for name in missing)
+        raise CheckpointError(f"{path}: trained with its own {which}; pass parts=Parts({arguments}).")
+
+
 def start_from(run: str | Path, own: Mapping[str, Tensor]) -> None:
     """Give a model the parameters of a run that fit it by name and shape; all others stay as they are.
 
@@ -404,7 +436,7 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict[str, Any], dict[str, T
     except (ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{path} holds no readable config: the JSON of a run's config was expected.") from error
     _check_version(path, version)
-    return about, weights
+    return about, renamed(weights)
 
 
 def _single(value: Tensor) -> Tensor:

@@ -21,8 +21,10 @@ from scalor_pyro.runs.checkpoint import (
     copy_weights,
     export_weights,
     load_training_state,
+    own_parts,
     put_weights,
     random_state,
+    require_parts,
     require_same_config,
     save_checkpoint,
     set_random_state,
@@ -395,6 +397,7 @@ class _Trainer:
                 processor_seconds=self.processor_seconds(),
                 window=self.window.sums(),
                 random=random_state(),
+                parts=own_parts(self.scalor),
             )
             self.world.on_rank_0(lambda: save_checkpoint(self.folder, state))
         self.saved = self.step
@@ -403,6 +406,7 @@ class _Trainer:
         """Go back to the checkpoint of the folder, metrics included."""
         state = self.world.on_rank_0(lambda: load_training_state(self.folder.state))
         require_same_config(self.folder.state, json.loads(state.config), self.config)
+        require_parts(self.folder.state, state.parts, own_parts(self.scalor))
         put_weights(self.folder.state, state.weights, self.scalor)
         load_optimiser(self.optimiser, state.optimiser)
         self.captured.forget()

@@ -1,5 +1,6 @@
 """The baselines: their sites and laws, what training and generation do with them, and runs from config to figures."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from scalor_pyro.inference.swap_prior import swap_prior
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import sites
+from scalor_pyro.model.shared import shared_work
 from scalor_pyro.runs.checkpoint import load_run_as
 
 # B = 2, T = 3, 32 × 48 px, as the videos of conftest have.
@@ -280,9 +282,10 @@ def test_nothing_is_drawn_twice(videos: Tensor, monkeypatch: pytest.MonkeyPatch)
     sqair, calls = make("sqair"), []
     decode = sqair.decoder.forward
     monkeypatch.setattr(sqair.decoder, "forward", lambda what: calls.append(what) or decode(what))
-    trace = poutine.trace(sqair.guide).get_trace(videos)
-    once = len(calls)
-    poutine.replay(sqair.model, trace=trace)(videos)
+    with shared_work():
+        trace = poutine.trace(sqair.guide).get_trace(videos)
+        once = len(calls)
+        poutine.replay(sqair.model, trace=trace)(videos)
     assert once == len(calls) == 2 + 2 * (2 + 2)
 
 
@@ -380,9 +383,9 @@ def test_likelihood_is_a_bound_that_grows(name: str, videos: Tensor) -> None:
 def test_what_is_no_batch_of_videos_is_refused(name: str, videos: Tensor) -> None:
     program = make(name)
     for program_part in (program.model, program.guide):
-        with pytest.raises(ValueError, match=r"shape \(2, 3, 32, 48\), but \(B, T, 3, 32, 48\) was expected"):
+        with pytest.raises(ValueError, match=r"expected shape \(B, T, 3, 32, 48\), got \(2, 3, 32, 48\)"):
             program_part(videos[:, 0])
-        with pytest.raises(ValueError, match="frames is None and sequences 1, but at least 1"):
+        with pytest.raises(ValueError, match="got frames=None, sequences=1"):
             program_part()
         with pytest.raises(ValueError, match="float64"):
             program_part(videos.double())
@@ -486,6 +489,26 @@ def test_a_run_of_another_budget_is_not_gone_on_with(tmp_path: Path) -> None:
     assert first is not None and "nll" not in first
     with pytest.raises(ValueError, match="train.steps is 1 in the checkpoint, but 2"):
         run("vrnn", tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_copy_is_trained_apart_from_its_origin(name: str, videos: Tensor) -> None:
+    program = make(name)
+    program.guide(videos)
+    copied = copy.deepcopy(program)
+    before = [parameter.clone() for parameter in program.parameters()]
+    SVI(copied.model, copied.guide, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO()).step(videos)
+    changed = [not torch.equal(mine, start) for mine, start in zip(copied.parameters(), before, strict=True)]
+    assert sum(changed) > len(before) / 2
+    assert all(torch.equal(mine, start) for mine, start in zip(program.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_particles_side_by_side_are_refused(name: str, videos: Tensor) -> None:
+    program = make(name)
+    elbo = Trace_ELBO(num_particles=2, vectorize_particles=True, max_plate_nesting=2)
+    with pytest.raises(ValueError, match=f"{type(program).__name__} runs one particle at a time"):
+        elbo.loss(program.model, program.guide, videos)
 
 
 def test_models_are_ordinary_modules() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.distributions import weighted_by
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.model.shared import shared_work
 
 DATA = torch.linspace(-1, 2, 6)
 
@@ -37,7 +38,8 @@ def guide() -> None:
 def of_scalor(scalor: Scalor, x: Tensor, elbo: ELBO) -> tuple[float, dict[str, Tensor]]:
     pyro.set_rng_seed(3)
     scalor.zero_grad()
-    loss = elbo.loss_and_grads(scalor.model, scalor.guide, x)
+    with shared_work():  # so that gradients are summed in the same order
+        loss = elbo.loss_and_grads(scalor.model, scalor.guide, x)
     return loss, {name: p.grad.clone() for name, p in scalor.named_parameters() if p.grad is not None}
 
 

@@ -124,7 +124,7 @@ def test_others_refuse_at_once(busy: Scalor, videos: Tensor) -> None:
     for arguments, match in (((0, 1), "frames is 0"), ((2, 0), "samples is 0"), ((2, 1, 0), "sequences is 0")):
         with pytest.raises(ValueError, match=match):
             imagine(busy, *arguments)
-    with pytest.raises(ValueError, match="Videos had shape"):
+    with pytest.raises(ValueError, match="Videos: expected shape"):
         reconstruct(busy, videos[0], 1)
     with pytest.raises(ValueError, match="at_once is 0"):
         reconstruct(busy, videos, 1, at_once=0)

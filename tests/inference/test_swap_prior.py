@@ -235,7 +235,7 @@ def test_refuses(busy: Scalor, priors: dict[str, Any], match: str, wrapped: bool
 
 
 def test_unmatched_pattern_does_not_hide_another_error(busy: Scalor, videos: Tensor) -> None:
-    with pytest.raises(ValueError, match="Videos had shape"):
+    with pytest.raises(ValueError, match="Videos: expected shape"):
         with swap_prior({"z_no_*": FAR}):
             busy.model(videos[0])
 

@@ -128,9 +128,9 @@ def test_weights_reach_what_they_weigh() -> None:
 def test_normal_is_pyros(scale: Tensor) -> None:
     """Values and gradients, whatever the shape of the scale; and it can be expanded, as plates do."""
     found = []
-    for law_of in (normal, lambda loc, scale: Normal(loc, scale).to_event(1)):
+    for distribution_of in (normal, lambda loc, scale: Normal(loc, scale).to_event(1)):
         loc, spread = torch.linspace(-1, 1, 12).view(4, 3).requires_grad_(), scale.clone().requires_grad_()
-        distribution = law_of(loc, spread).expand((4,)).expand((2, 4))
+        distribution = distribution_of(loc, spread).expand((4,)).expand((2, 4))
         density = distribution.log_prob(torch.full((2, 4, 3), 0.4))
         density.sum().backward()
         found.append(

@@ -311,8 +311,8 @@ def discover_the_square(scalor: Scalor, x: Tensor) -> None:
     head.bias.copy_(3 - (square @ direction) * 6 / margin)
 
 
-def laws_of_discovery(scalor: Scalor, x: Tensor) -> Iterator[Tensor]:
-    """Parameters of the discovery laws of the first frame, by cell. (18, 17, …)"""
+def distributions_of_discovery(scalor: Scalor, x: Tensor) -> Iterator[Tensor]:
+    """Parameters of the discovery distributions of the first frame, by cell. (18, 17, …)"""
     nodes = poutine.trace(scalor.guide).get_trace(x[:, :1]).nodes
     presence = nodes[sites.z_pres("disc", 0)]
     yield presence["fn"].logits.view(CELLS)
@@ -323,11 +323,13 @@ def laws_of_discovery(scalor: Scalor, x: Tensor) -> Iterator[Tensor]:
             yield parameter[0][by_cell].view(*CELLS, -1)
 
 
-def test_a_shifted_input_shifts_the_laws_of_discovery(wide: Scalor) -> None:
+def test_a_shifted_input_shifts_the_distributions_of_discovery(wide: Scalor) -> None:
     down, right = SHIFT
     near, shifted_near = (slice(3, 10), slice(3, 10)), (slice(3 + down, 10 + down), slice(3 + right, 10 + right))
     for distribution, shifted in zip(
-        laws_of_discovery(wide, one_square()), laws_of_discovery(wide, one_square(*SHIFT)), strict=True
+        distributions_of_discovery(wide, one_square()),
+        distributions_of_discovery(wide, one_square(*SHIFT)),
+        strict=True,
     ):
         torch.testing.assert_close(distribution[near], shifted[shifted_near], rtol=1e-7, atol=1e-7)
         assert not torch.allclose(distribution[near], shifted[near], rtol=1e-3, atol=1e-6), "the square is seen"

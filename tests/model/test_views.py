@@ -78,12 +78,12 @@ def test_without_a_scene_there_is_none_to_give(make_scalor: Callable[..., Scalor
     frames = infer(large, torch.rand(1, 2, 3, *SIZE)).reconstruction
     assert frames.shape == (1, 2, 3, *SIZE)
     assert bool((frames == 0).any()) == (background == "none"), "black where no object is, or drawn everywhere"
-    with pytest.raises(ValueError, match="'static' was expected"):
+    with pytest.raises(ValueError, match="Only a 'static' background"):
         with_view(scalor, SIZE, torch.zeros(3, *SIZE))
 
 
 def test_a_static_background_needs_its_scene(static: Scalor) -> None:
-    with pytest.raises(ValueError, match="No scene was given, but one was expected"):
+    with pytest.raises(ValueError, match="expected a background image for the new size"):
         with_view(static, SIZE)
 
 

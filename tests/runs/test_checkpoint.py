@@ -33,6 +33,7 @@ from scalor_pyro.runs.checkpoint import (
     load_weights,
     put_weights,
     random_state,
+    read_about,
     require_same_config,
     set_random_state,
     start_from,
@@ -75,6 +76,21 @@ def test_run_comes_back(run: Path) -> None:
     assert load_file(run / "weights.safetensors").keys() == weights.keys()
     assert (run / "pictures").is_dir()
     assert not list(run.glob(".*")), "no temporary file stays"
+
+
+def test_parts_of_its_own_are_kept_and_asked_for(tmp_path: Path, run: Path) -> None:
+    scalor = FakeScalor()
+    scalor.own_parts = {"decoder": "mine.Decoder"}  # type: ignore[assignment]
+    fake_train(tmp_path / "own", scalor)
+    state = load_training_state(tmp_path / "own" / "training_state.pt")
+    assert state.parts == read_about(tmp_path / "own" / "weights.safetensors")["parts"] == scalor.own_parts
+    message = r"trained with its own decoder \(mine.Decoder\); pass parts=Parts\(decoder=…\)"
+    refused(lambda: load_run(tmp_path / "own"), match=message)
+    assert load_run(tmp_path / "own", parts={"decoder"})[1].keys() == state.weights.keys()
+    refused(lambda: fake_train(tmp_path / "own", FakeScalor(), resume=True), match=message)
+    fake_train(tmp_path / "own", scalor, resume=True)
+    assert "parts" not in read_about(run / "weights.safetensors"), "files of standard models are as before"
+    assert "parts" not in torch.load(run / "training_state.pt", weights_only=True)
 
 
 def test_random_states_come_back() -> None:
