@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse, Rectangle
 
 from scalor_pyro.colours import identity_colour
+from scalor_pyro.plots import player
 from scalor_pyro.plots.curves import compare_curves, learning_curves
 from scalor_pyro.plots.pictures import MASK_GROUND, filmstrip, objects_picture, parts_of, save_pictures, trajectories
 from scalor_pyro.plots.player import write_player
@@ -148,6 +149,28 @@ def test_a_player_of_ten_frames_is_small(tmp_path: Path) -> None:
     scene = moving_squares(videos=1, frames=10, slots=20, objects=20, image_size=(64, 64))
     write_player(tmp_path / "player.html", scene.frames, scene.inference)
     assert (tmp_path / "player.html").stat().st_size < 2_000_000
+
+
+def test_a_player_that_would_be_large_has_all_frames_in_smaller_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = moving_squares(videos=1, frames=12, slots=5, image_size=(24, 32))
+    path, sizes = tmp_path / "player.html", []
+    for limit in (20_000_000, 230_000, 50_000):
+        monkeypatch.setattr(player, "LARGEST_FILE", limit)
+        write_player(path, scene.frames, scene.inference)
+        assert path.read_text().count('"data:image/png;base64,') == 12
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < 230_000 < sizes[0]
+    assert len(caplog.messages) == 1 and "its 12 frames take" in caplog.messages[0]
+
+
+def test_the_player_counts_frames_as_the_file_does_and_takes_any_name(tmp_path: Path) -> None:
+    scene = moving_squares(videos=1)
+    write_player(tmp_path / "player.html", scene.frames, scene.inference, title="caf\udce9", numbers=[0, 5, 10])
+    assert "<title>caf\\udce9</title>" in (tmp_path / "player.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="numbers: expected 3, one for each frame, got 2."):
+        write_player(tmp_path / "player.html", scene.frames, scene.inference, numbers=[0, 5])
 
 
 @pytest.mark.parametrize("draw", [filmstrip, objects_picture, trajectories])
