@@ -69,6 +69,7 @@ class Video:
         self.path = self._source.info.path
         self.options = options or ReadOptions()
         self.info: FileInfo = self._source.info
+        self._found_levels: list[tuple[float, float] | None] = []  # of the file, once; shared by all that read it
         self.geometry = Geometry.of(self.info.size, self.options)
         if self.options.rate is not None and self.info.rate is None:
             raise VideoError(
@@ -95,10 +96,14 @@ class Video:
             frames = round(frames * options.rate / self.info.rate)
         return -(-frames // options.stride)
 
-    @cached_property
+    @property
     def levels(self) -> tuple[float, float] | None:
         """Values of the file that become 0 and 255; None where its 8 bits stay as they are."""
-        return self.options.levels or _levels_of(self._source)
+        if self.options.levels is not None:
+            return self.options.levels
+        if not self._found_levels:
+            self._found_levels.append(_levels_of(self._source))
+        return self._found_levels[0]
 
     def __iter__(self) -> Iterator[Frame]:
         """Read the frames.
@@ -122,8 +127,6 @@ class Video:
         """The same video with other options; the file is not opened again, and its levels are not searched again."""
         other = copy.copy(self)
         other.options, other.geometry = options, Geometry.of(self.info.size, options)
-        if options.levels != self.options.levels:
-            other.__dict__.pop("levels", None)  # which cached_property keeps there
         return other
 
     def _developed(self, whole: bool) -> Iterator[tuple[Frame, Frame | None]]:
