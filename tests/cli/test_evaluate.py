@@ -107,7 +107,7 @@ def test_tracks_without_a_truth_are_said_and_not_scored(caplog: pytest.LogCaptur
         (["none.txt", "--truth", "truth/a.txt"], "There is no file or folder none.txt."),
         (["out/a.txt", "--truth", "none"], "There is no file or folder none."),
         (["out", "--truth", "truth/a.txt"], "out is a folder and truth/a.txt a file, but two files, or two folders,"),
-        (["out/a.txt", "--truth", "bad.txt"], "bad.txt, line 2: it has 3 columns, but 7 to 10 were expected."),
+        (["out/a.txt", "--truth", "bad.txt"], "bad.txt, line 2: expected 7 to 10 columns separated by commas, got 3."),
         (["out/a.txt", "--truth", "empty.txt"], "empty.txt has no row that counts, but at least one true object"),
         (["out/a.txt", "--truth", "flagged.txt"], "flagged.txt has no row that counts"),
         (["out/a.txt", "--truth", "empty.txt", "--last", "9"], "empty.txt has no row that counts"),
