@@ -25,6 +25,7 @@ from torch import Tensor
 
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.metrics import CARE_SHARE, STRICT_SIZES
+from scalor_pyro.evaluation.tables import NOTHING, lined_up
 from scalor_pyro.inference.generation import Generated, check_extent
 from scalor_pyro.tracks.table import REPORTED_PRESENCE, boxes
 
@@ -269,13 +270,13 @@ def _picture_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 def _by_horizons(result: dict[str, Any], rows: list[tuple[str, list[str]]]) -> str:
     rows = [("frames ahead", [str(horizon) for horizon in result["horizon"]]), *rows]
-    wide = max(len(label) for label, _ in rows)
-    narrow = max(len(cell) for _, cells in rows for cell in cells)
-    return "\n".join("  ".join([f"{label:<{wide}}", *(f"{cell:>{narrow}}" for cell in cells)]) for label, cells in rows)
+    # A figure that is the same for all horizons stands under the first.
+    longest = max(len(cells) for _, cells in rows)
+    return lined_up([[label, *cells, *[""] * (longest - len(cells))] for label, cells in rows])
 
 
 def _shown(values: Sequence[float], digits: int) -> list[str]:
-    return ["-" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+    return [NOTHING if np.isnan(value) else f"{value:.{digits}f}" for value in values]
 
 
 def _by_horizon(error: Tensor) -> Numbers:

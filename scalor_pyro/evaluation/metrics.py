@@ -21,6 +21,7 @@ from torch import Tensor
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.hota import Hota, HotaTally, Similar
 from scalor_pyro.evaluation.matching import COUNTS, Pairs, count, idf1, mota, precision, ratio, recall, rows_by_frame
+from scalor_pyro.evaluation.tables import NOTHING, lined_up, markdown_table, shown
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.tracks.table import Tracks, tracks_of
 
@@ -262,26 +263,22 @@ def true_tracks(truth: GroundTruth) -> Tracks:
 
 def table(results: Mapping[str, float | None]) -> str:
     """The results as a plain-text table, one line for each score; `-` where there was nothing to count."""
-    rows = [(label, shown(results[key])) for key, label in _TABLE if key in results]
-    wide, narrow = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    return "\n".join(f"{label:<{wide}}  {value:>{narrow}}" for label, value in rows)
+    return lined_up([(label, shown(results[key])) for key, label in _TABLE if key in results])
 
 
 def markdown(results: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] = ()) -> str:
     """Several results as a Markdown table, a row for each; `-` where there was nothing to count.
 
     :param results: by the name of their row.
-    :param left_out: keys without a column, as are those that no result has.
+    :param left_out: keys without a column; keys that no result has get none either.
     """
     keys = [key for key in _COLUMNS if key not in left_out and any(key in figures for figures in results.values())]
-    lines = [["", *(_COLUMNS[key][0] for key in keys)], ["---"] * (len(keys) + 1)]
-    for name, figures in results.items():
-        values = [figures.get(key) for key in keys]
-        shown = (
-            "-" if value is None else _COLUMNS[key][1].format(value) for key, value in zip(keys, values, strict=True)
-        )
-        lines.append([name, *shown])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    rows = [[name, *(_cell(key, figures.get(key)) for key in keys)] for name, figures in results.items()]
+    return markdown_table(["", *(_COLUMNS[key][0] for key in keys)], rows)
+
+
+def _cell(key: str, value: float | None) -> str:
+    return NOTHING if value is None else _COLUMNS[key][1].format(value)
 
 
 def without_nan(results: Any) -> Any:
@@ -291,15 +288,6 @@ def without_nan(results: Any) -> Any:
     if isinstance(results, list):
         return [without_nan(value) for value in results]
     return None if isinstance(results, float) and math.isnan(results) else results
-
-
-def shown(value: float | None) -> str:
-    """A score as it is printed; `-` where there was nothing to count."""
-    if value is None or math.isnan(value):
-        return "-"
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.5f}"
 
 
 def _frames(tracks: Tracks, truth: GroundTruth) -> Iterator[_Frame]:

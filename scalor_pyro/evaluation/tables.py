@@ -22,7 +22,7 @@ def lined_up(lines: Sequence[Sequence[str]]) -> str:
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     )
 
