@@ -79,7 +79,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Scores:
-    """What motmetrics and the counts say of a set of videos; shares in [0, 1] but for MOTA, which can be negative.
+    """Scores of a set of videos, by motmetrics and counts; shares are in [0, 1], but MOTA can be negative.
 
     :param mota: 1 - (misses + false alarms + switches) / objects, within 2 sizes.
     :param mota_strict: the same within 0.5 sizes.
@@ -160,9 +160,7 @@ def score(tracks: Sequence[Tracks], truths: Sequence[GroundTruth]) -> Scores:
     :raises ValueError: where there is not one truth for each video.
     """
     if len(tracks) != len(truths):
-        raise ValueError(
-            f"There are {len(truths)} ground truths, but one for each of {len(tracks)} videos was expected."
-        )
+        raise ValueError(f"truths: expected {len(tracks)}, one for each video, got {len(truths)}.")
     tally = Tally()
     for track, truth in zip(tracks, truths, strict=True):
         tally.add(track, truth)
@@ -173,9 +171,9 @@ def hota(tracks: Sequence[Tracks], truths: Sequence[GroundTruth]) -> Hota:
     """HOTA of videos by the distance of centres, "don't care" left out as for the other scores.
 
     The true objects have a centre and a size, but no box that another's could overlap. So similarity is 1 at the centre
-    and falls by 1 with each size of the true object: 0.5, where the strict MOTA ends to match, and 0 a whole size away.
-    The mean over thresholds of similarity is one over 0.05 to 0.95 sizes. Two sizes, where the other scores end to
-    match, would let an object in a crowd be "localised" by its neighbours.
+    and falls by 1 per size of the true object: 0.5, where the strict MOTA stops matching, and 0 a whole size away.
+    The mean over thresholds of similarity is one over 0.05 to 0.95 sizes. Two sizes, where the other scores stop
+    matching, would let an object in a crowd be "localised" by its neighbours.
 
     :raises ConfigError: where trackeval is not installed.
     """
@@ -219,13 +217,11 @@ class Evaluation:
         """
         if frames.shape != inference.reconstruction.shape:
             raise ValueError(
-                f"frames have shape {tuple(frames.shape)}, but {tuple(inference.reconstruction.shape)} was expected,"
-                " as the reconstruction has."
+                f"frames: expected the shape of the reconstruction, {tuple(inference.reconstruction.shape)}, got"
+                f" {tuple(frames.shape)}."
             )
         if len(truths) != len(frames):
-            raise ValueError(
-                f"There are {len(truths)} ground truths, but one for each of {len(frames)} videos was expected."
-            )
+            raise ValueError(f"truths: expected {len(frames)}, one for each video, got {len(truths)}.")
         height, width = frames.shape[-2:]
         for tracks, truth in zip(tracks_of(inference, (height, width)), truths, strict=True):
             self._tally.add(tracks, truth)
@@ -321,7 +317,7 @@ def _nearest_to_any(
 
 
 def _pairs(frames: Sequence[_Frame], sizes: float) -> list[Pairs]:
-    """The frames, with matches within so many sizes."""
+    """The frames, with the pairs that may match: those within this many sizes."""
     return [
         Pairs(frame.true, frame.reported, np.where(frame.in_sizes <= sizes, frame.distance, np.nan)) for frame in frames
     ]

@@ -112,7 +112,7 @@ class Tracker:
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.carried: Carried | None = None
         self.last_number = -1
-        #: The first frames, as far as they were asked for and have come.
+        #: The first frames, as many as were asked for and have been tracked.
         self.pictured: Pictured | None = None
         self._to_picture = pictured
 
@@ -370,7 +370,7 @@ def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
 
 
 def _with_background(scalor: Scalor, trace: Any, t: int, latents: FrameLatents) -> FrameLatents:
-    """Frame t of the guide with the background that its latents draw, over the background image as it is then."""
+    """Frame t of the guide with the background that its latents draw, over the background image of that moment."""
     if scalor.config.background == "none":
         return latents
     z_bg = site_of(trace, sites.z_bg(t))["value"]  # (1, 1, D_bg)

@@ -128,7 +128,10 @@ def test_tracks_without_a_truth_are_said_and_not_scored(caplog: pytest.LogCaptur
             ["out/a.txt", "--truth", "truth/a.txt", "--match", "distance"],
             "--match distance needs --threshold",
         ),
-        (["out/a.txt", "--truth", "truth/a.txt", "--threshold", "2"], "threshold is 2.0, but an IoU above 0, up to 1,"),
+        (
+            ["out/a.txt", "--truth", "truth/a.txt", "--threshold", "2"],
+            "threshold: expected an IoU above 0 and up to 1, got 2.0",
+        ),
         (
             ["out/a.txt", "--truth", "truth/a.txt", "--json", "nowhere/s.json"],
             "s.json, but a folder that exists was expected",

@@ -168,10 +168,10 @@ def test_neither_names_nor_the_order_of_rows_matter(seed: int, by: str) -> None:
 @pytest.mark.parametrize(
     ("matching", "complaint"),
     [
-        ({"by": "area"}, "match is 'area', but iou, distance or sizes"),
-        ({"threshold": 1.5}, "threshold is 1.5, but an IoU above 0, up to 1,"),
-        ({"by": "distance", "threshold": 0.0}, "threshold is 0.0, but a distance above 0"),
-        ({"by": "sizes", "threshold": math.nan}, "threshold is nan"),
+        ({"by": "area"}, "match: expected iou, distance or sizes, got 'area'"),
+        ({"threshold": 1.5}, "threshold: expected an IoU above 0 and up to 1, got 1.5"),
+        ({"by": "distance", "threshold": 0.0}, "threshold: expected a distance above 0, got 0.0"),
+        ({"by": "sizes", "threshold": math.nan}, "threshold: expected a distance above 0, got nan"),
     ],
 )
 def test_a_matching_that_there_is_not_is_refused(matching: dict[str, Any], complaint: str) -> None:
