@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -81,7 +81,8 @@ def write_summary(path: Path, made: Made, figures: Mapping[str, Any]) -> None:
 
     :raises RunFolderError: if it cannot be written.
     """
-    about = {"format": FORMAT, "version": VERSION, **made._asdict(), **figures}
+    about: dict[str, Any] = {"video": made.video["path"], "weights": made.weights["name"]}
+    about |= {"format": FORMAT, "version": VERSION, "made_from": made._asdict(), **figures}
     write_atomically(path, json.dumps(about, indent=1).encode())
 
 
@@ -125,7 +126,7 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 
     :raises RunFolderError: if another process writes them, or the folder cannot be written.
     """
-    path = folder / f".{name}.lock"
+    path, new = folder / f".{name}.lock", not folder.exists()
     with explained(path):
         folder.mkdir(parents=True, exist_ok=True)
         lock = SoftFileLock(path, timeout=0)
@@ -140,6 +141,9 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        if new:
+            with suppress(OSError):  # it holds something by now
+                folder.rmdir()
 
 
 def _holder(lock: Path) -> str:
@@ -188,16 +192,17 @@ def _read(path: Path) -> Made:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise foreign from error
-    if isinstance(about, dict) and isinstance(about.get("video"), str) and "propagation_rate" in about:
+    if isinstance(about, dict) and "format" not in about and {"video", "weights", "propagation_rate"} <= about.keys():
         raise SummaryError(
             f"{path} was written by version 0.1, which did not record weights and options; choose another --out, or"
             " --overwrite to track the video again."
         )
     if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (FORMAT, VERSION):
         raise foreign
-    video, weights, options = (about.get(name) for name in Made._fields)
-    if not (isinstance(video, dict) and isinstance(weights, dict) and isinstance(options, dict)):
+    made = about.get("made_from")
+    if not isinstance(made, dict) or not all(isinstance(made.get(name), dict) for name in Made._fields):
         raise foreign
+    video, weights, options = (made[name] for name in Made._fields)
     if "path" not in video or "sha256" not in weights:
         raise foreign
     return Made(video, weights, options)

@@ -121,7 +121,7 @@ def test_resume_takes_nothing_else_for_done(
     if change == "options":
         stop = "9"
     if change == "foreign":
-        (here / "street.json").write_text('{"format": "scalor track", "version": 1, "video": 3}')
+        (here / "street.json").write_text('{"format": "scalor track", "version": 1, "made_from": {"video": 3}}')
     if change == "old":
         (here / "street.json").write_text('{"video": "/a.mp4", "weights": "a", "propagation_rate": 0.5}')
     before = {path.name: path.read_bytes() for path in here.iterdir() if path.is_file()}
