@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from scalor_pyro.cli.info import require_new_output, table
+from scalor_pyro.cli.info import require_new_output
 from scalor_pyro.config import ConfigError
-from scalor_pyro.evaluation.metrics import shown, without_nan
+from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
+from scalor_pyro.evaluation.tables import lined_up, named_values, shown
 from scalor_pyro.files import write_atomically
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import MOT_FIRST, read_mot, read_tracks
@@ -20,18 +21,18 @@ logger = logging.getLogger(__name__)
 DESCRIPTION = """Score tracks against a ground truth, both in MOTChallenge text (frame, id, left, top, width, height,
 flag, …; counted from 1).
 
-TRACKS and --truth are two files, or two folders: then sequences are files of the same name, and a sequence of the
-truth may also be SEQUENCE/gt/gt.txt, as the benchmark has it. Rows of the truth with flag 0 need not be found, and
-what is found there is not counted; classes are not looked at."""
+TRACKS and --truth are two files or two folders. In folders, a sequence is a pair of files with the same name; the truth
+may also be SEQUENCE/gt/gt.txt, as in the benchmark. Rows of the truth with flag 0 are ignored, and so are the reports
+matched to them. Classes are ignored."""
 EXAMPLES = """examples:
   scalor evaluate out/street.txt --truth street-gt.txt
   scalor evaluate out --truth MOT17/train --hota --json scores.json
   scalor evaluate out/cells.csv --truth cells-gt.txt --match distance --threshold 5"""
 
-# Where the benchmark has the truth of a sequence.
+# Where the benchmark keeps the truth of a sequence.
 BENCHMARK_TRUTH = Path("gt") / "gt.txt"
 
-# Rows of the table: key of the scores, and what it means; MOTP means something else for each measure.
+# Rows of the table: key of the scores, and label; that of MOTP depends on the measure.
 _LABELS = (
     ("mota", "MOTA"),
     ("idf1", "IDF1"),
@@ -89,17 +90,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("tracks", type=Path, metavar="TRACKS", help="a file (.txt, or .csv of scalor track), or a folder of them")
-    add("--truth", type=Path, metavar="GT", required=True, help="the ground truth: a file, or a folder")
-    measures = "what is matched: boxes that overlap, or centres that are near, in px or in sizes of the true object"
+    add("tracks", type=Path, metavar="TRACKS", help="file (.txt, or .csv of scalor track), or folder of .txt files")
+    add("--truth", type=Path, metavar="GT", required=True, help="ground truth: file or folder")
+    measures = "match boxes by overlap, or centres by distance in px or in sizes of the true object"
     add("--match", choices=["iou", "distance", "sizes"], default="iou", help=f"{measures} (default: iou)")
-    least = "the least IoU (default: 0.5), or the largest distance (default: 0.5 sizes; px have to be given)"
+    least = "least IoU (default: 0.5), or largest distance (default: 0.5 sizes; no default in px)"
     add("--threshold", type=float, metavar="X", help=least)
-    beyond = "score frames up to this one, counted from 1; without it, tracks beyond the truth's last row are refused"
+    beyond = "last frame to score, from 1; without it, tracks beyond the last frame of the truth are refused"
     add("--last", type=int, metavar="FRAME", help=beyond)
-    add("--hota", action="store_true", help="HOTA, too; needs pip install 'scalor_pyro[hota]'")
-    add("--json", type=Path, metavar="OUT.json", help="write all figures, those of each sequence, too")
-    add("--overwrite", action="store_true", help="replace OUT.json if there is one")
+    add("--hota", action="store_true", help="also compute HOTA; needs pip install 'scalor_pyro[hota]'")
+    add("--json", type=Path, metavar="OUT.json", help="write all scores, also of each sequence")
+    add("--overwrite", action="store_true", help="replace an existing OUT.json")
     parser.set_defaults(run=run)
 
 
@@ -111,33 +112,33 @@ def run(options: argparse.Namespace) -> int:
     if options.json is not None:
         require_new_output("--json", options.json, ".json", options.overwrite)
     if options.last is not None and options.last < MOT_FIRST:
-        raise ConfigError(f"--last is {options.last}, but a frame from {MOT_FIRST} was expected.")
+        raise ConfigError(f"--last: expected a frame from {MOT_FIRST}, got {options.last}.")
     scorer = Scorer(matching_of(options), options.hota)
     for sequence in sequences_of(options.tracks, options.truth):
         scorer.add(sequence.name, *read(sequence, options.last))
     total, sequences = scorer.total(), scorer.sequences()
     if not total["objects"]:
-        raise ConfigError(f"{options.truth} has no row that counts, but at least one true object was expected.")
+        raise ConfigError(f"{options.truth}: expected at least one true object, got no row that counts.")
     if len(sequences) > 1:
         print(f"{by_sequence(sequences)}\n\nall {len(sequences)} sequences")
-    print(table(rows(total, scorer.matching)))
+    print(named_values(rows(total, scorer.matching)))
     if options.json is not None:
         about = {"match": scorer.matching.by, "threshold": scorer.matching.threshold}
         figures = without_nan({**about, "all": total, "sequences": sequences})
         write_atomically(options.json, json.dumps(figures, indent=1).encode())
-        print(f"\nThe figures are in {options.json}.")
+        print(f"\nAll scores are in {options.json}.")
     return 0
 
 
 def matching_of(options: argparse.Namespace) -> Matching:
-    """What may be matched.
+    """Which pairs may match.
 
     :raises ConfigError: for a threshold that is missing or out of its range.
     """
     if options.threshold is not None:
         return Matching(options.match, options.threshold)
     if options.match == "distance":
-        raise ConfigError("--match distance has no --threshold, but a distance in px was expected.")
+        raise ConfigError("--match distance needs --threshold, a distance in px.")
     return Matching(options.match)
 
 
@@ -151,24 +152,22 @@ def sequences_of(tracks: Path, truth: Path) -> list[Sequence]:
             raise ConfigError(f"There is no file or folder {path}.")
     if tracks.is_dir() != truth.is_dir():
         folder, file = (tracks, truth) if tracks.is_dir() else (truth, tracks)
-        raise ConfigError(f"{folder} is a folder and {file} a file, but two files, or two folders, were expected.")
+        raise ConfigError(f"Expected two files or two folders, got the folder {folder} and the file {file}.")
     if truth.is_file():
         return [Sequence(tracks.stem, tracks, truth)]
     truths = {path.stem: path for path in truth.glob("*.txt")}
     truths.update({path.parents[1].name: path for path in truth.glob(f"*/{BENCHMARK_TRUTH}")})
     if not truths:
-        raise ConfigError(
-            f"{truth} holds no truth, but files SEQUENCE.txt or SEQUENCE/{BENCHMARK_TRUTH} were expected."
-        )
+        raise ConfigError(f"{truth}: expected files SEQUENCE.txt or SEQUENCE/{BENCHMARK_TRUTH}, got none.")
     found = {path.stem: path for path in tracks.glob("*.txt")}
     missing = sorted(truths.keys() - found.keys())
     if missing:
         raise ConfigError(
-            f"{tracks} has no {'.txt, '.join(missing)}.txt, but a file for each sequence of {truth} was expected."
+            f"{tracks}: expected a file for each sequence of {truth}, got no {'.txt, '.join(missing)}.txt."
         )
     extra = sorted(found.keys() - truths.keys())
     if extra:
-        logger.warning("%s has no truth of %s: not scored.", truth, ", ".join(extra))
+        logger.warning("%s has no truth of %s, which are not scored.", truth, ", ".join(extra))
     return [Sequence(name, found[name], path) for name, path in sorted(truths.items())]
 
 
@@ -183,12 +182,12 @@ def read(sequence: Sequence, last: int | None) -> tuple[Tracks, Tracks]:
     if last is not None:
         return tracks.rows(tracks.frame <= last - MOT_FIRST), truth.rows(truth.frame <= last - MOT_FIRST)
     if not truth.presence.any():
-        raise ConfigError(f"{sequence.truth} has no row that counts, but at least one true object was expected.")
+        raise ConfigError(f"{sequence.truth}: expected at least one true object, got no row that counts.")
     end, beyond = int(truth.frame.max()), int(tracks.frame.max(initial=0))
     if beyond > end:
         raise ConfigError(
-            f"{sequence.tracks} goes on to frame {beyond + MOT_FIRST}, but {sequence.truth} ends with frame"
-            f" {end + MOT_FIRST}: --last, the last frame to be scored, was expected."
+            f"{sequence.tracks}: expected frames up to {end + MOT_FIRST}, where {sequence.truth} ends, got some up to"
+            f" {beyond + MOT_FIRST}; --last says which frame to score last."
         )
     return tracks, truth
 
@@ -204,10 +203,4 @@ def by_sequence(sequences: Mapping[str, Mapping[str, float]]) -> str:
     keys = [key for key in _COLUMNS if key in next(iter(sequences.values()))]
     lines = [["", *(_COLUMNS[key] for key in keys)]]
     lines += [[name, *(shown(scores[key]) for key in keys)] for name, scores in sequences.items()]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in lines
-    )
+    return lined_up(lines)

@@ -1,43 +1,58 @@
 """``scalor track``: follow the objects of videos of any length with a trained run."""
 
 import argparse
-import json
 import logging
+import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
-from scalor_pyro.cli.info import table
-from scalor_pyro.config import ConfigError
-from scalor_pyro.files import require_new, write_atomically
-from scalor_pyro.inference.posterior import infer
-from scalor_pyro.inference.trained import TrainedRun, load
+from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.evaluation.tables import named_values, ordinal
+from scalor_pyro.files import require_new
+from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.plots.player import write_player
+from scalor_pyro.runs.checkpoint import located
 from scalor_pyro.runs.pretrained import recorded
 from scalor_pyro.tracks.annotate import ENDING as MOVIE
-from scalor_pyro.tracks.annotate import annotate, require_encoder
+from scalor_pyro.tracks.annotate import AnnotatedVideo, rows_of_frames
 from scalor_pyro.tracks.files import TrackFiles
+from scalor_pyro.tracks.masks import ENDING as MASKS
 from scalor_pyro.tracks.masks import MaskFolder
-from scalor_pyro.tracks.text import tracks_by_frame
-from scalor_pyro.tracks.tracker import CHUNK, Options, Tracked, Tracker, frames_for, tracker_of
+from scalor_pyro.tracks.summary import (
+    Made,
+    State,
+    digest_of,
+    locked,
+    made_from,
+    name_of,
+    printable,
+    state_of,
+    write_summary,
+)
+from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.tracker import CHUNK, Options, Tracked, Tracker, load_for_tracking, tracker_of
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.device import device_of
 from scalor_pyro.training.distributed import share_of
 from scalor_pyro.training.interruption import StopRequest
-from scalor_pyro.video import Crop, Video
+from scalor_pyro.video import Chunk, Crop, Video
 from scalor_pyro.video.camera import CameraWatch
 
-DESCRIPTION = """Follow the objects of a video from its beginning to its end, with what `scalor train` has learned, or
-with weights that come with the package (`scalor weights` lists them).
+DESCRIPTION = """Follow the objects of a video from its beginning to its end, with a run of `scalor train` or with the
+weights that come with the package (`scalor weights` lists them).
 
-DIR then holds, for street.mp4, street.txt (MOTChallenge text: frame, id, box, presence; counted from 1), street.csv
-(frame, particle, x, y and more; counted from 0), street.json (figures) and street.html, which plays the first frames.
-Positions are in pixels and frames of the video, whatever was cropped or resized. While tracking goes on, files end in
-.part; after Ctrl-C they hold all that was tracked until then."""
+For street.mp4, DIR then holds street.txt (MOTChallenge text: frame, id, box, presence; counted from 1), street.csv
+(frame, particle, x, y and more; counted from 0), street.json (a summary) and street.html, which plays the first frames.
+Positions are in pixels and frames of the video, even if it was cropped or resized. While a video is being tracked, its
+files end in .part; after Ctrl-C they hold the tracks up to that frame."""
 EXAMPLES = """examples:
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
@@ -45,7 +60,7 @@ EXAMPLES = """examples:
   scalor track digits.mp4 --weights digits-vld --out tracks --object-size 40
   torchrun --nproc-per-node 4 -m scalor_pyro track *.mp4 --weights runs/street --out tracks --resume
                                               four processes share the files; so do the tasks of a job array"""
-# Frames in the player, unless told otherwise: it draws each of them four times.
+# Frames in the player: each is drawn four times.
 PLAYED = 60
 
 logger = logging.getLogger(__name__)
@@ -61,89 +76,123 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, TIFF stacks, folders of images, …")
-    add("--weights", metavar="RUN", required=True, help="folder of a run, or the name of weights (scalor weights)")
+    add("videos", nargs="+", type=Path, metavar="VIDEO", help="video file, TIFF stack, folder of images, …")
+    add("--weights", metavar="RUN", required=True, help="run folder, or name of weights (scalor weights lists them)")
     add("--out", type=Path, metavar="DIR", required=True, help="folder for the tracks")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--overwrite", action="store_true", help="replace tracks that are there")
-    again.add_argument("--resume", action="store_true", help="pass over videos that are done; begin the others anew")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
-    add("--slots", type=int, metavar="K", help="most objects that are followed at a time (default: as trained)")
-    seen = "what the camera sees without objects: the picture in RUN, or the median of the video (default: the first "
+    again.add_argument("--overwrite", action="store_true", help="replace existing tracks")
+    resume = "skip videos already tracked with these weights and options; track the others from their beginning"
+    again.add_argument("--resume", action="store_true", help=resume)
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one (default)")
+    add("--slots", type=int, metavar="K", help="most objects tracked at a time (default: as in training)")
     add(
         "--background-image",
         "--scene",
         dest="background_image",
         choices=["auto", "run", "video"],
         default="auto",
-        help=seen + "where it fits)",
+        help="what the camera sees without objects: the image in RUN, or the median of the video (default: auto, the"
+        " first if it fits)",
     )
-    side = "side of an object in px of the video, which is then resized so that objects are as large as in training "
-    add("--object-size", type=float, metavar="PX", help=side + "(default: its scale, for named weights 1)")
-    also = parser.add_argument_group("also written")
-    also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: boxes, numbers and trails")
-    also.add_argument("--masks", action="store_true", help="street-masks/, which object owns which pixel")
-    also.add_argument("--napari", action="store_true", help="street-napari.npy, for napari's add_tracks")
+    size = "side of an object in px of the video, which is resized so that objects are as large as in training"
+    add("--object-size", type=float, metavar="PX", help=f"{size} (default: the scale of training)")
+    also = parser.add_argument_group("further output, for street.mp4")
+    also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: video with boxes, numbers and trails")
+    also.add_argument("--masks", action="store_true", help="street-masks/: which object each pixel belongs to")
+    also.add_argument("--napari", action="store_true", help="street-napari.npy: for napari's add_tracks")
     also.add_argument(
-        "--player", type=int, default=PLAYED, metavar="N", help=f"frames in the player (default: {PLAYED})"
+        "--player", type=int, default=PLAYED, metavar="N", help="frames in street.html; 0: none (default: %(default)s)"
     )
-    part = parser.add_argument_group("which part of the video (default: the region and stride of the training)")
-    corner = "a rectangle in px, X and Y of its upper left corner"
+    part = parser.add_argument_group("part of the video (default: region and stride of the training)")
+    corner = "rectangle in px; X and Y: its upper left corner"
     part.add_argument("--crop", type=int, nargs=4, metavar=("X", "Y", "WIDTH", "HEIGHT"), help=corner)
-    part.add_argument("--start", type=int, default=0, metavar="N", help="first frame, counted from 0 (default: 0)")
+    part.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0 (default: %(default)s)")
     part.add_argument("--stop", type=int, metavar="N", help="frame before which to stop (default: the end)")
-    part.add_argument("--stride", type=int, metavar="N", help="every N-th frame")
+    part.add_argument("--stride", type=int, metavar="N", help="track every N-th frame; 1: all (default: as trained)")
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Track the videos one after the other.
+class Job(NamedTuple):
+    """A video to track, and what is written of it."""
 
-    :raises ValueError: for what the user has to put right.
+    video: Path
+    name: str  # of its files
+    made: Made
+    files: TrackFiles
+    further: dict[str, Path]  # by option: masks, annotate, player
+    summary: Path
+
+    @property
+    def outputs(self) -> dict[str, Path]:
+        """All files but the summary."""
+        return self.files.paths | self.further
+
+
+class Failures:
+    """Errors of single videos: each is printed, and the other videos go on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def noted(self, video: Path) -> Iterator[None]:
+        """Print what the user has to put right; of a lack of memory, say what helps."""
+        try:
+            yield
+        except (MemoryError, torch.OutOfMemoryError):
+            self._note(f"{video}: not enough memory; use --crop, or a larger --object-size, which reduces frames more.")
+        except (ValueError, OSError) as error:
+            self._note(str(error))
+
+    def _note(self, sentence: str) -> None:
+        self.count += 1
+        print(f"error: {printable(sentence)}", file=sys.stderr)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Track the videos one after the other; one that cannot be tracked does not stop the others.
+
+    :return: 0; 2 if a video could not be tracked; 130 if interrupted.
+    :raises ValueError: if none can be tracked with these options.
     """
     keep_freed_memory()
     if options.player < 0:
-        raise ConfigError(f"player is {options.player}, but 0 or more frames were expected.")
+        raise ConfigError(f"--player: expected 0 or more frames, got {options.player}.")
+    how = how_to_track(options)
     everything = distinct(options.videos)
     videos = share_of(everything)
     if len(videos) < len(everything):
-        print(f"this process's share: {', '.join(map(str, videos)) or 'none'}")
-    device = device_of(options.device)
+        print(f"this process's share: {printable(', '.join(map(str, videos))) or 'none'}")
+    trained = load_for_tracking(options.weights, device_of(options.device))
+    sha256 = digest_of(located(options.weights))
+    failures, jobs, done = Failures(), [], 0
+    for path in videos:  # all are checked before any work
+        with failures.noted(path):
+            Video(path)
+            job = job_of(path, sha256, how, options)
+            if is_done(job, options):
+                done += 1
+            else:
+                jobs.append(job)
     if options.resume:
-        left = [path for path in videos if not summary_of(options.out, path).exists()]
-        print(f"{len(videos) - len(left)} videos are done, {len(left)} are not.")
-        videos = left
-    for path in videos:  # all are looked at before any work
-        Video(path)
-        require_new(summary_of(options.out, path), options.overwrite)
-    trained = load(options.weights, device)
-    for path in videos:
-        if not track_one(trained, path, options):
-            return 130
-    return 0
+        print(f"{done} of {len(videos)} videos are tracked already.")
+    if jobs:
+        say_region(trained, how)
+    for job in jobs:
+        with failures.noted(job.video):
+            if not track_one(trained, job, how, options):
+                return 130
+    if failures.count and len(videos) > 1:
+        print(f"{failures.count} of {len(videos)} videos could not be tracked (see the errors above).", file=sys.stderr)
+    return 2 if failures.count else 0
 
 
-def distinct(videos: list[Path]) -> list[Path]:
-    """The videos, whose tracks must not have one name.
+def how_to_track(options: argparse.Namespace) -> Options:
+    """The options of tracking itself.
 
-    :raises ConfigError: if they would.
+    :raises ConfigError: for values that no video can have.
     """
-    by_stem: dict[str, Path] = {}
-    for path in videos:
-        other = by_stem.setdefault(path.stem, path)
-        if other is not path:
-            raise ConfigError(f"{other} and {path} would both be {path.stem}.txt, but other names were expected.")
-    return videos
-
-
-def summary_of(out: Path, video: Path) -> Path:
-    """The file that is written last: where it is, a video is done."""
-    return out / f"{video.stem}.json"
-
-
-def track_one(trained: TrainedRun, path: Path, options: argparse.Namespace) -> bool:
-    """Track one video, write all that is asked for, and say what was found; False if it was interrupted."""
-    part = Options(
+    return Options(
         crop=None if options.crop is None else Crop(*options.crop),
         start=options.start,
         stop=options.stop,
@@ -152,57 +201,149 @@ def track_one(trained: TrainedRun, path: Path, options: argparse.Namespace) -> b
         object_size=options.object_size,
         background_image=options.background_image,
     )
-    tracker, video = tracker_of(trained, path, part)
+
+
+def distinct(videos: list[Path]) -> list[Path]:
+    """The videos, whose tracks must have different names.
+
+    :raises ConfigError: if two have the same.
+    """
+    by_name: dict[str, Path] = {}
+    for path in videos:
+        name = name_of(path)
+        other = by_name.setdefault(name, path)
+        if other is not path:
+            raise ConfigError(
+                f"{other} and {path} would both be written to {name}.txt; track them in two calls with another --out."
+            )
+    return videos
+
+
+def job_of(path: Path, sha256: str, how: Options, options: argparse.Namespace) -> Job:
+    """What is to be done for a video.
+
+    :raises ConfigError: if an output would be one of the videos.
+    """
+    name, out = name_of(path), options.out
+    wanted = {"masks": f"{name}{MASKS}", "annotate": f"{name}{MOVIE}", "player": f"{name}.html"}
+    further = {option: out / file for option, file in wanted.items() if getattr(options, option)}
     formats = ["mot", "csv", *(["napari"] if options.napari else [])]
-    replacing = options.overwrite or options.resume
-    files = TrackFiles(options.out, path.stem, formats, replacing)
-    masks = MaskFolder(options.out, path.stem, video.geometry, replacing) if options.masks else None
-    movie = options.out / f"{path.stem}{MOVIE}"
-    if options.annotate:
-        require_encoder()
-        require_new(movie, replacing)
-    try:
-        seen = follow_all(tracker, video, files, masks)
-    except KeyboardInterrupt:
-        print(f"\nInterrupted: what was tracked until then is in {files.parts['mot']} and beside it.")
+    files = TrackFiles(out, name, formats, overwrite=True)  # is_done has checked
+    made = made_from(path, recorded(options.weights), sha256, how)
+    job = Job(path, name, made, files, further, out / f"{name}.json")
+    for output in (*job.outputs.values(), job.summary):
+        for video in options.videos:
+            if output.exists() and video.exists() and output.samefile(video):
+                raise ConfigError(f"{path}: its tracks would replace the video {video}; choose another --out.")
+    return job
+
+
+def is_done(job: Job, options: argparse.Namespace, quiet: bool = False) -> bool:
+    """Whether a video is tracked already; what will be replaced is said.
+
+    :raises ValueError: if there are tracks that must not be replaced.
+    """
+    if options.overwrite:
         return False
-    if options.annotate:
-        annotate(path, tracks_by_frame(files.paths["mot"]), movie, video.options, replacing)
-    if options.player:
-        played = frames_for(tracker.scalor, next(video.chunks(options.player)))
-        write_player(options.out / f"{path.stem}.html", played, infer(tracker.scalor, played), title=path.name)
-    about = {"video": str(path.absolute()), "weights": recorded(options.weights), **seen.figures()}
-    write_atomically(summary_of(options.out, path), json.dumps(about, indent=1).encode())
-    print(f"{path.name}\n{table(seen.rows())}\n  tracks       {', '.join(str(file) for file in files.paths.values())}")
+    if not options.resume:
+        for path in (job.summary, *job.outputs.values()):
+            require_new(path, overwrite=False)
+        return False
+    state = state_of(job.summary, job.made, job.outputs)
+    there = [path for path in job.outputs.values() if path.exists()]
+    if not quiet and state in (State.CHANGED, State.INCOMPLETE):
+        print(f"{printable(job.video)}: {state.value}; tracked again.")
+    elif not quiet and state is State.NEW and there:
+        print(f"{printable(there[0])}: replaced, because {printable(job.summary.name)}, written last, is missing.")
+    return state is State.DONE
+
+
+def say_region(trained: TrainedRun, how: Options) -> None:
+    """Say that a --crop of the training also limits tracking."""
+    region = trained.config.video.region if isinstance(trained.config, VideoRunConfig) else None
+    if region is not None and how.crop is None:
+        print(
+            f"Only the region of the training is tracked (--crop {region.x} {region.y} {region.width} {region.height});"
+            " use --crop for another one, or the whole frame."
+        )
+
+
+def track_one(trained: TrainedRun, job: Job, how: Options, options: argparse.Namespace) -> bool:
+    """Track one video, write all that is asked for, and print a summary; False if it was interrupted."""
+    with locked(options.out, job.name):
+        if is_done(job, options, quiet=True):
+            print(f"{printable(job.video)}: tracked by another process in the meantime.")
+            return True
+        tracker, video = tracker_of(trained, job.video, how, pictured=options.player)
+        try:
+            seen = follow_all(tracker, video, job)
+        except KeyboardInterrupt:
+            print(f"\nInterrupted: the tracks up to then are in {printable(job.files.parts['mot'])} and beside it.")
+            return False
+        if tracker.pictured is not None:
+            numbers, frames, inference = tracker.pictured
+            title = printable(job.video.name)
+            write_player(job.further["player"], frames, inference, title=title, numbers=numbers.tolist())
+        write_summary(job.summary, job.made, {"stride": video.options.stride, **seen.figures()})
+    rows = [*seen.rows(), *stride_rows(video.options.stride)]
+    written = printable(", ".join(map(str, (*job.outputs.values(), job.summary))))
+    print(f"{printable(job.video.name)}\n{named_values([*rows, ('files', written)])}")
     return True
 
 
-def follow_all(tracker: Tracker, video: Video, files: TrackFiles, masks: MaskFolder | None) -> "Seen":
-    """Track a video to its end.
+def stride_rows(stride: int) -> list[tuple[str, str]]:
+    """That some frames have no tracks."""
+    return [] if stride == 1 else [("stride", f"every {ordinal(stride)} frame was tracked; --stride 1 tracks all")]
 
-    :raises KeyboardInterrupt: when asked to stop, after the chunk in hand is written.
+
+def follow_all(tracker: Tracker, video: Video, job: Job) -> "Seen":
+    """Track a video to its end, and write what is found; the video is decoded once.
+
+    :raises KeyboardInterrupt: when asked to stop, after the current chunk is written.
     """
     seen, camera, still = Seen(), CameraWatch(), tracker.scalor.background_image is not None
-    with StopRequest() as stop, files, masks or nullcontext():
-        with tqdm(total=video.expected_frames, desc=video.path.name, unit=" frames", leave=False) as bar:
-            for chunk in video.chunks(CHUNK):
+    with StopRequest() as stop, ExitStack() as writers:
+        masks = movie = last = None
+        if "annotate" in job.further:
+            movie = writers.enter_context(AnnotatedVideo(job.further["annotate"], video, overwrite=True))
+        files = writers.enter_context(job.files)
+        if "masks" in job.further:
+            masks = writers.enter_context(MaskFolder(job.files.folder, job.name, video.geometry, overwrite=True))
+        name = printable(video.path.name)
+        with tqdm(total=video.expected_frames, desc=name, unit=" frames", leave=False) as bar:
+            for chunk in video.chunks(CHUNK, whole=movie is not None):
                 found = tracker.advance(chunk)
                 if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
-                    logger.warning("The camera of %s seems to move: what is scene cannot be told.", video.path)
+                    logger.warning("%s: the camera seems to move, so the background cannot be estimated.", video.path)
                 files.add(found.tracks)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):
                         masks.add(int(number), owner)
+                if movie is not None:
+                    last = add_frames(movie, chunk, found, last)
                 seen.add(found)
                 bar.update(len(chunk.numbers))
                 bar.set_postfix(objects=f"{seen.objects_per_frame:.1f}", refresh=False)
                 if stop.requested:
                     raise KeyboardInterrupt
+        job.summary.unlink(missing_ok=True)  # an old one must not vouch for the new files
     return seen
 
 
+def add_frames(movie: AnnotatedVideo, chunk: Chunk, found: Tracked, last: Tracks | None) -> Tracks | None:
+    """Annotate the frames of a chunk.
+
+    :param last: rows of the last frame of the chunk before.
+    :return: those of this chunk's last frame.
+    """
+    for frame, rows in zip(chunk.whole, rows_of_frames(found.numbers.tolist(), found.tracks, last), strict=True):
+        movie.add(frame, rows)
+        last = rows
+    return last
+
+
 class Seen:
-    """What was found in a video so far; holds a number for each track."""
+    """Figures of a video so far; memory: one number for each track."""
 
     def __init__(self) -> None:
         self.frames = self.reported = self.propagated = self.discovered = 0
@@ -239,14 +380,14 @@ class Seen:
         }
 
     def rows(self) -> list[tuple[str, str]]:
-        """The figures, in words."""
+        """The figures in words."""
         of = self.figures()
         return [
-            ("frames", f"{of['frames']:.0f}, {of['frames_per_second']:.1f} in a second"),
-            ("objects", f"{of['objects_per_frame']:.1f} in a frame"),
-            ("identities", f"{of['tracks']:.0f}, half of them for {of['median_track_frames']:.0f} frames or longer"),
+            ("frames", f"{of['frames']:.0f}, {of['frames_per_second']:.1f} per second"),
+            ("objects", f"{of['objects_per_frame']:.1f} per frame"),
+            ("identities", f"{of['tracks']:.0f}; the median track has {of['median_track_frames']:.0f} frames"),
             (
                 "propagated",
-                f"{of['propagation_rate']:.3f} of the objects after the first frame; the others are found anew",
+                f"{of['propagation_rate']:.3f} of the objects after the first frame; the rest are new",
             ),
         ]

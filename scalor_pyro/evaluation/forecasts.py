@@ -25,6 +25,7 @@ from torch import Tensor
 
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.metrics import CARE_SHARE, STRICT_SIZES
+from scalor_pyro.evaluation.tables import NOTHING, lined_up
 from scalor_pyro.inference.generation import Generated, check_extent
 from scalor_pyro.tracks.table import REPORTED_PRESENCE, boxes
 
@@ -41,7 +42,7 @@ PICTURES = {
     "mean": "mean of samples",
     "single": "single sample",
     "hold": "last frame held",
-    "scene": "scene without objects",
+    "scene": "background image alone",
 }
 
 
@@ -87,7 +88,7 @@ class _Sums:
 
 
 class PictureErrors:
-    """MSE of forecast frames by horizon; holds sums only. There is no need of a ground truth::
+    """MSE of forecast frames by horizon; holds sums only. No ground truth is needed::
 
         errors = PictureErrors(observed=5, frames=10)
         for sample in errors.passing(forecast(scalor, x, 5, 10, samples=20), x):
@@ -96,7 +97,7 @@ class PictureErrors:
 
     :param observed: how many frames were seen.
     :param frames: how many there are in all.
-    :param scene: (C, H, W) in [0, 1], a still background, to be compared with as if no object would be seen.
+    :param background_image: (C, H, W) in [0, 1] of a static background; its error without any object is a baseline.
     :raises ValueError: if that leaves no horizon.
     """
 
@@ -121,14 +122,14 @@ class PictureErrors:
         for sample in samples:
             if sample.y.shape != x[:, : self.frames].shape:
                 raise ValueError(
-                    f"A sample has shape {tuple(sample.y.shape)}, but {tuple(x[:, : self.frames].shape)} was expected."
+                    f"samples: expected shape {tuple(x[:, : self.frames].shape)}, got {tuple(sample.y.shape)}."
                 )
             drawn = sample.y[:, self.observed :].cpu().double().clamp(0, 1)
             total, count = total + drawn, count + 1
             single += _by_horizon(drawn - future)
             yield sample
         if not count:
-            raise ValueError("There are no samples of a forecast, but at least one was expected.")
+            raise ValueError("samples: expected at least one sample of a forecast, got none.")
         self._pixels += future[:, 0].numel()
         self._squares["mean"] += _by_horizon(total / count - future)
         self._squares["single"] += single / count
@@ -269,13 +270,13 @@ def _picture_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 def _by_horizons(result: dict[str, Any], rows: list[tuple[str, list[str]]]) -> str:
     rows = [("frames ahead", [str(horizon) for horizon in result["horizon"]]), *rows]
-    wide = max(len(label) for label, _ in rows)
-    narrow = max(len(cell) for _, cells in rows for cell in cells)
-    return "\n".join("  ".join([f"{label:<{wide}}", *(f"{cell:>{narrow}}" for cell in cells)]) for label, cells in rows)
+    # A figure that is the same for all horizons stands under the first.
+    longest = max(len(cells) for _, cells in rows)
+    return lined_up([[label, *cells, *[""] * (longest - len(cells))] for label, cells in rows])
 
 
 def _shown(values: Sequence[float], digits: int) -> list[str]:
-    return ["-" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+    return [NOTHING if np.isnan(value) else f"{value:.{digits}f}" for value in values]
 
 
 def _by_horizon(error: Tensor) -> Numbers:

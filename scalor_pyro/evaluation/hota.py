@@ -1,4 +1,4 @@
-"""HOTA (Luiten et al., IJCV 2021) by trackeval, an optional package."""
+"""HOTA (Luiten et al., IJCV 2021), computed by trackeval, an optional package."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalor_pyro.config import ConfigError
+from scalor_pyro.evaluation.matching import numbered
 
 
 class Similar(NamedTuple):
@@ -37,8 +38,7 @@ class HotaTally:
             from trackeval.metrics import HOTA
         except ImportError as error:
             raise ConfigError(
-                "HOTA is asked for, but trackeval, which it needs, is not installed: pip install 'scalor_pyro[hota]'"
-                " installs it."
+                "HOTA needs trackeval, which is not installed: pip install 'scalor_pyro[hota]'."
             ) from error
         self._metric = HOTA()
         self._results: dict[str, dict[str, Any]] = {}
@@ -60,9 +60,9 @@ class HotaTally:
 
 
 def trackeval_data(frames: Sequence[Similar]) -> dict[str, Any]:
-    """A sequence as trackeval's metrics take it: with identities that count from 0, without gaps."""
-    true, true_identities = _numbered([frame.true for frame in frames])
-    reported, reported_identities = _numbered([frame.reported for frame in frames])
+    """A sequence in the form of trackeval's metrics: identities count from 0, without gaps."""
+    true, true_identities = numbered([frame.true for frame in frames])
+    reported, reported_identities = numbered([frame.reported for frame in frames])
     return {
         "num_timesteps": len(frames),
         "num_gt_ids": true_identities,
@@ -73,13 +73,6 @@ def trackeval_data(frames: Sequence[Similar]) -> dict[str, Any]:
         "tracker_ids": reported,
         "similarity_scores": [frame.similarity for frame in frames],
     }
-
-
-def _numbered(identities: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], int]:
-    """Identities of each frame, numbered from 0 in order, and how many there are."""
-    known, numbers = np.unique(np.concatenate([*identities, np.empty(0, np.int64)]), return_inverse=True)
-    ends = np.cumsum([len(each) for each in identities])
-    return np.split(numbers, ends[:-1]) if identities else [], len(known)
 
 
 def _means(result: dict[str, Any]) -> Hota:

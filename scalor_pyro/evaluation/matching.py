@@ -1,8 +1,7 @@
-"""Matching: which reported objects are which true ones, counted by motmetrics over the frames of a video.
+"""Matching: which reported object is which true one, counted by motmetrics over the frames of a video.
 
-What may be matched, and how far apart it is, is for others to say: :mod:`scalor_pyro.evaluation.metrics` by the
-distance of centres from a synthetic truth, :mod:`scalor_pyro.evaluation.mot_challenge` also by the overlap of boxes
-with a truth from a file.
+The distances, and which pairs may match, come from :mod:`scalor_pyro.evaluation.metrics` (distance of centres from a
+synthetic truth) and :mod:`scalor_pyro.evaluation.mot_challenge` (also the overlap of boxes, with a truth from a file).
 """
 
 import math
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 # motmetrics' definitions; building them takes as long as scoring a short video.
 _HOST = motmetrics.metrics.create()
 
-# What the sums of every score are made from.
+# Every score is made from these counts.
 COUNTS = ("num_objects", "num_predictions", "num_detections", "num_switches", "num_misses", "num_false_positives")
 
 
@@ -33,7 +32,7 @@ def rows_by_frame(
 ) -> dict[int, NDArray[np.int64]]:
     """The rows of each frame, in order of place.
 
-    Where distances tie, results then depend neither on the order of rows nor on how identities are numbered.
+    Where distances tie, results then depend neither on the order of rows nor on the numbers of identities.
     """
     order = np.lexsort((y, x, frame))
     frames, starts = np.unique(frame[order], return_index=True)
@@ -43,18 +42,35 @@ def rows_by_frame(
 def count(frames: Sequence[Pairs], names: Sequence[str]) -> tuple[dict[str, int], float]:
     """The counts of one video by motmetrics, and the sum of matched distances.
 
+    motmetrics keeps identities as float64, which cannot tell apart all those above 2**53: they are renumbered.
+
     :param frames: in order of time.
     :param names: of motmetrics' counts.
     """
     if not frames:
         return dict.fromkeys(names, 0), 0.0
+    true, _ = numbered([frame.true for frame in frames])
+    reported, _ = numbered([frame.reported for frame in frames])
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
-    for frame in frames:
-        accumulator.update(frame.true, frame.reported, frame.distance)
+    for here, there, frame in zip(true, reported, frames, strict=True):
+        accumulator.update(here, there, frame.distance)
     events = accumulator.events
     counts = _HOST.compute(events, metrics=list(names), return_dataframe=False)
     matched = events["Type"].isin(("MATCH", "SWITCH"))
     return {name: int(counts[name]) for name in names}, float(events["D"][matched].sum())
+
+
+def numbered(identities: Sequence[NDArray[np.int64]]) -> tuple[list[NDArray[np.int64]], int]:
+    """Identities of each frame as numbers from 0 without gaps, in the order of their first appearance, and how many.
+
+    The numbers depend on who appears where, not on what the identities are.
+    """
+    if not identities:
+        return [], 0
+    known, first, number = np.unique(np.concatenate(identities), return_index=True, return_inverse=True)
+    rank = np.empty(len(known), np.int64)
+    rank[np.argsort(first)] = np.arange(len(known))
+    return np.split(rank[number], np.cumsum([len(each) for each in identities])[:-1]), len(known)
 
 
 def ratio(part: float, whole: float) -> float:

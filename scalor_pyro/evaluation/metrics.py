@@ -21,6 +21,7 @@ from torch import Tensor
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.hota import Hota, HotaTally, Similar
 from scalor_pyro.evaluation.matching import COUNTS, Pairs, count, idf1, mota, precision, ratio, recall, rows_by_frame
+from scalor_pyro.evaluation.tables import NOTHING, lined_up, markdown_table, shown
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.tracks.table import Tracks, tracks_of
 
@@ -78,7 +79,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Scores:
-    """What motmetrics and the counts say of a set of videos; shares in [0, 1] but for MOTA, which can be negative.
+    """Scores of a set of videos, by motmetrics and counts; shares are in [0, 1], but MOTA can be negative.
 
     :param mota: 1 - (misses + false alarms + switches) / objects, within 2 sizes.
     :param mota_strict: the same within 0.5 sizes.
@@ -159,9 +160,7 @@ def score(tracks: Sequence[Tracks], truths: Sequence[GroundTruth]) -> Scores:
     :raises ValueError: where there is not one truth for each video.
     """
     if len(tracks) != len(truths):
-        raise ValueError(
-            f"There are {len(truths)} ground truths, but one for each of {len(tracks)} videos was expected."
-        )
+        raise ValueError(f"truths: expected {len(tracks)}, one for each video, got {len(truths)}.")
     tally = Tally()
     for track, truth in zip(tracks, truths, strict=True):
         tally.add(track, truth)
@@ -172,9 +171,9 @@ def hota(tracks: Sequence[Tracks], truths: Sequence[GroundTruth]) -> Hota:
     """HOTA of videos by the distance of centres, "don't care" left out as for the other scores.
 
     The true objects have a centre and a size, but no box that another's could overlap. So similarity is 1 at the centre
-    and falls by 1 with each size of the true object: 0.5, where the strict MOTA ends to match, and 0 a whole size away.
-    The mean over thresholds of similarity is one over 0.05 to 0.95 sizes. Two sizes, where the other scores end to
-    match, would let an object in a crowd be "localised" by its neighbours.
+    and falls by 1 per size of the true object: 0.5, where the strict MOTA stops matching, and 0 a whole size away.
+    The mean over thresholds of similarity is one over 0.05 to 0.95 sizes. Two sizes, where the other scores stop
+    matching, would let an object in a crowd be "localised" by its neighbours.
 
     :raises ConfigError: where trackeval is not installed.
     """
@@ -218,13 +217,11 @@ class Evaluation:
         """
         if frames.shape != inference.reconstruction.shape:
             raise ValueError(
-                f"frames have shape {tuple(frames.shape)}, but {tuple(inference.reconstruction.shape)} was expected,"
-                " as the reconstruction has."
+                f"frames: expected the shape of the reconstruction, {tuple(inference.reconstruction.shape)}, got"
+                f" {tuple(frames.shape)}."
             )
         if len(truths) != len(frames):
-            raise ValueError(
-                f"There are {len(truths)} ground truths, but one for each of {len(frames)} videos was expected."
-            )
+            raise ValueError(f"truths: expected {len(frames)}, one for each video, got {len(truths)}.")
         height, width = frames.shape[-2:]
         for tracks, truth in zip(tracks_of(inference, (height, width)), truths, strict=True):
             self._tally.add(tracks, truth)
@@ -262,26 +259,22 @@ def true_tracks(truth: GroundTruth) -> Tracks:
 
 def table(results: Mapping[str, float | None]) -> str:
     """The results as a plain-text table, one line for each score; `-` where there was nothing to count."""
-    rows = [(label, shown(results[key])) for key, label in _TABLE if key in results]
-    wide, narrow = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    return "\n".join(f"{label:<{wide}}  {value:>{narrow}}" for label, value in rows)
+    return lined_up([(label, shown(results[key])) for key, label in _TABLE if key in results])
 
 
 def markdown(results: Mapping[str, Mapping[str, Any]], left_out: Sequence[str] = ()) -> str:
     """Several results as a Markdown table, a row for each; `-` where there was nothing to count.
 
     :param results: by the name of their row.
-    :param left_out: keys without a column, as are those that no result has.
+    :param left_out: keys without a column; keys that no result has get none either.
     """
     keys = [key for key in _COLUMNS if key not in left_out and any(key in figures for figures in results.values())]
-    lines = [["", *(_COLUMNS[key][0] for key in keys)], ["---"] * (len(keys) + 1)]
-    for name, figures in results.items():
-        values = [figures.get(key) for key in keys]
-        shown = (
-            "-" if value is None else _COLUMNS[key][1].format(value) for key, value in zip(keys, values, strict=True)
-        )
-        lines.append([name, *shown])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    rows = [[name, *(_cell(key, figures.get(key)) for key in keys)] for name, figures in results.items()]
+    return markdown_table(["", *(_COLUMNS[key][0] for key in keys)], rows)
+
+
+def _cell(key: str, value: float | None) -> str:
+    return NOTHING if value is None else _COLUMNS[key][1].format(value)
 
 
 def without_nan(results: Any) -> Any:
@@ -291,15 +284,6 @@ def without_nan(results: Any) -> Any:
     if isinstance(results, list):
         return [without_nan(value) for value in results]
     return None if isinstance(results, float) and math.isnan(results) else results
-
-
-def shown(value: float | None) -> str:
-    """A score as it is printed; `-` where there was nothing to count."""
-    if value is None or math.isnan(value):
-        return "-"
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.5f}"
 
 
 def _frames(tracks: Tracks, truth: GroundTruth) -> Iterator[_Frame]:
@@ -333,7 +317,7 @@ def _nearest_to_any(
 
 
 def _pairs(frames: Sequence[_Frame], sizes: float) -> list[Pairs]:
-    """The frames, with matches within so many sizes."""
+    """The frames, with the pairs that may match: those within this many sizes."""
     return [
         Pairs(frame.true, frame.reported, np.where(frame.in_sizes <= sizes, frame.distance, np.nan)) for frame in frames
     ]

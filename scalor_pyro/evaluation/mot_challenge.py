@@ -58,11 +58,11 @@ class Matching:
 
     def __post_init__(self) -> None:
         if self.by not in ("iou", "distance", "sizes"):
-            raise ConfigError(f"match is {self.by!r}, but iou, distance or sizes was expected.")
+            raise ConfigError(f"match: expected iou, distance or sizes, got {self.by!r}.")
         if self.by == "iou" and not 0 < self.threshold <= 1:
-            raise ConfigError(f"threshold is {self.threshold}, but an IoU above 0, up to 1, was expected.")
+            raise ConfigError(f"threshold: expected an IoU above 0 and up to 1, got {self.threshold}.")
         if not 0 < self.threshold < np.inf:
-            raise ConfigError(f"threshold is {self.threshold}, but a distance above 0 was expected.")
+            raise ConfigError(f"threshold: expected a distance above 0, got {self.threshold}.")
 
     def costs(self, true: Boxes, reported: Boxes) -> Matrix:
         """How badly objects of one frame match: 1 - IoU, or the distance in px or sizes. (N, 4), (P, 4) → (N, P)"""
@@ -93,7 +93,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class SequenceScores:
-    """Scores of a sequence, or of several; shares in [0, 1] but for MOTA, which can be negative; NaN of nothing.
+    """Scores of a sequence, or of several; shares are in [0, 1], MOTA can be negative, NaN: nothing to count.
 
     :param mota: 1 - (misses + false alarms + switches) / objects.
     :param idf1: F1 score of identities, under the best assignment of reported to true identities in each sequence.

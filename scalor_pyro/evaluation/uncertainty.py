@@ -1,8 +1,8 @@
-"""How sure tracks are: the guide is sampled, and each sample compared with the tracks of its mode.
+"""How certain tracks are: the guide is sampled, and each sample compared with the tracks of its mode.
 
-The mode says what is most likely (:mod:`scalor_pyro.inference.posterior`); here it is asked how often an object is
-there at all, how far its box varies, and whether it stays one thing. The answers are the guide's own: where training
-has made it too sure of itself, they are too sure as well.
+The mode is the most likely result (:mod:`scalor_pyro.inference.posterior`). The samples add how often an object is
+present at all, how much its box varies, and whether its identity stays with one object. If training has made the guide
+overconfident, these figures are overconfident too.
 """
 
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ def uncertainty(scalor: Scalor, x: Tensor, samples: int = 100) -> list[TrackUnce
     :raises ValueError: if x is not a batch of videos that this model can see, or samples is below 1.
     """
     if samples < 1:
-        raise ValueError(f"samples is {samples}, but at least 1 was expected.")
+        raise ValueError(f"samples: expected at least 1, got {samples}.")
     config = scalor.config
     comparisons = [
         Comparison(tracks, STRICT_SIZES * config.object_size)

@@ -32,7 +32,7 @@ _OF_EVALUATIONS = ("mota", "mota_strict")
 
 
 def learning_curves(rows: Sequence[Row]) -> Figure:
-    """How training went: loss, objects per frame, propagation rate and foreground share, MOTA; what there is of them.
+    """How training went: loss, objects per frame, propagation rate, foreground share and MOTA, if the rows have them.
 
     :param rows: lines of metrics.jsonl, with `step` and any of the keys of these curves.
     :raises ValueError: where no row has a step and one of these values.
@@ -40,9 +40,7 @@ def learning_curves(rows: Sequence[Row]) -> Figure:
     chosen = [(title, keys) for title, keys in _CURVES if any(len(_curve(rows, key)[0]) for key in keys)]
     if not chosen:
         names = ", ".join(key for _, keys in _CURVES for key in keys)
-        raise ValueError(
-            f"There are {len(rows)} rows of metrics, but at least one with a step and one of {names} was expected."
-        )
+        raise ValueError(f"rows: expected at least one with a step and one of {names}, got none among {len(rows)}.")
     figure = empty_figure(3.6 * len(chosen), 2.9)
     figure.set_layout_engine("constrained")
     for axes, (title, keys) in zip(np.atleast_1d(figure.subplots(1, len(chosen))), chosen, strict=True):
@@ -68,7 +66,7 @@ def compare_curves(trainings: Mapping[str, Sequence[Row]], keys: Mapping[str, st
     for axes, (key, title) in zip(panels, keys.items(), strict=True):
         curves = {name: _curve(rows, key) for name, rows in trainings.items()}
         if not any(len(steps) for steps, _ in curves.values()):
-            raise ValueError(f"No training has a value of {key}, but at least one was expected.")
+            raise ValueError(f"trainings: expected at least one value of {key}, got none.")
         for index, (name, (steps, values)) in enumerate(curves.items()):
             _draw_curve(axes, steps, values, identity_colour(index), name)
         _dress(axes, title)

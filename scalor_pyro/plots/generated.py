@@ -1,5 +1,4 @@
-"""Pictures of what the model generates: a film strip and a player, in which what was seen and what was not are told
-apart."""
+"""Pictures of generated videos: a film strip and a player that mark which frames were observed."""
 
 import io
 import os
@@ -117,7 +116,7 @@ def _extent(rows: Sequence[Row]) -> tuple[int, tuple[int, int]]:
     """T, and H and W."""
     shapes = {tuple(row.frames.shape) for row in rows}
     if len(shapes) != 1:
-        raise ValueError(f"Rows have shapes {sorted(shapes)}, but at least one row, all of one shape, was expected.")
+        raise ValueError(f"rows: expected at least one, all of one shape, got the shapes {sorted(shapes)}.")
     length, _, height, width = next(iter(shapes))
     return length, (height, width)
 

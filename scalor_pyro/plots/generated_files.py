@@ -66,7 +66,7 @@ class GenerationFiles:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.folder} cannot be made ({error.strerror}): a folder was expected.") from error
+            raise RunFolderError(f"{self.folder}: the folder could not be made ({error.strerror}).") from error
         self.archive.open()
         return self
 

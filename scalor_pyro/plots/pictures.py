@@ -1,4 +1,4 @@
-"""Pictures: what the posterior sees in a video, as matplotlib figures.
+"""Pictures of inferences: what the posterior finds in a video, as matplotlib figures.
 
 Every identity has one colour, the same in all pictures and in the player. Images are drawn in pixel coordinates (pixel
 i spans [i, i + 1]) and enlarged without smoothing.
@@ -36,7 +36,7 @@ MASK_GROUND = 0.13
 # Longer videos are shown by this many frames, evenly spaced.
 SHOWN_FRAMES = 10
 
-# The picture of single objects shows this many, those that were seen longest.
+# The picture of single objects shows this many: those seen in most frames.
 SHOWN_OBJECTS = 16
 
 # Inches of one panel of a strip.
@@ -59,7 +59,7 @@ def filmstrip(frames: Tensor, inference: Inference, video: int = 0) -> Figure:
     Boxes and masks have the colour of their identity, and a new discovery is circled.
 
     :param frames: (B, T, C, H, W) in [0, 1].
-    :param inference: what the posterior says of them.
+    :param inference: of these frames.
     :param video: which of the B videos.
     :raises ValueError: where frames, inference and video do not fit each other.
     """
@@ -85,7 +85,7 @@ def objects_picture(frames: Tensor, inference: Inference, video: int = 0) -> Fig
     The objects that were seen longest are shown; a circle marks where one was discovered.
 
     :param frames: (B, T, C, H, W) in [0, 1].
-    :param inference: what the posterior says of them.
+    :param inference: of these frames.
     :param video: which of the B videos.
     :raises ValueError: where frames, inference and video do not fit each other.
     """
@@ -115,7 +115,7 @@ def trajectories(frames: Tensor, inference: Inference, video: int = 0, truth: Gr
     """The paths of all objects over the mean of the frames; a ring where each was first seen, a dot where last.
 
     :param frames: (B, T, C, H, W) in [0, 1].
-    :param inference: what the posterior says of them.
+    :param inference: of these frames.
     :param video: which of the B videos.
     :param truth: the true paths of this video, drawn dashed.
     :raises ValueError: where frames, inference and video do not fit each other.
@@ -164,7 +164,7 @@ def save_pictures(
 
     :param folder: is made where it does not exist.
     :param frames: (B, T, C, H, W) in [0, 1].
-    :param inference: what the posterior says of them.
+    :param inference: of these frames.
     :param video: which of the B videos.
     :param truth: the true paths of this video.
     :param rows: lines of metrics.jsonl.
@@ -195,11 +195,11 @@ def check_video(frames: Tensor, inference: Inference, video: int) -> None:
     """
     if frames.shape != inference.reconstruction.shape:
         raise ValueError(
-            f"frames have shape {tuple(frames.shape)}, but {tuple(inference.reconstruction.shape)} was expected,"
-            " as the reconstruction has."
+            f"frames: expected the shape of the reconstruction, {tuple(inference.reconstruction.shape)}, got"
+            f" {tuple(frames.shape)}."
         )
     if not 0 <= video < len(frames):
-        raise ValueError(f"video is {video}, but a number from 0 to {len(frames) - 1} was expected.")
+        raise ValueError(f"video: expected a number from 0 to {len(frames) - 1}, got {video}.")
 
 
 def to_image(frame: Tensor) -> Image:
@@ -209,7 +209,7 @@ def to_image(frame: Tensor) -> Image:
 
 
 def parts_of(inference: Inference, video: int, t: int) -> tuple[Image, Image, Image]:
-    """What the model makes of one frame: reconstruction, background, masks in the colours of their identities."""
+    """The parts of one frame: reconstruction, background, masks in the colours of their identities."""
     segments = inference.segments[video, t].cpu().numpy()
     owners, index = np.unique(segments, return_inverse=True)
     colours = [identity_colour(int(owner)) if owner >= 0 else (MASK_GROUND,) * 3 for owner in owners]
@@ -280,7 +280,7 @@ def _label_row(axes: Axes, text: str, colour: str | Colour) -> None:
 
 
 def _note(text: str) -> Figure:
-    """A picture that says why there is nothing to see."""
+    """A picture with a sentence in place of objects."""
     figure = empty_figure(4.5, 1.2)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, color=PALE)
     return figure

@@ -1,9 +1,8 @@
 """The files that tracks of a long video are written to while it is tracked.
 
-While they grow, their names end in ``.part``: as everywhere in this package, a file under its own name is whole, and
-whoever tracks a folder of videos again can tell what is done. An old output that is to be overwritten stays until the
-new one is whole. A program that is interrupted or killed leaves the ``.part`` files, with whole lines of all that was
-tracked up to then (see :func:`~scalor_pyro.tracks.text.read_mot`); ``tail -f`` shows them growing.
+While they grow, their names end in ``.part``: a file under its final name is always complete. An old output stays until
+its replacement is complete. A program that is interrupted or killed leaves the ``.part`` files, with whole lines of
+everything tracked up to then (see :func:`~scalor_pyro.tracks.text.read_mot`); ``tail -f`` shows them growing.
 """
 
 import io
@@ -20,7 +19,7 @@ from scalor_pyro.files import explained, require_new, sync_folder
 from scalor_pyro.tracks.table import Tracks, napari_rows
 from scalor_pyro.tracks.text import CSV, MOT, PART, Layout, lines
 
-# What can be written, and what its file is called after the video's stem.
+# Formats, and the endings of their files after the name of the video.
 ENDINGS = {"mot": ".txt", "csv": ".csv", "napari": "-napari.npy"}
 LAYOUTS = {"mot": MOT, "csv": CSV}
 
@@ -29,7 +28,7 @@ NUMBER = "<f8"
 
 
 class _GrowingFile(ABC):
-    """A file that grows by whole pieces: when it is closed, a piece that was cut off by an error is taken away."""
+    """A file that grows by whole pieces: closing it removes a piece that an error cut off."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "wb", buffering=0)  # what is appended is in the file at once; closed by close
@@ -67,7 +66,7 @@ class _Text(_GrowingFile):
 
 
 class _Napari(_GrowingFile):
-    """An array in numpy's format whose header is brought up to date after each chunk; numpy leaves room for that."""
+    """An array in numpy's format whose header is updated after each chunk; numpy leaves room for that."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -102,8 +101,8 @@ class TrackFiles:
     :param folder: is made where it does not exist.
     :param stem: of the names of the files.
     :param formats: which files.
-    :param overwrite: replace files that exist; else they are refused here, before any work.
-    :raises ConfigError: for a format that there is not.
+    :param overwrite: replace existing files; otherwise they are refused here, before any work.
+    :raises ConfigError: for an unknown format.
     :raises RunFolderError: for a file that exists, or cannot be written.
     """
 
@@ -112,7 +111,7 @@ class TrackFiles:
     ) -> None:
         for name in formats:
             if name not in ENDINGS:
-                raise ConfigError(f"formats has {name!r}, but some of {', '.join(ENDINGS)} were expected.")
+                raise ConfigError(f"formats: expected some of {', '.join(ENDINGS)}, got {name!r}.")
         self.folder = Path(folder)
         #: By format, the files when all is written.
         self.paths = {name: self.folder / f"{stem}{ENDINGS[name]}" for name in formats}
@@ -140,8 +139,8 @@ class TrackFiles:
             return
         if tracks.frame.min() < self._next_frame:
             raise ValueError(
-                f"The chunk begins with frame {tracks.frame.min()}, but one from {self._next_frame} was expected after"
-                " those before."
+                f"tracks: expected frames from {self._next_frame} on, which follow the last chunk, got frame"
+                f" {tracks.frame.min()}."
             )
         for name, writer in self._writers.items():
             with explained(self.parts[name]):

@@ -30,7 +30,7 @@ COMPRESSION = "tiff_adobe_deflate"
 
 
 def labels_in_source(identity: NDArray[np.int64], geometry: Geometry) -> Labels:
-    """From who owns each pixel that the model sees to who owns each pixel of the file's frame.
+    """Map the owners of the pixels that the model sees to the pixels of the file's frame.
 
     :param identity: (H, W) as read: the identity of the object that owns the pixel, -1 for the background.
     :param geometry: how the frames that are read lie in those of the file.
@@ -39,12 +39,12 @@ def labels_in_source(identity: NDArray[np.int64], geometry: Geometry) -> Labels:
     """
     if identity.shape != geometry.size or identity.dtype.kind not in "iu":
         raise ValueError(
-            f"identity has shape {identity.shape} ({identity.dtype}), but integers of {geometry.size} were expected."
+            f"identity: expected integers of shape {geometry.size}, got {identity.dtype} of {identity.shape}."
         )
     if identity.min() < -1 or identity.max() >= np.iinfo(np.int32).max:
         raise ValueError(
-            f"identity has values from {identity.min()} to {identity.max()}, but -1 to {np.iinfo(np.int32).max - 1} was"
-            " expected."
+            f"identity: expected values from -1 to {np.iinfo(np.int32).max - 1}, got {identity.min()} to"
+            f" {identity.max()}."
         )
     crop = geometry.crop
     centres = crop.x + np.arange(crop.width) + 0.5, crop.y + np.arange(crop.height) + 0.5

@@ -1,4 +1,4 @@
-"""How sure the posterior is of each object: of its presence and of its box, from the guide's distributions."""
+"""How certain the posterior is of the presence and the box of each object, from the guide's distributions."""
 
 from typing import NamedTuple
 
@@ -25,21 +25,21 @@ class Spread(NamedTuple):
 def box_spread(
     scalor: Scalor, trace: poutine.Trace, draws: int = 256, seed: int = 0, before: Slots | None = None
 ) -> Spread:
-    """How much each object could be elsewhere, given the frame before as it is in the trace.
+    """How far each object could be from its place, given the frame before in the trace.
 
     Draws of z_where from the guide's Normal go through :class:`~scalor_pyro.layers.boxes.Boxes`; the guide does not
     run again, and what is uncertain in earlier frames is not added up. With the mode of the guide as trace
-    (:class:`~scalor_pyro.inference.posterior.ModeMessenger`), it is the spread round what
-    :func:`~scalor_pyro.inference.posterior.infer` says; with a trace of the model, it is that of the prior.
+    (:class:`~scalor_pyro.inference.posterior.ModeMessenger`), it is the spread around the result of
+    :func:`~scalor_pyro.inference.posterior.infer`; with a trace of the model, that of the prior.
 
     :param trace: of :meth:`Scalor.guide`.
     :param draws: how many, at least 2.
     :param seed: of the draws; pyro's random state is left alone.
-    :param before: the scene that the guide went on from, if its first frame was not the first of the video.
+    :param before: the slots that the guide continued from, if its first frame was not the first of the video.
     :raises ValueError: for fewer draws, or a trace of something else.
     """
     if draws < 2:
-        raise ValueError(f"draws is {draws}, but at least 2 was expected: one has no spread.")
+        raise ValueError(f"draws: expected at least 2, got {draws}.")
     frames = frames_of(trace)
     like = frames[0].slots.objects.where
     generator = torch.Generator().manual_seed(seed)

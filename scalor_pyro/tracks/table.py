@@ -1,7 +1,7 @@
-"""Tracks: what the posterior says of one video as rows of (frame, identity, box).
+"""Tracks: the objects of one video, found by the posterior, as rows of (frame, identity, box).
 
 Positions and sizes are in pixels: x to the right, y down, the left and top borders of the image are 0 and
-pixel i spans [i, i + 1]. Frames and identities count from 0. How tracks are written and read is in
+pixel i spans [i, i + 1]. Frames and identities count from 0. Writing and reading are in
 :mod:`scalor_pyro.tracks.text` and :mod:`scalor_pyro.tracks.files`.
 """
 
@@ -15,16 +15,16 @@ from torch import Tensor
 
 from scalor_pyro.inference.posterior import Inference, SlotHistory
 
-# An object is reported where its presence is above this: more likely there than not.
+# An object is reported if its presence is above this: more likely than not.
 REPORTED_PRESENCE = 0.5
 
 # Columns of standard deviations, which need not be known.
 DEVIATIONS = ("x_sd", "y_sd", "width_sd", "height_sd")
 
-# How trackpy names the columns that it has, too.
+# trackpy's names of the columns that it shares.
 TRACKPY_NAMES = {"identity": "particle"}
 
-# napari says where the centre of a pixel is by the pixel's index; here the centre of pixel 0 is at 0.5.
+# In napari the centre of pixel 0 is at 0; here it is at 0.5.
 NAPARI_SHIFT = -0.5
 
 # Stands for a column that was not given.
@@ -37,12 +37,12 @@ def _not_given() -> NDArray[np.float64]:
 
 def _require(name: str, values: NDArray[np.float64], valid: NDArray[np.bool_], expected: str) -> None:
     if not valid.all():
-        raise ValueError(f"Tracks.{name} holds {values[np.argmin(valid)]}, but {expected} were expected.")
+        raise ValueError(f"Tracks.{name}: expected {expected}, got {values[np.argmin(valid)]}.")
 
 
 def _require_counts(name: str, values: NDArray[np.int64]) -> None:
     if len(values) and (values.dtype.kind not in "iu" or values.min() < 0):
-        raise ValueError(f"Tracks.{name} holds {values.min()} ({values.dtype}), but integers from 0 were expected.")
+        raise ValueError(f"Tracks.{name}: expected integers from 0, got {values.min()} ({values.dtype}).")
 
 
 def _require_once(frame: NDArray[np.int64], identity: NDArray[np.int64]) -> None:
@@ -51,7 +51,7 @@ def _require_once(frame: NDArray[np.int64], identity: NDArray[np.int64]) -> None
     if again.any():
         row = order[np.argmax(again)]
         raise ValueError(
-            f"Identity {identity[row]} appears more than once in frame {frame[row]}, but once was expected."
+            f"Tracks: expected an identity once per frame, got {identity[row]} twice in frame {frame[row]}."
         )
 
 
@@ -95,17 +95,17 @@ class Tracks:
         for name in (each.name for each in fields(self)):
             shape = np.shape(getattr(self, name))
             if shape != (len(self.frame),):
-                raise ValueError(f"Tracks.{name} has shape {shape}, but {(len(self.frame),)} was expected.")
+                raise ValueError(f"Tracks.{name}: expected shape {(len(self.frame),)}, got {shape}.")
         for name in ("frame", "identity"):
             _require_counts(name, getattr(self, name))
         for name in ("x", "y", "width", "height", "presence"):
             values = getattr(self, name)
             _require(name, values, np.isfinite(values), "finite numbers")
-        _require("depth", self.depth, ~np.isinf(self.depth), "finite numbers, or NaN,")
+        _require("depth", self.depth, ~np.isinf(self.depth), "finite numbers or NaN")
         for name in DEVIATIONS:
             values = getattr(self, name)
             valid = np.isnan(values) | (np.isfinite(values) & (values >= 0))
-            _require(name, values, valid, "finite numbers from 0, or NaN,")
+            _require(name, values, valid, "finite numbers from 0 or NaN")
         _require_once(self.frame, self.identity)
 
     def __len__(self) -> int:
@@ -141,7 +141,7 @@ def concatenate(parts: Sequence[Tracks]) -> Tracks:
 
 
 def to_dataframe(tracks: Tracks) -> pd.DataFrame:
-    """A table with trackpy's names for what trackpy has, too: `frame`, `particle`, `x`, `y`, and the other columns.
+    """A table: `frame`, `particle`, `x`, `y`, as trackpy names them, and the other columns.
 
     Positions are from the border of the image, as in :class:`Tracks`; trackpy's own are 0.5 px less, from the centre of
     the first pixel.
@@ -153,7 +153,7 @@ def to_napari(tracks: Tracks) -> tuple[NDArray[np.float64], dict[str, NDArray[np
     """What napari shows as tracks: ``viewer.add_tracks(data, properties=properties)``.
 
     :return: (R, 4) of (track id, frame, y, x), by id, then frame, with positions as napari counts them: from the
-        centre of the first pixel; and for each row the other columns, but for those of which nothing is known.
+        centre of the first pixel; and the other columns of each row, except those that are all NaN.
     """
     ordered = tracks.rows(np.lexsort((tracks.frame, tracks.identity)))
     others = {name: getattr(ordered, name) for name in COLUMNS[COLUMNS.index("width") :]}
@@ -166,9 +166,9 @@ def napari_rows(tracks: Tracks) -> NDArray[np.float64]:
 
 
 def reported(inference: Inference | SlotHistory) -> Tensor:
-    """Which slots hold an object that is reported: present, and with its centre inside the view.
+    """Which slots hold an object to report: present, and with its centre inside the view.
 
-    An object whose centre has left is still carried by the model, but nobody could check it.
+    The model still carries an object whose centre has left the view, but it cannot be checked.
 
     :return: (B, T, K) bool.
     """

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,12 @@ CSV_MAY_BE_EMPTY = ("depth", *DEVIATIONS)
 
 # A file that is still being written, or was cut off, has this after its name.
 PART = ".part"
+
+# Frames and identities have at most this many digits, so that 64 bits hold them; messages quote this much of a field.
+MOST_DIGITS, MOST_QUOTED = 18, 60
+
+# No row is longer than this many characters.
+LONGEST_LINE = 10_000
 
 
 class Row(NamedTuple):
@@ -69,7 +76,8 @@ def _parse_mot(line: str) -> Row:
     parts = [part.strip() for part in line.split(",")]
     if not len(MOT_COLUMNS) <= len(parts) <= len(MOT_COLUMNS) + MOT_UNUSED:
         raise ValueError(
-            f"it has {len(parts)} columns, but {len(MOT_COLUMNS)} to {len(MOT_COLUMNS) + MOT_UNUSED} were expected."
+            f"expected {len(MOT_COLUMNS)} to {len(MOT_COLUMNS) + MOT_UNUSED} columns separated by commas, got"
+            f" {len(parts)}."
         )
     frame, identity = (
         _counted(name, part, MOT_FIRST) - MOT_FIRST for name, part in zip(MOT_COLUMNS[:2], parts[:2], strict=True)
@@ -91,7 +99,7 @@ def _format_csv(row: Row) -> str:
 def _parse_csv(line: str) -> Row:
     parts = [part.strip() for part in line.split(",")]
     if len(parts) != len(CSV_COLUMNS):
-        raise ValueError(f"it has {len(parts)} columns, but {len(CSV_COLUMNS)} were expected.")
+        raise ValueError(f"expected {len(CSV_COLUMNS)} columns separated by commas, got {len(parts)}.")
     frame, identity = (_counted(name, part, 0) for name, part in zip(CSV_COLUMNS[:2], parts[:2], strict=True))
     numbers = tuple(
         math.nan if name in CSV_MAY_BE_EMPTY and not part else _finite(name, part)
@@ -102,8 +110,11 @@ def _parse_csv(line: str) -> Row:
 
 
 def _counted(name: str, text: str, first: int) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= first):
-        raise ValueError(f"{name} is {text!r}, but an integer from {first} was expected.")
+    # 18 digits at most: 64 bits hold them, and Python converts them at once.
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and int(text) >= first):
+        raise ValueError(
+            f"{name}: expected a whole number from {first}, of up to {MOST_DIGITS} digits, got {_cut(text)}."
+        )
     return int(text)
 
 
@@ -113,14 +124,19 @@ def _finite(name: str, text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{name} is {text!r}, but a finite number was expected.")
+        raise ValueError(f"{name}: expected a finite number, got {_cut(text)}.")
     return number
+
+
+def _cut(text: str) -> str:
+    """A field as messages quote it."""
+    return repr(text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}…")
 
 
 def _require_sizes(names: Sequence[str], sizes: Sequence[float]) -> None:
     for name, size in zip(names, sizes, strict=True):
         if size < 0:
-            raise ValueError(f"{name} is {size}, but a size of 0 or more was expected.")
+            raise ValueError(f"{name}: expected 0 or more, got {size}.")
 
 
 MOT = Layout("", MOT_FIRST, "id", _format_mot, _parse_mot, always_ended=False)
@@ -189,8 +205,8 @@ def tracks_by_frame(path: str | os.PathLike[str]) -> Iterator[Tracks]:
     for number, row in _rows(Path(path), layout_of(Path(path))):
         if rows and row.frame < rows[-1].frame:
             raise ValueError(
-                f"{path}, line {number}: its frame is before that of the row above, but rows in order of frames were"
-                " expected."
+                f"{path}, line {number}: expected rows in order of frames, got frame {row.frame} after"
+                f" {rows[-1].frame} (counted from 0)."
             )
         if rows and row.frame > rows[-1].frame:
             yield _tracks(rows)
@@ -212,7 +228,7 @@ def _read(path: Path, layout: Layout) -> Tracks:
         first = seen.setdefault((row.frame, row.identity), number)
         if first != number:
             raise ValueError(
-                f"{path}, line {number}: {layout.identity} {row.identity + layout.first} was already in frame"
+                f"{path}, line {number}: {layout.identity} {row.identity + layout.first} is already in frame"
                 f" {row.frame + layout.first}, in line {first}."
             )
         rows.append(row)
@@ -220,15 +236,21 @@ def _read(path: Path, layout: Layout) -> Tracks:
 
 
 def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
-    """Rows with the numbers of their lines, one after the other."""
+    """Rows with the numbers of their lines, one after the other; a byte order mark and any line ends are accepted."""
     columns = 0  # of the row before
-    with open(path, encoding="utf-8", errors="replace") as file:
-        if layout.header and file.readline() != layout.header:
-            raise ValueError(f"{path}, line 1: the names of columns {layout.header.strip()} were expected.")
-        for number, line in enumerate(file, start=2 if layout.header else 1):
+    with explained_reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
+        if layout.header and file.readline(LONGEST_LINE) != layout.header:
+            raise ValueError(f"{path}, line 1: expected the names of columns {layout.header.strip()}.")
+        number = 1 if layout.header else 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
             if not line.strip():
                 continue
-            if not line.endswith("\n") and (layout.always_ended or line.count(",") + 1 < columns):
+            if (
+                not line.endswith("\n")
+                and len(line) < LONGEST_LINE
+                and (layout.always_ended or line.count(",") + 1 < columns)
+            ):
                 logger.warning("%s was cut off while it was written: line %d is left out.", path, number)
                 return
             try:
@@ -237,6 +259,18 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
                 raise ValueError(f"{path}, line {number}: {error}") from None
             columns = line.count(",") + 1
             yield number, row
+
+
+@contextmanager
+def explained_reading(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file could not be read.
+
+    :raises ValueError: for what the system says of it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path} could not be read ({error.strerror}).") from error
 
 
 def _tracks(rows: Sequence[Row]) -> Tracks:

@@ -1,49 +1,61 @@
 """Tracking a video of any length: chunk after chunk, in pixels and frames of its file, with memory for one chunk.
 
-Identities and all that the guide knows of the objects are carried over from chunk to chunk
+:func:`track` gives the tracks of a whole video as a table; :func:`track_chunks` gives them chunk by chunk.
+
+Identities, and everything that the guide knows of the objects, are carried over from chunk to chunk
 (:class:`~scalor_pyro.model.frame.Carried`). Frames may be larger than those of training
 (:mod:`scalor_pyro.model.views`).
 
-A run may be one of ``scalor train``: then the video is of its scene, and read as in training. Or one on synthetic
-videos, among them the weights that come with the package: then any video will do whose objects move over what the run
-was trained on, black or a moving background; pixels are taken as they are, unless the size of an object is said.
+A run of ``scalor train`` tracks videos of its own scene, which are read as in training. A run on synthetic videos, such
+as the weights that come with the package, tracks any video whose objects move over the background it was trained on
+(black, or a moving background); frames then keep their size unless the size of an object is given.
 """
 
 import logging
 import math
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
-from scalor_pyro.inference.latents import frames_of
-from scalor_pyro.inference.posterior import begun, follow, owners, slots_of, with_first_looks
-from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.inference.latents import frames_of, site_of
+from scalor_pyro.inference.posterior import Inference, begun, collect, follow, owners, slots_of, with_first_looks
+from scalor_pyro.inference.trained import TrainedRun, load
+from scalor_pyro.model import sites
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.tracks.spread import box_spread
-from scalor_pyro.tracks.table import Tracks, tracks_of
+from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
+from scalor_pyro.training.device import device_of
 from scalor_pyro.video import Chunk, Crop, Geometry, ReadOptions, Video
 from scalor_pyro.video.background_files import load_background_image, region_options
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
 
 logger = logging.getLogger(__name__)
 
-# Frames that are followed at a time: enough that the convolutions have work, few enough for little memory.
+# Frames in a chunk: enough to keep the convolutions busy, few enough to need little memory.
 CHUNK = 16
 # Draws for the standard deviations of boxes.
 DRAWS = 64
-# The scene follows the light by this much of the range from black to white in a frame, where no object is.
+# Where no object is, the background image follows the light by this part of the range from black to white per frame.
 LIGHT_STEP = 0.1 / 255
-# For a model of objects over black, a pixel below so many of 255 is black, and of a crowd so much of a frame is.
-BLACK, LEAST_BLACK = 32, 0.2
+# A model of objects over black expects at least this share of a frame to be below this value (of 255).
+LEAST_BLACK, BLACK = 0.2, 32
+# Where the background image of a run of scalor train comes from.
+BACKGROUND_SOURCES = ("auto", "run", "video")
+
+# A video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C).
+VideoLike = str | os.PathLike[str] | NDArray[Any]
 
 
 class Tracked(NamedTuple):
@@ -52,9 +64,9 @@ class Tracked(NamedTuple):
     numbers: NDArray[np.int64]  # (n,) frames of the file, from 0
     tracks: Tracks  # in px and frames of the file
     latents: list[FrameLatents]  # n, in the units of the model
-    propagated: int  # objects drawn that were there in the frame before, in all frames but the video's first
-    discovered: int  # … that were not
-    foreground: float  # share of the pictures that objects draw
+    propagated: int  # objects drawn that continue one of the frame before, in all frames but the video's first
+    discovered: int  # … that were newly discovered there
+    foreground: float  # share of the pixels that objects cover
 
     def segments(self) -> NDArray[np.int64]:
         """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -1: none."""
@@ -62,23 +74,55 @@ class Tracked(NamedTuple):
         return labels
 
 
+class Pictured(NamedTuple):
+    """The first n frames of a video with what the tracker saw in them, for pictures and the player."""
+
+    numbers: NDArray[np.int64]  # (n,) frames of the file, from 0
+    frames: Tensor  # (1, n, C, H, W) in [0, 1], as the model saw them
+    inference: Inference  # of these frames: the latents that the tracks were made from
+
+    def and_then(self, later: "Pictured") -> "Pictured":
+        """These frames, then later ones."""
+        parts = zip(self.inference, later.inference, strict=True)
+        return Pictured(
+            np.concatenate([self.numbers, later.numbers]),
+            torch.cat([self.frames, later.frames], 1),
+            Inference(*(torch.cat(pair, 1) for pair in parts)),
+        )
+
+
 class Tracker:
     """Follows the objects of one video.
 
     :param scalor: a trained model for frames of the size that comes.
     :param geometry: from these frames to those of the file.
-    :param spread: work out the standard deviations of boxes, too.
-    :param scene_step: how much the scene may change in a frame; 0 for a scene that never does.
+    :param spread: also compute the standard deviations of boxes.
+    :param light_step: how much the background image may change per frame, of the range from black to white; 0: never.
+    :param pictured: how many of the first frames to keep in :attr:`pictured`.
     """
 
-    def __init__(self, scalor: Scalor, geometry: Geometry, spread: bool = True, light_step: float = LIGHT_STEP) -> None:
+    def __init__(
+        self,
+        scalor: Scalor,
+        geometry: Geometry,
+        spread: bool = True,
+        light_step: float = LIGHT_STEP,
+        pictured: int = 0,
+    ) -> None:
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.carried: Carried | None = None
         self.last_number = -1
+        #: The first frames, as many as were asked for and have been tracked.
+        self.pictured: Pictured | None = None
+        self._to_picture = pictured
 
     @torch.no_grad()
     def advance(self, chunk: Chunk) -> Tracked:
         """Go on with the frames that follow those of the last call."""
+        with default_dtype_of(self.scalor):
+            return self._advance(chunk)
+
+    def _advance(self, chunk: Chunk) -> Tracked:
         frames = frames_for(self.scalor, chunk)
         first = self.carried is None
         before = self._looked_at(frames[:, :1]) if first else self.carried
@@ -87,6 +131,15 @@ class Tracker:
         self.carried = latents[-1].carried
         if first:
             latents = [begun(latents[0]), *latents[1:]]
+        if self._to_picture:
+            self._picture(
+                chunk.numbers,
+                frames,
+                [
+                    _with_background(self.scalor, trace, t, latents[t])
+                    for t in range(min(self._to_picture, len(latents)))
+                ],
+            )
         self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.slots).box if self.spread else None
         (found,) = tracks_of(slots_of(latents), self.scalor.config.image_size, spread)
@@ -101,25 +154,33 @@ class Tracker:
             float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean()),
         )
 
+    def _picture(self, numbers: NDArray[np.int64], frames: Tensor, latents: list[FrameLatents]) -> None:
+        """Keep the frames of these latents, which are the first of the chunk."""
+        n = len(latents)
+        more = Pictured(numbers[:n], frames[:, :n].cpu(), collect(latents, self.scalor.config.presence_threshold))
+        self.pictured = more if self.pictured is None else self.pictured.and_then(more)
+        self._to_picture -= n
+
     def _looked_at(self, frame: Tensor) -> Carried | None:
-        """What the guide carries from its looks at the first frame into the last one; None if there is no other."""
+        """What the guide carries into its last look at the first frame from those before; None for a single look."""
         further = with_first_looks(self.scalor, frame)[:, 1:]
         return frames_of(follow(self.scalor, further))[-1].carried if further.shape[1] else None
 
     def _follow_the_light(self, frames: Tensor, alpha: Tensor) -> None:
-        """Move the scene towards the frames, a step each: it stays about the median of what was seen lately.
+        """Move the background image one step per frame towards the frames, so that it stays near their recent median.
 
-        Differs: in the paper, a background has latents alone. Over hours, the light changes by more than they can say.
+        Differs: in the paper, a background consists of latents alone. Over hours, the light changes by more than they
+        can express.
 
         :param frames: (n, C, H, W)
-        :param alpha: (n, 1, H, W) of the objects, which are not to become part of the scene.
+        :param alpha: (n, 1, H, W) of the objects, which must not become part of the background image.
         """
         if self.scalor.background_image is not None and self.light_step > 0:
             steps = ((frames - self.scalor.background_image).sign() * (1 - alpha)).sum(0)
             self.scalor.set_background_image((self.scalor.background_image + self.light_step * steps)[None].clamp(0, 1))
 
     def _in_the_file(self, found: Tracks, numbers: NDArray[np.int64]) -> Tracks:
-        """In px and frames of the file; a frame that was read again is not reported again."""
+        """In px and frames of the file; a frame that was read twice is reported once."""
         again = np.diff(numbers, prepend=self.last_number) == 0
         self.last_number = int(numbers[-1])
         found = found.rows(~again[found.frame])
@@ -133,44 +194,120 @@ class Tracker:
 
 @dataclass(frozen=True)
 class Options:
-    """How a video is tracked, where it is not as the run says."""
+    """How a video is tracked, where it differs from the run.
+
+    :raises ConfigError: for values that no video can have.
+    """
 
     crop: Crop | None = None  # px of the file; None: the region of the run
-    start: int = 0
-    stop: int | None = None
-    stride: int | None = None  # None: as in training
-    slots: int | None = None  # K; None: as the run says
-    object_size: float | None = None  # px of the file: side of an object; None: the scale is that of training
-    background_image: str = (
-        "auto"  # "run": the picture in the run folder; "video": the median of the video; "auto": the first
-    )
-    # if it fits
+    start: int = 0  # first frame
+    stop: int | None = None  # frame before which to stop; None: the end
+    stride: int | None = None  # every n-th frame; None: as in training
+    slots: int | None = None  # K: most objects at a time; None: as in the run
+    object_size: float | None = None  # px of the file: side of an object; None: the scale of training
+    # "run": the image in the run folder; "video": the median of the video; "auto": the first if it fits
+    background_image: str = "auto"
     light_step: float = LIGHT_STEP  # see Tracker
 
     def __post_init__(self) -> None:
+        ReadOptions(start=self.start, stop=self.stop, stride=1 if self.stride is None else self.stride)  # checks them
+        if self.slots is not None and self.slots < 1:
+            raise ConfigError(f"slots: expected at least 1, got {self.slots}.")
         if self.object_size is not None and not 1 <= self.object_size < math.inf:
-            raise ConfigError(f"object_size is {self.object_size}, but at least 1 px was expected.")
+            raise ConfigError(f"object_size: expected at least 1 px, got {self.object_size}.")
+        if self.background_image not in BACKGROUND_SOURCES:
+            expected = ", ".join(BACKGROUND_SOURCES)
+            raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
+        if not 0 <= self.light_step <= 1:
+            raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
 
 
-def tracker_of(run: TrainedRun, path: str | Path, options: Options | None = None) -> tuple[Tracker, Video]:
+def track(
+    video: VideoLike,
+    weights: str | Path | TrainedRun,
+    *,
+    crop: Crop | tuple[int, int, int, int] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    stride: int | None = None,
+    slots: int | None = None,
+    object_size: float | None = None,
+    background_image: str = "auto",
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Follow the objects of a video from its beginning to its end.
+
+    The same tracks as ``scalor track``. Random states are not changed, and the global default dtype does not matter.
+
+    :param video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C) of 8-bit or other real numbers.
+    :param weights: a run folder, a file of weights, the name of weights that come with the package
+        (``scalor weights`` lists them), or a run that is loaded already; load it once to track many videos.
+    :param crop: where objects are looked for, px of the file: x, y, width, height; default: the region of the run.
+    :param start: first frame.
+    :param stop: frame before which to stop; default: the end.
+    :param stride: track every n-th frame; default: as in training. 1 tracks all frames.
+    :param slots: K, most objects at a time; default: as in the run, in proportion to the area.
+    :param object_size: side of an object, px of the file; default: the scale of training.
+    :param background_image: "run" (the image in the run folder), "video" (the median of the video), or "auto" (the
+        first if it fits, else the second).
+    :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
+    :return: a row for each object in each frame, see :func:`~scalor_pyro.tracks.table.to_dataframe`: frames from 0, px
+        of the file.
+    :raises ValueError: if the video or the weights cannot be read, or do not fit each other.
+    """
+    rectangle = crop if crop is None or isinstance(crop, Crop) else Crop(*crop)
+    options = Options(rectangle, start, stop, stride, slots, object_size, background_image)
+    run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
+    return to_dataframe(concatenate([found.tracks for found in track_chunks(run, video, options)]))
+
+
+def track_chunks(
+    run: TrainedRun, video: VideoLike, options: Options | None = None, chunk: int = CHUNK
+) -> Iterator[Tracked]:
+    """Track a video, one chunk after the other, with memory for one chunk.
+
+    :param run: see :func:`load_for_tracking`.
+    :param video: a file, a folder of images, or an array.
+    :param chunk: frames in each.
+    :raises ValueError: see :func:`tracker_of`.
+    """
+    tracker, reader = tracker_of(run, video, options)
+    for frames in reader.chunks(chunk):
+        yield tracker.advance(frames)
+
+
+def load_for_tracking(run: str | Path, device: torch.device | str = "cpu") -> TrainedRun:
+    """Load a run in single precision without moving the random state, see :func:`~scalor_pyro.inference.trained.load`.
+
+    :raises CheckpointError: if there is no such run, or the networks have changed since.
+    """
+    with torch.random.fork_rng(devices=[]), default_dtype(torch.float32):
+        return load(run, device)
+
+
+def tracker_of(
+    run: TrainedRun, video: VideoLike, options: Options | None = None, pictured: int = 0
+) -> tuple[Tracker, Video]:
     """A tracker for a video, and the video as it has to be read.
 
+    :param pictured: see :class:`Tracker`.
     :raises VideoError: if the video cannot be read as asked.
-    :raises ConfigError: for a scene that does not fit.
+    :raises ConfigError: if the background image does not fit.
     """
     options = options or Options()
-    video = video_for(run, path, options)
-    scalor = scalor_for(run, video, options)
-    return Tracker(scalor, video.geometry, light_step=options.light_step), video
+    reader = video_for(run, video, options)
+    scalor = scalor_for(run, reader, options)
+    return Tracker(scalor, reader.geometry, light_step=options.light_step, pictured=pictured), reader
 
 
-def video_for(run: TrainedRun, path: str | Path, options: Options) -> Video:
+def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
     """A video as it has to be read for a run.
 
     :raises VideoError: if it cannot be read as asked.
     :raises ConfigError: see :func:`require_colour`.
     """
-    height, width = Video(path).info.size
+    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
+    height, width = whole.info.size
     if isinstance(run.config, VideoRunConfig):
         reading = region_options(run.config, (height, width), options.crop, options.object_size)
     else:
@@ -179,86 +316,103 @@ def video_for(run: TrainedRun, path: str | Path, options: Options) -> Video:
         size = nearest_size(model, (region.height * scale, region.width * scale))
         reading = ReadOptions(crop=region, size=size, grey=model.channels == 1)
     stride = reading.stride if options.stride is None else options.stride
-    video = Video(path, replace(reading, start=options.start, stop=options.stop, stride=stride))
-    require_colour(run, video)
-    return video
+    reader = whole.again(replace(reading, start=options.start, stop=options.stop, stride=stride))
+    require_colour(run, reader)
+    return reader
 
 
 def scalor_for(run: TrainedRun, video: Video, options: Options) -> Scalor:
     """The model of a run for the frames of a video.
 
     :param video: see :func:`video_for`.
-    :raises ConfigError: for a scene that does not fit.
+    :raises ConfigError: if the background image does not fit.
     """
-    size, slots = video.geometry.size, options.slots
-    if run.config.model.background == "static":
+    size, slots, static = video.geometry.size, options.slots, run.config.model.background == "static"
+    image = flicker = None
+    if static:
         if slots is None and isinstance(run.config, VideoRunConfig):
             slots = run.config.video.region_slots
-        image, flicker = (torch.from_numpy(part).float() / 255 for part in _background_image(run, video, options))
-        return with_view(run.scalor, size, image, slots, flicker)
-    if options.background_image != "auto":
+        dtype = next(run.scalor.parameters()).dtype
+        image, flicker = (torch.from_numpy(part).to(dtype) / 255 for part in _background_image(run, video, options))
+    elif options.background_image != "auto":
         raise ConfigError(
-            f"background_image is {options.background_image!r}, but 'auto' was expected: the run's background is"
-            f" {run.config.model.background!r}, not a scene."
+            f"background_image: expected 'auto', because the run's background is {run.config.model.background!r}, got"
+            f" {options.background_image!r}."
         )
     if run.config.model.background == "none":
         _warn_unless_black(video)
-    return with_view(run.scalor, size, slots=slots)
+    # Building a model draws initial weights, which the trained ones replace.
+    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
+        return with_view(run.scalor, size, image, slots, flicker)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Compute in a precision whatever the caller's default is."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def default_dtype_of(scalor: Scalor) -> AbstractContextManager[None]:
+    """Compute in the precision of a model."""
+    return default_dtype(next(scalor.parameters()).dtype)
 
 
 def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
-    """Frames as a model sees them: grey ones, too, where it sees colour. (1, n, C, H, W) in [0, 1]"""
-    frames = chunk.tensor(next(scalor.parameters()).device)[None]
+    """Frames as a model sees them; a model of colour also takes grey ones. (1, n, C, H, W) in [0, 1]"""
+    like = next(scalor.parameters())
+    frames = chunk.tensor(like.device).to(like.dtype)[None]
     return frames.expand(-1, -1, scalor.config.channels, -1, -1)
+
+
+def _with_background(scalor: Scalor, trace: Any, t: int, latents: FrameLatents) -> FrameLatents:
+    """Frame t of the guide with the background that its latents draw, over the background image of that moment."""
+    if scalor.config.background == "none":
+        return latents
+    z_bg = site_of(trace, sites.z_bg(t))["value"]  # (1, 1, D_bg)
+    return latents._replace(background=scalor.background_decoder(z_bg[:, 0]))
 
 
 def _warn_unless_black(video: Video) -> None:
     share = float((next(iter(video)).image.max(0) < BLACK).mean())
     if share < LEAST_BLACK:
         logger.warning(
-            "%.0f %% of the first frame of %s is black, but the run was trained on objects over black: one of scalor"
-            " train knows the scene of the video.",
-            100 * share,
+            "%s: %.0f %% of the first frame is black, but these weights were trained on objects over black; train on"
+            " the video itself (scalor train) to learn its background.",
             video.path,
+            100 * share,
         )
 
 
 def require_colour(run: TrainedRun, video: Video) -> None:
-    """Refuse a video in colour for a run on grey ones, and the reverse; one on synthetic videos sees both.
+    """Refuse a colour video for a run of ``scalor train`` on grey ones, and the reverse; other runs take both.
 
     :raises ConfigError: saying which.
     """
     if isinstance(run.config, VideoRunConfig) and video.channels != run.config.model.channels:
         raise ConfigError(
-            f"{video.path} is {_colour(video.channels)}, but {_colour(run.config.model.channels)} was expected, as the"
-            f" videos that {run.folder} was trained on."
+            f"{video.path}: expected a {_colour(run.config.model.channels)} video, like those that {run.folder} was"
+            f" trained on, got a {_colour(video.channels)} one."
         )
 
 
-def track(run: TrainedRun, path: str | Path, options: Options | None = None, chunk: int = CHUNK) -> Iterator[Tracked]:
-    """Track a video, one chunk after the other.
-
-    :param chunk: frames in each.
-    :raises ValueError: see :func:`tracker_of`.
-    """
-    tracker, video = tracker_of(run, path, options)
-    for frames in video.chunks(chunk):
-        yield tracker.advance(frames)
-
-
 def _background_image(run: TrainedRun, video: Video, options: Options) -> BackgroundImage:
-    """The scene of the frames that are read."""
+    """The background image of the frames that are read."""
     kept = None if options.background_image == "video" else load_background_image(run.folder)
     if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
         return kept
     if options.background_image == "run":
-        found = "there is none" if kept is None else f"it has {kept.image.shape[2]} × {kept.image.shape[1]} px"
+        height, width = video.geometry.size
+        found = "none" if kept is None else f"one of {kept.image.shape[2]} × {kept.image.shape[1]} px"
         raise ConfigError(
-            f"The scene of {run.folder} does not fit {video.path}: {found}, but {video.geometry.size[1]} ×"
-            f" {video.geometry.size[0]} px were expected."
+            f"{video.path}: expected a background image of {width} × {height} px in {run.folder}, got {found}."
         )
     return estimate_background_image([video])
 
 
 def _colour(channels: int) -> str:
-    return "grey" if channels == 1 else "in colour"
+    return "grey" if channels == 1 else "colour"

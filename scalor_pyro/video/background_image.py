@@ -35,7 +35,7 @@ def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_
     each = max(1, math.ceil(sum(lengths) / frames))
     taken: list[NDArray[np.uint8]] = []
     for video, length in zip(videos, lengths, strict=True):
-        sparse = Video(video.path, replace(video.options, stride=video.options.stride * each))
+        sparse = video.again(replace(video.options, stride=video.options.stride * each))
         for frame, _ in zip(sparse, range(math.ceil(length / each)), strict=False):
             taken.append(frame.image)
     image = np.median(np.stack(taken), axis=0).astype(np.uint8)

@@ -1,12 +1,13 @@
 """Reading a video: frames for the model, one after the other, with memory for few of them."""
 
+import copy
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from scalor_pyro.video.containers import ContainerSource
 from scalor_pyro.video.developing import Developing
 from scalor_pyro.video.geometry import Geometry
 from scalor_pyro.video.images import STACK_SUFFIXES, FolderSource, StackSource
+from scalor_pyro.video.memory import MemorySource
 from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Chunk:
 
     numbers: NDArray[np.int64]  # (n,) in the file, from 0
     frames: NDArray[np.uint8]  # (n, C, H, W)
+    whole: tuple[Frame, ...] = ()  # n, uncropped, in full size and colour, if asked for: see Video.chunks
 
     def tensor(self, device: torch.device | str = "cpu") -> Tensor:
         """The frames as float32 (n, C, H, W) in [0, 1]."""
@@ -56,16 +59,17 @@ class Video:
     values found in some frames, or that of `options.levels`, becomes 0 to 255; floating-point numbers within [0, 1] are
     taken as they are.
 
-    :param path: a file or folder.
+    :param path: a file or folder, or an array (T, H, W) or (T, H, W, C), which messages call "array".
     :param options: what to read of it.
     :raises VideoError: if there is nothing that can be read as asked.
     """
 
-    def __init__(self, path: str | Path, options: ReadOptions | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path | NDArray[Any], options: ReadOptions | None = None) -> None:
+        self._source = MemorySource(path) if isinstance(path, np.ndarray) else open_source(Path(path))
+        self.path = self._source.info.path
         self.options = options or ReadOptions()
-        self._source = open_source(self.path)
         self.info: FileInfo = self._source.info
+        self._found_levels: list[tuple[float, float] | None] = []  # of the file, once; shared by all that read it
         self.geometry = Geometry.of(self.info.size, self.options)
         if self.options.rate is not None and self.info.rate is None:
             raise VideoError(
@@ -92,30 +96,53 @@ class Video:
             frames = round(frames * options.rate / self.info.rate)
         return -(-frames // options.stride)
 
-    @cached_property
+    @property
     def levels(self) -> tuple[float, float] | None:
         """Values of the file that become 0 and 255; None where its 8 bits stay as they are."""
-        return self.options.levels or _levels_of(self._source)
+        if self.options.levels is not None:
+            return self.options.levels
+        if not self._found_levels:
+            self._found_levels.append(_levels_of(self._source))
+        return self._found_levels[0]
 
     def __iter__(self) -> Iterator[Frame]:
         """Read the frames.
 
         :raises VideoError: if there is none in the range, one changes its size, or one cannot be read.
         """
+        for frame, _ in self._developed(whole=False):
+            yield frame
+
+    def chunks(self, length: int, whole: bool = False) -> Iterator[Chunk]:
+        """Read the frames in chunks of `length`; the last one may be shorter.
+
+        :param whole: also keep each frame uncropped, in full size and colour; the file is still decoded once.
+        """
+        pairs = self._developed(whole)
+        while taken := list(islice(pairs, length)):
+            numbers, images = [frame.number for frame, _ in taken], [frame.image for frame, _ in taken]
+            yield Chunk(np.array(numbers), np.stack(images), tuple(full for _, full in taken if full is not None))
+
+    def again(self, options: ReadOptions) -> "Video":
+        """The same video with other options; the file is not opened again, and its levels are not searched again."""
+        other = copy.copy(self)
+        other.options, other.geometry = options, Geometry.of(self.info.size, options)
+        return other
+
+    def _developed(self, whole: bool) -> Iterator[tuple[Frame, Frame | None]]:
+        """Each frame as the options ask for it, and, if `whole`, as the file has it."""
         develop = Developing(self.path, self.geometry, self.channels, self.levels)
+        full_size = Geometry.of(self.info.size, ReadOptions())
+        develop_whole = Developing(self.path, full_size, self.info.channels, self.levels) if whole else None
         shot = None
         for shot in self._selected():
-            yield Frame(shot.number, shot.time, develop(shot.pixels(), shot.number))
+            pixels = shot.pixels()
+            frame = Frame(shot.number, shot.time, develop(pixels, shot.number))
+            yield frame, frame._replace(image=develop_whole(pixels, shot.number)) if develop_whole else None
         if shot is None:
             raise VideoError(
                 f"{self.path} has no frame from {self.options.start} on, but at least 1 was expected in the range."
             )
-
-    def chunks(self, length: int) -> Iterator[Chunk]:
-        """Read the frames in chunks of `length`; the last one may be shorter."""
-        frames = iter(self)
-        while taken := list(islice(frames, length)):
-            yield Chunk(np.array([frame.number for frame in taken]), np.stack([frame.image for frame in taken]))
 
     def _selected(self) -> Iterator[Shot]:
         options = self.options

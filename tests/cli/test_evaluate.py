@@ -98,7 +98,7 @@ def test_frames_after_the_last_one_are_left_out() -> None:
 def test_tracks_without_a_truth_are_said_and_not_scored(caplog: pytest.LogCaptureFixture) -> None:
     write_mot("out/c.txt", walk())
     assert main(["evaluate", "out", "--truth", "truth"]) == 0
-    assert caplog.messages == ["truth has no truth of c: not scored."]
+    assert caplog.messages == ["truth has no truth of c, which are not scored."]
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,32 @@ def test_tracks_without_a_truth_are_said_and_not_scored(caplog: pytest.LogCaptur
     [
         (["none.txt", "--truth", "truth/a.txt"], "There is no file or folder none.txt."),
         (["out/a.txt", "--truth", "none"], "There is no file or folder none."),
-        (["out", "--truth", "truth/a.txt"], "out is a folder and truth/a.txt a file, but two files, or two folders,"),
-        (["out/a.txt", "--truth", "bad.txt"], "bad.txt, line 2: it has 3 columns, but 7 to 10 were expected."),
-        (["out/a.txt", "--truth", "empty.txt"], "empty.txt has no row that counts, but at least one true object"),
-        (["out/a.txt", "--truth", "flagged.txt"], "flagged.txt has no row that counts"),
-        (["out/a.txt", "--truth", "empty.txt", "--last", "9"], "empty.txt has no row that counts"),
-        (["out", "--truth", "more"], "out has no c.txt, d.txt, but a file for each sequence of more was expected."),
-        (["out", "--truth", "nothing"], "nothing holds no truth, but files SEQUENCE.txt or SEQUENCE/gt/gt.txt"),
-        (["long.txt", "--truth", "truth/a.txt"], "goes on to frame 9, but truth/a.txt ends with frame 4: --last"),
-        (["out/a.txt", "--truth", "truth/a.txt", "--last", "0"], "--last is 0, but a frame from 1 was expected."),
-        (["out/a.txt", "--truth", "truth/a.txt", "--match", "distance"], "has no --threshold, but a distance in px"),
-        (["out/a.txt", "--truth", "truth/a.txt", "--threshold", "2"], "threshold is 2.0, but an IoU above 0, up to 1,"),
+        (
+            ["out", "--truth", "truth/a.txt"],
+            "Expected two files or two folders, got the folder out and",
+        ),
+        (["out/a.txt", "--truth", "bad.txt"], "bad.txt, line 2: expected 7 to 10 columns separated by commas, got 3."),
+        (
+            ["out/a.txt", "--truth", "empty.txt"],
+            "empty.txt: expected at least one true object, got no row",
+        ),
+        (["out/a.txt", "--truth", "flagged.txt"], "flagged.txt: expected at least one true object"),
+        (["out/a.txt", "--truth", "empty.txt", "--last", "9"], "empty.txt: expected at least one true object"),
+        (["out", "--truth", "more"], "out: expected a file for each sequence of more, got no c.txt, d.txt."),
+        (["out", "--truth", "nothing"], "nothing: expected files SEQUENCE.txt or SEQUENCE/gt/gt.txt, got none."),
+        (
+            ["long.txt", "--truth", "truth/a.txt"],
+            "where truth/a.txt ends, got some up to 9; --last",
+        ),
+        (["out/a.txt", "--truth", "truth/a.txt", "--last", "0"], "--last: expected a frame from 1, got 0."),
+        (
+            ["out/a.txt", "--truth", "truth/a.txt", "--match", "distance"],
+            "--match distance needs --threshold",
+        ),
+        (
+            ["out/a.txt", "--truth", "truth/a.txt", "--threshold", "2"],
+            "threshold: expected an IoU above 0 and up to 1, got 2.0",
+        ),
         (
             ["out/a.txt", "--truth", "truth/a.txt", "--json", "nowhere/s.json"],
             "s.json, but a folder that exists was expected",

@@ -75,7 +75,9 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         expected = np.square(predicted - future).mean((1, 2, 3))
         np.testing.assert_allclose(figures["mse"][name], expected, rtol=1e-3)
     shown = capsys.readouterr().out
-    assert f"{figures['mse']['scene'][2]:.4f}" in shown and "scene without objects" in shown and "position" not in shown
+    assert (
+        f"{figures['mse']['scene'][2]:.4f}" in shown and "background image alone" in shown and "position" not in shown
+    )
 
 
 @pytest.mark.usefixtures("unpictured")
@@ -176,7 +178,7 @@ def test_another_colour(here: Path, capsys: pytest.CaptureFixture[str], monkeypa
     trained = load("runs/street")
     video = replace(trained.config.video, options=replace(trained.config.video.options, grey=False))
     monkeypatch.setattr(generate, "load", lambda *_: trained._replace(config=replace(trained.config, video=video)))
-    refused(capsys, arguments(here, "street.mkv"), "street.mkv is in colour, but grey was expected, as the videos that")
+    refused(capsys, arguments(here, "street.mkv"), "street.mkv: expected a grey video, .* got a colour one")
 
 
 @pytest.mark.usefixtures("unpictured")
@@ -266,5 +268,8 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match="cannot be made"), GenerationFiles(tmp_path / "file", "imagine", 0):
+    with (
+        pytest.raises(RunFolderError, match="the folder could not be made"),
+        GenerationFiles(tmp_path / "file", "imagine", 0),
+    ):
         pass

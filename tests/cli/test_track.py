@@ -1,19 +1,26 @@
 """``scalor track``: from a run and a video to tracks, and how it refuses."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scalor_pyro.cli import main
 from scalor_pyro.cli import track as command
+from scalor_pyro.config import VideoRunConfig
+from scalor_pyro.runs.checkpoint import load_run_as, write_weights
 from scalor_pyro.tracks.text import read_csv, read_mot
 from scalor_pyro.tracks.tracker import Tracker
 from scalor_pyro.training.interruption import StopRequest
-from tests.video_files import shades, write_video
+from scalor_pyro.video.containers import ContainerSource
+from tests.video_files import shades, squares, write_video
 
 ALL = {
     "street.txt",
@@ -48,7 +55,7 @@ def test_all_that_is_asked_for_is_there(here: Path, capsys: pytest.CaptureFixtur
     same = read_mot(here / "street.txt")
     assert np.array_equal(same.frame, tracks.frame) and np.array_equal(same.identity, tracks.identity)
     out = capsys.readouterr().out
-    assert "street.mkv" in out and "in a second" in out and str(here / "street.txt") in out
+    assert "street.mkv" in out and "per second" in out and str(here / "street.txt") in out
 
 
 def test_frames_are_those_of_the_file(here: Path) -> None:
@@ -68,13 +75,182 @@ def test_tracks_that_are_there_are_kept_unless_told(here: Path, capsys: pytest.C
     assert json.loads((here / "street.json").read_text())["frames"] == 24
 
 
-def test_resume_passes_over_what_is_done_and_does_the_rest(here: Path) -> None:
+def test_resume_skips_what_is_done_and_tracks_the_rest(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(here, "--stop", "8")) == 0
     before = (here / "street.txt").stat().st_mtime_ns
     (here / "again.txt").write_text("cut off")
-    assert main(arguments(here, "--resume", videos=("street.mkv", "again.mkv"))) == 0
+    both = arguments(here, "--stop", "8", "--resume", videos=("street.mkv", "again.mkv"))
+    assert main(both) == 0
+    out = capsys.readouterr().out
+    assert "1 of 2 videos are tracked already" in out and "again.txt: replaced, because again.json," in out
     assert (here / "street.txt").stat().st_mtime_ns == before
     assert "cut off" not in (here / "again.txt").read_text() and (here / "again.json").exists()
+    (here / "street.csv").unlink()
+    assert main(both) == 0
+    assert "street.mkv: tracked, but not all files are there; tracked again" in capsys.readouterr().out
+    assert (here / "street.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "video",
+            "street.json: expected tracks of .*other/street.mkv, got those of .*street.mkv; choose another",
+        ),
+        ("weights", "street.json: expected tracks by the weights .*copy, got those by other weights"),
+        ("options", "street.json: expected tracks with stop 9, got those with 8; choose"),
+        ("foreign", "street.json: expected the summary of tracked frames, got another file; choose"),
+        ("old", "street.json was written by version 0.1, which did not record"),
+    ],
+)
+def test_resume_takes_nothing_else_for_done(
+    here: Path, small_run: Path, capsys: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    (small_run / "other").mkdir(exist_ok=True)
+    shutil.copy("street.mkv", "other/street.mkv")
+    assert main(arguments(here, "--stop", "8")) == 0
+    video, run, stop = "street.mkv", "runs/street", "8"
+    if change == "video":
+        video = "other/street.mkv"
+    if change == "weights":
+        run = str(here / "copy")
+        shutil.copytree("runs/street", run)
+        path = here / "copy" / "weights.safetensors"
+        path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    if change == "options":
+        stop = "9"
+    if change == "foreign":
+        (here / "street.json").write_text('{"format": "scalor track", "version": 1, "made_from": {"video": 3}}')
+    if change == "old":
+        (here / "street.json").write_text('{"video": "/a.mp4", "weights": "a", "propagation_rate": 0.5}')
+    before = {path.name: path.read_bytes() for path in here.iterdir() if path.is_file()}
+    capsys.readouterr()
+    command_line = ["track", video, "--weights", run, "--out", str(here), "--player", "0", "--stop", stop]
+    assert main([*command_line, "--resume"]) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err) and err.count("\n") == 1
+    assert before == {path.name: path.read_bytes() for path in here.iterdir() if path.is_file()}
+    assert main([*command_line, "--overwrite"]) == 0
+    assert main([*command_line, "--resume"]) == 0
+    assert "1 of 1 videos are tracked already" in capsys.readouterr().out
+
+
+def test_a_video_that_has_changed_is_tracked_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = str(write_video(here / "a.mkv", squares()))
+    out = here / "out"
+    assert main(arguments(out, videos=(video,))) == 0
+    write_video(here / "a.mkv", squares(12))
+    assert main(arguments(out, "--resume", videos=(video,))) == 0
+    assert "a.mkv: changed since it was tracked; tracked again" in capsys.readouterr().out
+    assert json.loads((out / "a.json").read_text())["frames"] == 12
+
+
+def test_folders_are_called_by_their_whole_name(here: Path, monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:
+    for name in ("exp.1", "exp.2"):
+        (here / name).mkdir()
+        for t, image in enumerate(squares(4)):
+            Image.fromarray(image).save(here / name / f"{t}.png")
+    run = str((small_run / "runs/street").absolute())
+    monkeypatch.chdir(here)
+    line = ["--weights", run, "--player", "0"]
+    assert main(["track", "exp.1", "exp.2", "--out", "out", *line]) == 0
+    monkeypatch.chdir(here / "exp.1")
+    assert main(["track", ".", "--out", "../dot", *line]) == 0
+    assert {path.name for path in (here / "out").iterdir()} == {
+        f"exp.{i}.{ending}" for i in (1, 2) for ending in ("txt", "csv", "json")
+    }
+    assert {path.name for path in (here / "dot").iterdir()} == {"exp.1.txt", "exp.1.csv", "exp.1.json"}
+
+
+def test_one_bad_video_does_not_lose_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "bad.mp4").write_bytes(b"nothing")
+    videos = (str(here / "bad.mp4"), "street.mkv", "none.mkv", "again.mkv")
+    out = here / "out"
+    assert main(arguments(out, "--stop", "8", videos=videos)) == 2
+    err = capsys.readouterr().err
+    assert err.count("error: ") == 2 and "bad.mp4" in err and "none.mkv" in err
+    assert "2 of 4 videos could not be tracked" in err
+    assert (out / "street.json").exists() and (out / "again.json").exists()
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files have an encoding there")
+def test_names_in_another_encoding_are_tracked_and_shown_escaped(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = os.fsdecode(os.fsencode(here) + b"/caf\xe9.mkv")
+    shutil.copy("street.mkv", video)
+    out = here / "out"
+    more = ("--stop", "8", "--annotate", "--masks", "--napari")
+    assert main([*arguments(out, *more, videos=(video, "again.mkv")), "--player", "2"]) == 0
+    assert "caf\\xe9.mkv" in capsys.readouterr().out
+    assert (out / "caf\udce9.json").exists() and (out / "caf\udce9.html").exists() and (out / "again.json").exists()
+    assert main([*arguments(out, *more, "--resume", videos=(video, "again.mkv")), "--player", "2"]) == 0
+    assert "2 of 2 videos are tracked already" in capsys.readouterr().out
+
+
+def test_two_processes_do_not_write_the_same_tracks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = (
+        "import sys, time, pathlib; from scalor_pyro.tracks.summary import locked\n"
+        "with locked(pathlib.Path(sys.argv[1]), 'street'): print('begun', flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", other, str(here)], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"begun\n"
+        assert main(arguments(here, "--overwrite")) == 2
+        err = capsys.readouterr().err
+        assert f"another process ({process.pid} on " in err and "is writing these tracks" in err
+        assert not (here / "street.txt.part").exists()
+        process.kill()
+        process.wait()
+    assert main(arguments(here)) == 0  # the lock of a process that is gone counts for nothing
+    assert not (here / ".street.lock").exists()
+
+
+def test_a_video_is_never_an_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy("street.mkv", here / "street.mkv")
+    video = str(here / "street-tracks.mp4")
+    write_video(Path(video), squares(), "mpeg4", "yuv420p")
+    assert main(arguments(here, "--annotate", "--overwrite", videos=(str(here / "street.mkv"), video))) == 2
+    assert "its tracks would replace the video" in capsys.readouterr().err
+
+
+def test_a_stride_is_said_and_1_tracks_all(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(here, "--stride", "3")) == 0
+    assert "every 3rd frame was tracked; --stride 1 tracks all" in capsys.readouterr().out
+    assert json.loads((here / "street.json").read_text())["stride"] == 3
+    assert main(arguments(here, "--stride", "1", "--overwrite")) == 0
+    assert "frame was tracked" not in capsys.readouterr().out
+    assert json.loads((here / "street.json").read_text())["frames"] == 24
+
+
+def test_a_region_of_the_training_is_said_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    config = json.loads((run / "config.json").read_text())
+    config["video"]["region"] = {"x": 0, "y": 0, "width": 96, "height": 64}
+    weights = load_run_as(run, VideoRunConfig)[1]
+    (run / "config.json").write_text(json.dumps(config))
+    write_weights(run / "weights.safetensors", dict(weights), config, {"step": 2})
+    line = ["track", "street.mkv", "again.mkv", "--weights", str(run), "--player", "0", "--stop", "4"]
+    assert main([*line, "--out", str(here / "out")]) == 0
+    assert capsys.readouterr().out.count("Only the region of the training is tracked (--crop 0 0 96 64)") == 1
+    assert main([*line, "--out", str(here / "other"), "--crop", "0", "0", "96", "64"]) == 0
+    assert "Only the region" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("annotated", [[], ["--annotate"]])
+def test_a_video_is_decoded_once_more_only_for_its_median(
+    here: Path, monkeypatch: pytest.MonkeyPatch, annotated: list[str]
+) -> None:
+    frames = []
+    pixels = ContainerSource._pixels
+    monkeypatch.setattr(ContainerSource, "_pixels", lambda self, frame: frames.append(1) or pixels(self, frame))
+    line = [*arguments(here, *annotated), "--player", "3"]
+    assert main(line) == 0
+    assert len(frames) == 24 + 1  # the one tells that the file has 8 bits
+    assert main([*line, "--overwrite", "--background-image", "video"]) == 0
+    assert len(frames) == 24 + 1 + 2 * 24 + 1
 
 
 def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,11 +288,14 @@ def test_an_interrupt_leaves_what_was_tracked_until_then(
         (["street.mkv", "--weights", "nowhere"], "nowhere"),
         (["street.mkv", "--crop", "0", "0", "900", "10"], "crop reaches"),
         (["street.mkv", "--start", "99"], "no frame from 99 on"),
-        (["street.mkv", "--slots", "0"], "slots is 0"),
+        (["street.mkv", "--slots", "0"], "slots: expected at least 1, got 0"),
         (["street.mkv", "--stride", "0"], "stride is 0"),
-        (["street.mkv", "--player", "-1"], "player is -1"),
-        (["other/street.mkv", "street.mkv"], "would both be street.txt"),
-        (["street.mkv", "--scene", "run", "--crop", "0", "0", "48", "32"], "scene of runs/street does not fit"),
+        (["street.mkv", "--player", "-1"], "--player: expected 0 or more frames, got -1"),
+        (["other/street.mkv", "street.mkv"], "would both be written to street.txt"),
+        (
+            ["street.mkv", "--scene", "run", "--crop", "0", "0", "48", "32"],
+            "expected a background image of 48 × 32 px in runs/",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(

@@ -130,7 +130,7 @@ def test_scores_of_many_videos_are_ratios_of_sums() -> None:
     assert result.recall == pytest.approx(12 / 16)
     assert result.mota == pytest.approx(12 / 16)
     assert result.idf1 == pytest.approx(2 * 12 / (16 + 12))
-    with pytest.raises(ValueError, match="There are 1 ground truths, but one for each of 2 videos was expected"):
+    with pytest.raises(ValueError, match="truths: expected 2, one for each video, got 1"):
         score([tracks_from(few), tracks_from(many)], [few])
 
 
@@ -206,9 +206,12 @@ def test_an_evaluation_of_nothing_has_no_scores() -> None:
 
 def test_an_evaluation_refuses_what_does_not_belong_together() -> None:
     scene = moving_squares()
-    with pytest.raises(ValueError, match=r"frames have shape \(2, 2, 3, 24, 32\), but \(2, 3, 3, 24, 32\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"frames: expected the shape of the reconstruction, \(2, 3, 3, 24, 32\), got \(2, 2, 3, 24, 32\)",
+    ):
         Evaluation().add(scene.inference, scene.frames[:, 1:], scene.truths)
-    with pytest.raises(ValueError, match="There are 1 ground truths, but one for each of 2 videos"):
+    with pytest.raises(ValueError, match="truths: expected 2, one for each video, got 1"):
         Evaluation().add(scene.inference, scene.frames, scene.truths[1:])
 
 

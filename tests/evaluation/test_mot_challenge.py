@@ -1,17 +1,24 @@
 """Scores against a MOTChallenge truth: by hand, by laws, and as another package has them."""
 
 import math
+from dataclasses import asdict, replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scalor_pyro.config import ConfigError
+from scalor_pyro.data import GroundTruth
+from scalor_pyro.evaluation import metrics
 from scalor_pyro.evaluation.hota import Similar, trackeval_data
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer, frames_of, iou
 from scalor_pyro.tracks.table import Tracks
+from tests.fakes import make_tracks
+
+HAS_TRACKEVAL = find_spec("trackeval") is not None
 
 BOX = (50.0, 40.0, 10.0, 20.0)  # centre x, centre y, width, height
 
@@ -161,10 +168,10 @@ def test_neither_names_nor_the_order_of_rows_matter(seed: int, by: str) -> None:
 @pytest.mark.parametrize(
     ("matching", "complaint"),
     [
-        ({"by": "area"}, "match is 'area', but iou, distance or sizes"),
-        ({"threshold": 1.5}, "threshold is 1.5, but an IoU above 0, up to 1,"),
-        ({"by": "distance", "threshold": 0.0}, "threshold is 0.0, but a distance above 0"),
-        ({"by": "sizes", "threshold": math.nan}, "threshold is nan"),
+        ({"by": "area"}, "match: expected iou, distance or sizes, got 'area'"),
+        ({"threshold": 1.5}, "threshold: expected an IoU above 0 and up to 1, got 1.5"),
+        ({"by": "distance", "threshold": 0.0}, "threshold: expected a distance above 0, got 0.0"),
+        ({"by": "sizes", "threshold": math.nan}, "threshold: expected a distance above 0, got nan"),
     ],
 )
 def test_a_matching_that_there_is_not_is_refused(matching: dict[str, Any], complaint: str) -> None:
@@ -243,6 +250,39 @@ def test_without_trackeval_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "trackeval.metrics", None)
     monkeypatch.setitem(sys.modules, "trackeval", None)
     with pytest.raises(
-        ConfigError, match=r"trackeval, which it needs, is not installed: pip install 'scalor_pyro\[hota\]'"
+        ConfigError, match=r"HOTA needs trackeval, which is not installed: pip install 'scalor_pyro\[hota\]'"
     ):
         Scorer(Matching(), hota=True)
+
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 30), st.integers(0, 30)),
+    unique_by=lambda row: row[:2],
+    min_size=1,
+    max_size=14,
+)
+NAMES = st.lists(st.integers(0, 2**63 - 1), min_size=4, max_size=4, unique=True)
+
+
+@given(ROWS, ROWS, NAMES, NAMES)
+@example(
+    [(t, i, 20 * i, t) for t in range(4) for i in range(2)],
+    [(t, i, 20 * i, t) for t in range(4) for i in range(2)],
+    [2**53, 2**53 + 1, 0, 1],
+    [2**63 - 1, 2**63 - 2, 0, 1],
+)
+def test_the_names_of_identities_do_not_matter(
+    reported: list[tuple[int, ...]], true: list[tuple[int, ...]], names: list[int], true_names: list[int]
+) -> None:
+    tracks, truth = make_tracks(reported), make_tracks(true)
+    renamed = replace(tracks, identity=np.array(names)[tracks.identity])
+    renamed_truth = replace(truth, identity=np.array(true_names)[truth.identity])
+    scores = []
+    for each, other in ((tracks, truth), (renamed, renamed_truth)):
+        scorer = Scorer(Matching("distance", 12.0), hota=HAS_TRACKEVAL)
+        scorer.add("a", each, other)
+        centres = GroundTruth(other.frame, other.identity, other.x, other.y, other.width, np.ones(len(other)))
+        scores.append((scorer.total(), asdict(metrics.score([each], [centres]))))
+    for mine, other in zip(*scores, strict=True):
+        assert mine.keys() == other.keys()
+        np.testing.assert_allclose(list(mine.values()), list(other.values()), rtol=1e-12)

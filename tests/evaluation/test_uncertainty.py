@@ -156,7 +156,7 @@ def test_rows_are_those_of_the_mode(half_sure: Scalor, videos: Tensor) -> None:
 
 
 def test_refuses_no_sample_and_what_is_no_video(half_sure: Scalor, videos: Tensor) -> None:
-    with pytest.raises(ValueError, match="samples is 0, but at least 1"):
+    with pytest.raises(ValueError, match="samples: expected at least 1, got 0"):
         uncertainty(half_sure, videos, samples=0)
     with pytest.raises(ValueError, match="Videos"):
         uncertainty(half_sure, videos[0])

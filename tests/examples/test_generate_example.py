@@ -116,7 +116,7 @@ def test_bad_runs(
     refuses(capsys, still, "--motion", "constant-velocity", match="constant_velocity is False")
     (tmp_path / "file").touch()
     arguments = ["--what", "imagine", "--frames", 1, "--samples", 1, "--out", tmp_path / "file"]
-    refuses(capsys, run, *arguments, match="file cannot be made")
+    refuses(capsys, run, *arguments, match="file: the folder could not be made")
 
 
 def refuses(capsys: pytest.CaptureFixture[str], *arguments: object, match: str) -> None:

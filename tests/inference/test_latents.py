@@ -214,5 +214,5 @@ def test_spread_leaves_the_random_state_alone(busy: Scalor, videos: Tensor) -> N
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(one.box.nan_to_num(), two.box.nan_to_num())
     assert not torch.equal(one.box.nan_to_num(), other.box.nan_to_num())
-    with pytest.raises(ValueError, match="draws is 1, but at least 2"):
+    with pytest.raises(ValueError, match="draws: expected at least 2, got 1"):
         box_spread(busy, trace, draws=1)

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse, Rectangle
 
 from scalor_pyro.colours import identity_colour
+from scalor_pyro.plots import player
 from scalor_pyro.plots.curves import compare_curves, learning_curves
 from scalor_pyro.plots.pictures import MASK_GROUND, filmstrip, objects_picture, parts_of, save_pictures, trajectories
 from scalor_pyro.plots.player import write_player
@@ -115,7 +116,7 @@ def test_learning_curves_show_what_there_is() -> None:
     assert axes[3].lines[0].get_xydata().tolist() == [[50, 0.5], [99, 0.9]]
     assert min(axes[2].lines[0].get_ydata()) == 0.9  # from training alone
     assert len(learning_curves([{"step": 0, "loss": 1.0}]).axes) == 1
-    with pytest.raises(ValueError, match="There are 1 rows of metrics, but at least one with a step and one of loss"):
+    with pytest.raises(ValueError, match="rows: expected at least one with a step and one of loss"):
         learning_curves([{"step": 3, "mota": float("nan")}])
 
 
@@ -127,7 +128,7 @@ def test_trainings_are_compared_key_by_key() -> None:
     assert [line.get_label() for line in axes.lines] == ["one", "other"]
     assert [list(line.get_xdata()) for line in axes.lines] == [[1, 2, 3], [1, 3]]
     assert axes.get_title() == "A"
-    with pytest.raises(ValueError, match="No training has a value of b"):
+    with pytest.raises(ValueError, match="trainings: expected at least one value of b, got none"):
         compare_curves(trainings, {"a": "A", "b": "B"})
 
 
@@ -150,13 +151,38 @@ def test_a_player_of_ten_frames_is_small(tmp_path: Path) -> None:
     assert (tmp_path / "player.html").stat().st_size < 2_000_000
 
 
+def test_a_player_that_would_be_large_has_all_frames_in_smaller_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = moving_squares(videos=1, frames=12, slots=5, image_size=(24, 32))
+    path, sizes = tmp_path / "player.html", []
+    for limit in (20_000_000, 230_000, 50_000):
+        monkeypatch.setattr(player, "LARGEST_FILE", limit)
+        write_player(path, scene.frames, scene.inference)
+        assert path.read_text().count('"data:image/png;base64,') == 12
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < 230_000 < sizes[0]
+    assert len(caplog.messages) == 1 and "its 12 frames take" in caplog.messages[0]
+
+
+def test_the_player_counts_frames_as_the_file_does_and_takes_any_name(tmp_path: Path) -> None:
+    scene = moving_squares(videos=1)
+    write_player(tmp_path / "player.html", scene.frames, scene.inference, title="caf\udce9", numbers=[0, 5, 10])
+    assert "<title>caf\\udce9</title>" in (tmp_path / "player.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="numbers: expected 3, one for each frame, got 2."):
+        write_player(tmp_path / "player.html", scene.frames, scene.inference, numbers=[0, 5])
+
+
 @pytest.mark.parametrize("draw", [filmstrip, objects_picture, trajectories])
 def test_pictures_refuse_what_does_not_belong_together(draw, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     scene = moving_squares()
-    with pytest.raises(ValueError, match="video is 2, but a number from 0 to 1 was expected"):
+    with pytest.raises(ValueError, match="video: expected a number from 0 to 1, got 2"):
         draw(scene.frames, scene.inference, 2)
-    with pytest.raises(ValueError, match=r"frames have shape \(1, 3, 3, 24, 32\), but \(2, 3, 3, 24, 32\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"frames: expected the shape of the reconstruction, \(2, 3, 3, 24, 32\), got \(1, 3, 3, 24, 32\)",
+    ):
         draw(scene.frames[:1], scene.inference)
-    with pytest.raises(ValueError, match="video is -1"):
+    with pytest.raises(ValueError, match="video: .* got -1"):
         save_pictures(tmp_path / "folder", scene.frames, scene.inference, -1)
     assert not (tmp_path / "folder").exists()

@@ -236,14 +236,14 @@ def test_a_scene_that_is_not_black_is_said(digits: Path, caplog: pytest.LogCaptu
     assert not caplog.text
     np.save("street.npy", np.load("digits.npy") // 2 + 90)
     tracker_of(load("digits-vld"), "street.npy")
-    assert "0 % of the first frame of street.npy is black, but" in caplog.text
+    assert "street.npy: 0 % of the first frame is black, but" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--weights digits-vld --object-size 0", "object_size is 0.0, but at least 1 px"),
-        ("--weights digits-vld --scene run", "background_image is 'run', but 'auto' was expected"),
+        ("--weights digits-vld --object-size 0", "object_size: expected at least 1 px, got 0.0"),
+        ("--weights digits-vld --scene run", "background_image: expected 'auto', .* got 'run'"),
         ("--weights digits", "There is no run digits, but .*digits-vld"),
     ],
 )

@@ -16,7 +16,7 @@ from scalor_pyro.tracks import annotate as module
 from scalor_pyro.tracks.annotate import SHORTER_SIDE, annotate
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import tracks_by_frame, write_mot
-from scalor_pyro.video import Crop, ReadOptions, VideoError
+from scalor_pyro.video import Crop, ReadOptions, Video, VideoError
 from tests.fakes import make_tracks
 from tests.video_files import shades, write_video
 
@@ -131,7 +131,7 @@ def test_tracks_are_read_while_the_video_is(video: Path, tmp_path: Path) -> None
 
 
 def test_tracks_of_another_video_are_refused_and_nothing_is_left(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match="The tracks go on in frame 10, but .*video.mkv ends with frame 9"):
+    with pytest.raises(VideoError, match="video.mkv: expected tracks of .* ends with frame 9, got some of frame 10"):
         annotate(video, [frame_of(t, (0, 12, 20)) for t in (3, 10)], tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["video.mkv"]
     assert annotate(video, [frame_of(10, (0, 12, 20))], tmp_path / "out.mp4", ReadOptions(stop=4)) == 4
@@ -158,7 +158,7 @@ def test_the_video_itself_is_never_overwritten(video: Path, tmp_path: Path) -> N
     before = video.read_bytes()
     (tmp_path / "link.mp4").symlink_to(video)
     for out in (video, tmp_path / "link.mp4"):
-        with pytest.raises(VideoError, match="is the video itself, but another name was expected"):
+        with pytest.raises(VideoError, match="expected another name .* got that of the video itself"):
             annotate(video, [], out, overwrite=True)
     assert video.read_bytes() == before
 
@@ -183,6 +183,34 @@ def test_without_the_encoder_it_is_said_before_any_work(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ENCODER", "libnone")
-    with pytest.raises(VideoError, match="The FFmpeg of PyAV has no encoder libnone, but for an annotated mp4"):
+    with pytest.raises(VideoError, match="The FFmpeg of PyAV has no encoder libnone, which annotated videos need"):
         annotate(video, [], tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["video.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("size", "zoom"),
+    [((32, 48), 11), ((20, 1200), 3), ((1200, 20), 3), ((480, 640), 1), ((1, 1), 360), ((2, 30_000), 16_384 / 30_000)],
+)
+def test_frames_of_any_shape_fit_the_encoder(tmp_path: Path, size: tuple[int, int], zoom: float) -> None:
+    assert module.zoom_for(size) == zoom
+    np.save(tmp_path / "video.npy", np.full((2, *size), 90, np.uint8))
+    tracks = [frame_of(t, (0, size[1] / 2, size[0] / 2)) for t in range(2)]
+    assert annotate(tmp_path / "video.npy", tracks, tmp_path / "out.mp4") == 2
+    height, width, _ = decoded(tmp_path / "out.mp4")[1][0].shape
+    assert (height, width) == tuple(side + side % 2 for side in (max(1, round(zoom * each)) for each in size))
+
+
+def test_a_size_that_the_encoder_refuses_is_known_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_SIDE", 99_999)
+    np.save(tmp_path / "video.npy", np.zeros((1, 2, 30_000), np.uint8))
+    with pytest.raises(RunFolderError, match="An annotated video of 30000 × 2 px could not be written"):
+        module.AnnotatedVideo(tmp_path / "out.mp4", Video(tmp_path / "video.npy"))
+
+
+def test_a_frame_that_was_read_twice_has_its_rows_again() -> None:
+    tracks = make_tracks([(3, 0, 1, 1), (3, 1, 2, 2), (5, 0, 3, 3)])
+    rows = list(module.rows_of_frames([2, 3, 4, 5], tracks, last=make_tracks([(2, 7, 0, 0)])))
+    assert [each.identity.tolist() for each in rows] == [[7], [0, 1], [], [0]]

@@ -84,7 +84,7 @@ def test_files_that_exist_are_refused_before_any_work(tmp_path: Path) -> None:
         TrackFiles(tmp_path, "video")
     assert names(tmp_path) == ["video.csv"]
     TrackFiles(tmp_path, "video", ["mot"])
-    with pytest.raises(ConfigError, match="formats has 'xml', but some of mot, csv, napari were expected"):
+    with pytest.raises(ConfigError, match="formats: expected some of mot, csv, napari, got 'xml'"):
         TrackFiles(tmp_path, "video", ["xml"])
 
 
@@ -112,7 +112,9 @@ def test_an_interruption_leaves_what_was_tracked(tmp_path: Path) -> None:
 def test_chunks_have_to_come_in_order(tmp_path: Path) -> None:
     with TrackFiles(tmp_path, "video") as files:
         files.add(chunk(3, 4))
-        with pytest.raises(ValueError, match="The chunk begins with frame 4, but one from 5 was expected"):
+        with pytest.raises(
+            ValueError, match="tracks: expected frames from 5 on, which follow the last chunk, got frame 4"
+        ):
             files.add(chunk(4, 5))
 
 

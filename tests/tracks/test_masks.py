@@ -94,10 +94,10 @@ def test_an_interruption_leaves_the_masks_made_so_far(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("identity", "complaint"),
     [
-        (np.zeros((3, 2), int), r"shape \(3, 2\) .*, but integers of \(2, 3\)"),
+        (np.zeros((3, 2), int), r"expected integers of shape \(2, 3\), got int64 of \(3, 2\)"),
         (np.zeros((2, 3)), "float64"),
-        (np.full((2, 3), -2), "values from -2 to -2"),
-        (np.full((2, 3), 2**31 - 1), "to 2147483647, but -1 to 2147483646"),
+        (np.full((2, 3), -2), "got -2 to -2"),
+        (np.full((2, 3), 2**31 - 1), "from -1 to 2147483646, got 2147483647"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(identity: np.ndarray, complaint: str) -> None:

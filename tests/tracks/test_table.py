@@ -33,18 +33,18 @@ def test_absent_objects_and_those_whose_centre_left_the_view_are_not_reported() 
 
 
 def test_tracks_refuse_arrays_that_do_not_belong_together() -> None:
-    with pytest.raises(ValueError, match="Identity 4 appears more than once in frame 1"):
+    with pytest.raises(ValueError, match="expected an identity once per frame, got 4 twice in frame 1"):
         make_tracks([(1, 4, 0, 0), (1, 4, 5, 5)])
-    with pytest.raises(ValueError, match=r"Tracks.identity holds -1 .* integers from 0"):
+    with pytest.raises(ValueError, match=r"Tracks.identity: expected integers from 0, got -1"):
         make_tracks([(1, -1, 0, 0)])
-    with pytest.raises(ValueError, match="Tracks.x holds nan, but finite numbers were expected"):
+    with pytest.raises(ValueError, match="Tracks.x: expected finite numbers, got nan"):
         make_tracks([(1, 1, np.nan, 0)])
     one = np.ones(2)
-    with pytest.raises(ValueError, match=r"Tracks.y has shape \(3,\), but \(2,\) was expected"):
+    with pytest.raises(ValueError, match=r"Tracks.y: expected shape \(2,\), got \(3,\)"):
         Tracks(np.arange(2), np.arange(2), one, np.ones(3), one, one, one, one)
-    with pytest.raises(ValueError, match=r"Tracks.x_sd holds -1.0, but finite numbers from 0, or NaN, were expected"):
+    with pytest.raises(ValueError, match=r"Tracks.x_sd: expected finite numbers from 0 or NaN, got -1.0"):
         Tracks(np.arange(2), np.arange(2), *[one] * 6, x_sd=np.array([np.nan, -1]))
-    with pytest.raises(ValueError, match=r"Tracks.depth holds inf, but finite numbers, or NaN, were expected"):
+    with pytest.raises(ValueError, match=r"Tracks.depth: expected finite numbers or NaN, got inf"):
         Tracks(np.arange(2), np.arange(2), *[one] * 5, np.full(2, np.inf))
 
 
@@ -62,7 +62,7 @@ def test_chunks_are_put_together() -> None:
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(concatenate(parts), name), getattr(whole, name))
     assert len(concatenate([])) == 0
-    with pytest.raises(ValueError, match="Identity 0 appears more than once in frame 0"):
+    with pytest.raises(ValueError, match="expected an identity once per frame, got 0 twice in frame 0"):
         concatenate([parts[0], parts[0]])
 
 

@@ -59,15 +59,24 @@ def test_mot_text_reads_back(tmp_path_factory: pytest.TempPathFactory, rows: dic
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("1,2,3,4,5", r"line 3: it has 5 columns, but 7 to 10 were expected"),
-        ("0,1,1,1,2,2,1,-1,-1,-1", r"line 3: frame is '0', but an integer from 1"),
-        ("1,-1,1,1,2,2,1,-1,-1,-1", r"line 3: id is '-1', but an integer from 1"),
-        ("1,1.5,1,1,2,2,1,-1,-1,-1", r"line 3: id is '1.5'"),
-        ("1,1,one,1,2,2,1,-1,-1,-1", r"line 3: bb_left is 'one', but a finite number"),
-        ("1,1,1,nan,2,2,1,-1,-1,-1", r"line 3: bb_top is 'nan'"),
-        ("1,1,1,1,-2,2,1,-1,-1,-1", r"line 3: bb_width is -2.0, but a size of 0 or more"),
-        ("9,9,1,1,2,2,1,-1,-1,-1", r"line 3: id 9 was already in frame 9, in line 1"),
-        ("\x00\xff", r"line 3: it has 1 columns"),
+        ("1,2,3,4,5", r"line 3: expected 7 to 10 columns separated by commas, got 5"),
+        ("0,1,1,1,2,2,1,-1,-1,-1", r"line 3: frame: expected a whole number from 1, .* got '0'"),
+        ("1,-1,1,1,2,2,1,-1,-1,-1", r"line 3: id: expected a whole number from 1, .* got '-1'"),
+        ("1,1.5,1,1,2,2,1,-1,-1,-1", r"line 3: id: .* got '1.5'"),
+        ("1,1,one,1,2,2,1,-1,-1,-1", r"line 3: bb_left: expected a finite number, got 'one'"),
+        ("1,1,1,nan,2,2,1,-1,-1,-1", r"line 3: bb_top: expected a finite number, got 'nan'"),
+        ("1,1,1,1,-2,2,1,-1,-1,-1", r"line 3: bb_width: expected 0 or more, got -2.0"),
+        ("9,9,1,1,2,2,1,-1,-1,-1", r"line 3: id 9 is already in frame 9, in line 1"),
+        ("1 2 3 4 5 6 7", r"line 3: expected 7 to 10 columns separated by commas, got 1"),
+        ("1;2;3;4;5;6;7", r"line 3: expected 7 to 10 columns separated by commas, got 1"),
+        ("18446744073709551617,1,1,1,2,2,1", r"line 3: frame: .* up to 18 digits, got '18446744073709551617'"),
+        ("1,9223372036854775808,1,1,2,2,1", r"line 3: id: .* up to 18 digits, got '9223372036854775808'"),
+        ("1,1,1e999,1,2,2,1", r"line 3: bb_left: expected a finite number, got '1e999'"),
+        ("1,1,1,-inf,2,2,1", r"line 3: bb_top: expected a finite number, got '-inf'"),
+        ("1,1,1,1,2,2,nan", r"line 3: conf: expected a finite number, got 'nan'"),
+        (f"{'7' * 5000},1,1,1,2,2,1", r"line 3: frame: .* got '7{60}…'\.$"),
+        ("1" * 20_000, r"line 3: expected 7 to 10 columns"),
+        ("\x00\xff", r"line 3: expected 7 to 10 columns separated by commas, got 1"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path: Path, line: str, complaint: str) -> None:
@@ -75,6 +84,31 @@ def test_a_malformed_line_is_named(tmp_path: Path, line: str, complaint: str) ->
     path.write_bytes(f"9,9,1,1,2,2,1,-1,-1,-1\n\n{line}\n".encode("latin-1"))
     with pytest.raises(ValueError, match=complaint):
         read_mot(path)
+
+
+@pytest.mark.parametrize("name", ["tracks.txt", "tracks.csv"])
+@pytest.mark.parametrize("change", ["mark", "crlf", "both", "spaces"])
+def test_text_of_other_programs_reads_the_same(tmp_path: Path, name: str, change: str) -> None:
+    tracks = make_tracks([(0, 0, 5, 7), (2, 10**17, 6, 8), (10**17, 2, 6, 8)])
+    path = tmp_path / name
+    (write_csv if ".csv" in name else write_mot)(path, tracks)
+    text = path.read_bytes()
+    if change in ("crlf", "both"):
+        text = text.replace(b"\n", b"\r\n")
+    if change in ("mark", "both"):
+        text = b"\xef\xbb\xbf" + text
+    if change == "spaces":
+        start = text.index(b"\n") + 1 if ".csv" in name else 0
+        text = text[:start] + text[start:].replace(b",", b" , ")
+    path.write_bytes(text)
+    assert_same(read_tracks(path), tracks, COLUMNS[:7])
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="none.txt could not be read .No such file or directory.[.]$"):
+        read_mot(tmp_path / "none.txt")
+    with pytest.raises(ValueError, match="could not be read .Is a directory"):
+        read_mot(tmp_path)
 
 
 def test_an_empty_file_is_a_video_without_objects(tmp_path: Path) -> None:
@@ -114,7 +148,7 @@ def test_a_frame_at_a_time_is_the_whole(tmp_path_factory: pytest.TempPathFactory
 def test_rows_that_are_not_in_order_cannot_be_read_a_frame_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "tracks.txt"
     path.write_text("2,1,1,1,2,2,1\n1,1,1,1,2,2,1\n")
-    with pytest.raises(ValueError, match="tracks.txt, line 2: its frame is before that of the row above"):
+    with pytest.raises(ValueError, match="tracks.txt, line 2: expected rows in order of frames, got frame 0 after 1"):
         list(tracks_by_frame(path))
     assert len(read_tracks(path)) == 2
 
@@ -122,13 +156,13 @@ def test_rows_that_are_not_in_order_cannot_be_read_a_frame_at_a_time(tmp_path: P
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("1,2,3", "line 3: it has 3 columns, but 12 were expected"),
-        ("-1,0,1,1,2,2,1,,,,,", "line 3: frame is '-1', but an integer from 0"),
-        ("1,x,1,1,2,2,1,,,,,", "line 3: particle is 'x', but an integer from 0"),
-        ("1,0,,1,2,2,1,,,,,", "line 3: x is '', but a finite number"),
-        ("1,0,1,1,2,-2,1,,,,,", "line 3: height is -2.0, but a size of 0 or more"),
-        ("1,0,1,1,2,2,1,,inf,,,", "line 3: x_sd is 'inf', but a finite number"),
-        ("0,0,1,1,2,2,1,,,,,", "line 3: particle 0 was already in frame 0, in line 2"),
+        ("1,2,3", "line 3: expected 12 columns separated by commas, got 3"),
+        ("-1,0,1,1,2,2,1,,,,,", "line 3: frame: expected a whole number from 0, .* got '-1'"),
+        ("1,x,1,1,2,2,1,,,,,", "line 3: particle: expected a whole number from 0, .* got 'x'"),
+        ("1,0,,1,2,2,1,,,,,", "line 3: x: expected a finite number, got ''"),
+        ("1,0,1,1,2,-2,1,,,,,", "line 3: height: expected 0 or more, got -2.0"),
+        ("1,0,1,1,2,2,1,,inf,,,", "line 3: x_sd: expected a finite number, got 'inf'"),
+        ("0,0,1,1,2,2,1,,,,,", "line 3: particle 0 is already in frame 0, in line 2"),
     ],
 )
 def test_a_malformed_line_of_csv_is_named(tmp_path: Path, line: str, complaint: str) -> None:
@@ -140,7 +174,7 @@ def test_a_malformed_line_of_csv_is_named(tmp_path: Path, line: str, complaint: 
 
 def test_csv_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("y,x,mass\n1,2,3\n")
-    with pytest.raises(ValueError, match="other.csv, line 1: the names of columns frame,particle,x,y,.* were expected"):
+    with pytest.raises(ValueError, match="other.csv, line 1: expected the names of columns frame,particle,x,y,"):
         read_csv(tmp_path / "other.csv")
 
 

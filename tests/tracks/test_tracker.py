@@ -1,20 +1,22 @@
 """Tracking a video of any length, in pixels and frames of its file."""
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from scalor_pyro.config import ConfigError, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.table import Tracks, concatenate, tracks_of
-from scalor_pyro.tracks.tracker import Options, frames_for, load_background_image, track, tracker_of
+from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
+from scalor_pyro.tracks.tracker import Options, frames_for, load_background_image, track, track_chunks, tracker_of
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video.background_files import BACKGROUND_IMAGE, FLICKER, save_background_image
 from tests.video_files import squares, write_video
@@ -39,7 +41,7 @@ def run(make_scalor: Callable[..., Scalor], tmp_path: Path, video: Path) -> Trai
 
 
 def tracks(run: TrainedRun, video: Path, options: Options | None = None, chunk: int = 16) -> Tracks:
-    found = concatenate([each.tracks for each in track(run, video, options, chunk)])
+    found = concatenate([each.tracks for each in track_chunks(run, video, options, chunk)])
     assert len(found) > 0
     return found
 
@@ -66,6 +68,110 @@ def test_tracks_are_those_of_inference(run: TrainedRun, video: Path, looks: int)
     x, y = reader.geometry.to_source(expected.x, expected.y)
     np.testing.assert_allclose(np.stack((tracked.tracks.x, tracked.tracks.y)), np.stack((x, y)), rtol=1e-4, atol=1e-3)
     assert (tracked.propagated, tracked.discovered) == (int(seen.propagated.sum()), int(seen.discovered[:, 1:].sum()))
+
+
+@pytest.mark.parametrize("background", ["static", "moving", "none"])
+def test_pictures_are_of_the_latents_that_were_tracked(
+    make_scalor: Callable[..., Scalor], tmp_path: Path, background: str
+) -> None:
+    scalor = make_scalor(background=background)
+    np.save(tmp_path / "a.npy", squares(7, size=(32, 48)))
+    if background == "static":
+        data = VideoData((str(tmp_path / "a.npy"),), ReadOptions(size=(32, 48)))
+        run = TrainedRun(tmp_path, VideoRunConfig(data, scalor.config, TrainConfig(steps=1)), scalor)
+    else:
+        run = TrainedRun(tmp_path, RunConfig(DataConfig(image_size=(32, 48)), scalor.config), scalor)
+    tracker, reader = tracker_of(run, tmp_path / "a.npy", Options(light_step=0), pictured=5)
+    chunks = list(reader.chunks(3))
+    for chunk in chunks:
+        tracker.advance(chunk)
+    kept = tracker.pictured
+    assert kept is not None and kept.numbers.tolist() == [0, 1, 2, 3, 4]
+    frames = torch.cat([frames_for(tracker.scalor, chunk) for chunk in chunks], 1)[:, :5]
+    torch.testing.assert_close(kept.frames, frames)
+    expected = infer(tracker.scalor, frames)
+    for name in expected._fields:
+        mine, other = getattr(kept.inference, name), getattr(expected, name)
+        assert mine.shape == other.shape
+        if mine.is_floating_point():
+            torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-3)
+        elif name != "segments":  # a pixel may tie
+            assert torch.equal(mine, other)
+
+
+def test_pictures_have_the_background_of_their_own_frame(run: TrainedRun, video: Path) -> None:
+    """Not the one that has followed the light to the end of the video."""
+    tracker, reader = tracker_of(run, video, Options(light_step=0.05), pictured=2)
+    assert tracker.scalor.background_image is not None
+    before = tracker.scalor.background_image.clone()
+    for chunk in reader.chunks(4):
+        tracker.advance(Chunk(chunk.numbers, np.full_like(chunk.frames, 255)))
+    assert tracker.pictured is not None
+    light = (tracker.pictured.inference.background[0, 0] - before.clamp(0, 1)).abs()
+    assert light.mean() < 0.1 < (tracker.scalor.background_image - before).abs().mean()
+
+
+def test_track_gives_one_table_of_the_whole_video(run: TrainedRun, video: Path) -> None:
+    table = track(video, run, stride=1, start=2, stop=12)
+    expected = to_dataframe(tracks(run, video, Options(stride=1, start=2, stop=12)))
+    pd.testing.assert_frame_equal(table, expected)
+    assert set(table.frame) <= set(range(2, 12)) and {"particle", "x", "y"} <= set(table)
+    frames = np.stack([frame.image for frame in Video(video)]).transpose(0, 2, 3, 1)
+    pd.testing.assert_frame_equal(track(frames, run, stride=1, start=2, stop=12), expected)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 32, 48, 2)), r"array: expected shape \(T, H, W\) or .*, got \(3, 32, 48, 2\)\.$"),
+        (np.zeros((0, 32, 48)), "at least 1 frame, got"),
+        (np.zeros((3, 32)), r"got \(3, 32\)"),
+        (np.zeros((3, 32, 48), complex), "array: expected real numbers, got complex128."),
+        (np.zeros((3, 128, 192)), "array: expected a colour video, .* got a grey one."),
+    ],
+)
+def test_track_refuses_other_arrays(run: TrainedRun, array: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        track(array, run)
+
+
+def test_track_leaves_random_states_and_the_default_dtype_alone(run: TrainedRun, video: Path) -> None:
+    expected = track(video, run)
+    states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
+    torch.set_default_dtype(torch.float64)
+    try:
+        pd.testing.assert_frame_equal(track(video, run), expected)
+        assert torch.get_default_dtype() == torch.float64
+        names = track(np.zeros((2, 64, 64), np.uint8), "digits-vld", device="cpu")
+        assert len(names) == 0
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1], states[2]) == (np.random.get_state()[1].tolist(), random.getstate())
+
+
+def test_a_model_in_double_precision_tracks_too(run: TrainedRun, video: Path) -> None:
+    expected = track(video, run)
+    run.scalor.double()
+    found = track(video, run)
+    np.testing.assert_allclose(found[["x", "y"]], expected[["x", "y"]], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"slots": 0}, "slots: expected at least 1, got 0."),
+        ({"stride": 0}, "stride"),
+        ({"start": -1}, "start"),
+        ({"start": 3, "stop": 3}, "stop"),
+        ({"object_size": float("nan")}, "object_size: expected at least 1 px, got nan."),
+        ({"background_image": "mine"}, "background_image: expected one of auto, run, video, got 'mine'."),
+        ({"light_step": -1.0}, "light_step: expected a number from 0 to 1, got -1.0."),
+    ],
+)
+def test_options_that_no_video_can_have_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Options(**values)  # type: ignore[arg-type]
 
 
 def test_the_whole_frame_is_tracked_at_the_scale_and_stride_of_training(run: TrainedRun, video: Path) -> None:
@@ -111,13 +217,13 @@ def test_a_frame_that_is_read_again_is_reported_once(run: TrainedRun, tmp_path: 
     options = ReadOptions(crop=Crop(0, 0, 96, 64), size=(32, 48), rate=25.0)
     data = VideoData((str(video),), options)
     often = run._replace(config=VideoRunConfig(data, run.config.model, run.config.train))
-    read = [number for each in track(often, video, chunk=3) for number in each.numbers]
+    read = [number for each in track_chunks(often, video, chunk=3) for number in each.numbers]
     assert len(read) > len(set(read)) == 8
     tracks(often, video, chunk=3)  # an identity twice in a frame would be refused
 
 
 def test_masks_are_of_what_is_tracked(run: TrainedRun, video: Path) -> None:
-    chunk = next(track(run, video))
+    chunk = next(track_chunks(run, video))
     segments = chunk.segments()
     assert segments.shape == (11, 64, 96)
     owned = set(np.unique(segments)) - {-1}
@@ -160,14 +266,14 @@ def test_where_the_scene_moves_by_itself_is_known_in_the_whole_frame(
     for background_image in ("run", "video"):
         sigma = tracker_of(run, video, Options(background_image=background_image))[0].scalor.sigma
         assert (sigma[:, :30] == np.float32(0.05)).float().mean() > 0.95 and sigma[:, 36:].median() > 0.07
-    (tmp_path / FLICKER).unlink()  # as a run of before
+    (tmp_path / FLICKER).unlink()  # as in runs of earlier versions
     assert (tracker_of(run, video)[0].scalor.sigma == np.float32(0.05)).all()
     Image.new("RGB", (50, 40)).save(tmp_path / FLICKER)
     with pytest.raises(ConfigError, match=r"flicker.png: expected shape \(3, 64, 96\), .* got \(3, 40, 50\)"):
         tracker_of(run, video)
 
 
-@pytest.mark.parametrize(("there", "found"), [(None, "there is none"), ((50, 40), "it has 50 × 40 px")])
+@pytest.mark.parametrize(("there", "found"), [(None, "got none"), ((50, 40), "got one of 50 × 40 px")])
 def test_a_scene_that_does_not_fit_is_refused_or_replaced(
     run: TrainedRun, video: Path, there: tuple[int, int] | None, found: str
 ) -> None:
@@ -181,7 +287,7 @@ def test_a_scene_that_does_not_fit_is_refused_or_replaced(
 
 def test_another_number_of_channels_is_refused(run: TrainedRun, tmp_path: Path) -> None:
     np.save(tmp_path / "grey.npy", squares(4, size=(128, 192))[..., 0])
-    with pytest.raises(ConfigError, match="grey.npy is grey, but in colour was expected"):
+    with pytest.raises(ConfigError, match="grey.npy: expected a colour video, .* got a grey one"):
         tracker_of(run, tmp_path / "grey.npy")
 
 
