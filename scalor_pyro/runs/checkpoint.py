@@ -20,11 +20,11 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from scalor_pyro.runs import pretrained
 from scalor_pyro.config import ConfigError, ConfigT, ModelConfig, RunConfig, config_from_dict, config_to_dict
+from scalor_pyro.files import write_atomically
+from scalor_pyro.runs import pretrained
 from scalor_pyro.runs.earlier import renamed
 from scalor_pyro.runs.folder import CONFIG, WEIGHTS, RunFolder
-from scalor_pyro.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +202,8 @@ def located(run: str | Path) -> Path:
     """The file with the weights of a run.
 
     :param run: a run folder; a file of weights; or, as a str, the name of weights that come with the package
-        (:mod:`scalor_pyro.runs.pretrained`), which means these even where there is a folder of that name: "./name" is that.
+        (:mod:`scalor_pyro.runs.pretrained`), which means these even where there is a folder of that name: "./name" is
+        that.
     :raises CheckpointError: if there is no such folder, file or name.
     """
     path, names = Path(run), pretrained.names()
@@ -256,9 +257,7 @@ def load_run(run: str | Path, parts: Container[str] = ()) -> tuple[RunConfig, di
     return load_run_as(run, RunConfig, parts)
 
 
-def load_run_as(
-    run: str | Path, kind: type[ConfigT], parts: Container[str] = ()
-) -> tuple[ConfigT, dict[str, Tensor]]:
+def load_run_as(run: str | Path, kind: type[ConfigT], parts: Container[str] = ()) -> tuple[ConfigT, dict[str, Tensor]]:
     """Like :func:`load_run`, for a run with another kind of config."""
     config = load_config_as(run, kind)
     path = located(run)

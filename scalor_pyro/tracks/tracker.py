@@ -371,10 +371,10 @@ def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
 
 def _with_background(scalor: Scalor, trace: Any, t: int, latents: FrameLatents) -> FrameLatents:
     """Frame t of the guide with the background that its latents draw, over the background image of that moment."""
-    if scalor.config.background == "none":
+    if scalor.background is None:
         return latents
     z_bg = site_of(trace, sites.z_bg(t))["value"]  # (1, 1, D_bg)
-    return latents._replace(background=scalor.background_decoder(z_bg[:, 0]))
+    return latents._replace(background=scalor.background.decoder(z_bg[:, 0]))
 
 
 def _warn_unless_black(video: Video) -> None:
