@@ -96,7 +96,7 @@ class PictureErrors:
 
     :param observed: how many frames were seen.
     :param frames: how many there are in all.
-    :param scene: (C, H, W) in [0, 1], a still background, to be compared with as if no object would be seen.
+    :param background_image: (C, H, W) in [0, 1], a still background, to be compared with as if no object would be seen.
     :raises ValueError: if that leaves no horizon.
     """
 

@@ -115,7 +115,7 @@ class PropagationPrior(nn.Module):
     def forward(self, slots: Slots, memory: Tensor | None, annealed: Annealed) -> PropagationDistributions:
         """The law of the next frame.
 
-        :param Scene scene: the slots after the last frame.
+        :param Slots slots: the slots after the last frame.
         :param memory: (B, K, R) what the last call returned; None at the start.
         :param Annealed annealed: temperature and other scheduled quantities.
         """

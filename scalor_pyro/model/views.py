@@ -67,7 +67,7 @@ def with_view(
     """A trained model, for images of another size.
 
     :param image_size: H, W in px, made up of whole cells (:func:`nearest_size`).
-    :param scene: (C, H, W) in [0, 1], without objects, where the background is static; None for another one.
+    :param background_image: (C, H, W) in [0, 1], without objects, where the background is static; None for another one.
     :param slots: K; default: in proportion to the area.
     :param flicker: (C, H, W) how much each place of the scene varies by itself; None: nowhere.
     :raises ValueError: for another size, another scene, no scene, or one where none is expected.

@@ -68,7 +68,7 @@ class Tracker:
     :param scalor: a trained model for frames of the size that comes.
     :param geometry: from these frames to those of the file.
     :param spread: work out the standard deviations of boxes, too.
-    :param scene_step: how much the scene may change in a frame; 0 for a scene that never does.
+    :param light_step: how much the background image may change in a frame; 0 keeps it as it is.
     """
 
     def __init__(self, scalor: Scalor, geometry: Geometry, spread: bool = True, light_step: float = LIGHT_STEP) -> None:
