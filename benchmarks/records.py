@@ -120,7 +120,7 @@ def finished(folder: Path, mnist: Path | None = None, videos: int = VIDEOS) -> F
 
 
 def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experiment]:
-    """The kind and setting that a run states, since presets change; without a statement, those of the matching preset."""
+    """The kind and setting that a run states, since presets change; else those of the matching preset."""
     if "provenance" in results:
         stated = results["provenance"]["preset"]
         kind = next((kind for kind in KINDS if stated is not None and stated.startswith(kind.prefix)), None)

@@ -1,8 +1,8 @@
 """Lets mkdocstrings show the package's docstrings, which are reStructuredText, in a site of Markdown.
 
-Griffe reads the fields (``:param x:``) itself. This extension rewrites what stands between them: roles become links to
-the API pages, literal blocks become fenced code, simple tables become Markdown tables, and ``.. math::`` becomes MathML,
-which browsers draw without a script.
+Griffe reads the fields (``:param x:``) itself. This extension rewrites the text between them: roles become links to the
+API pages, literal blocks become fenced code, simple tables become Markdown tables, and ``.. math::`` becomes MathML, which
+browsers draw without a script.
 """
 
 import inspect
@@ -31,7 +31,7 @@ class SphinxDocstrings(griffe.Extension):
         """Called by Griffe for the whole package."""
         if pkg.path == PACKAGE:
             for room in pkg.members.values():
-                if room.is_module:
+                if isinstance(room, griffe.Module):
                     room.exports = None  # a room's page shows each name once, in the module that defines it
             for each in objects(pkg):
                 if each.docstring is not None:

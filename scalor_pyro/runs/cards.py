@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from scalor_pyro.runs.checkpoint import CheckpointError, load_config, read_about, write_weights
 from scalor_pyro.config import DataConfig, RunConfig, config_to_dict
+from scalor_pyro.runs.checkpoint import CheckpointError, load_config, read_about, write_weights
 from scalor_pyro.runs.pretrained import file_of
 
 

@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from scalor_pyro.runs import pretrained
 from scalor_pyro.config import ConfigError, ConfigT, ModelConfig, RunConfig, config_from_dict, config_to_dict
-from scalor_pyro.runs.folder import CONFIG, WEIGHTS, RunFolder
 from scalor_pyro.files import write_atomically
+from scalor_pyro.runs import pretrained
+from scalor_pyro.runs.folder import CONFIG, WEIGHTS, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def located(run: str | Path) -> Path:
     """The file with the weights of a run.
 
     :param run: a run folder; a file of weights; or, as a str, the name of weights that come with the package
-        (:mod:`scalor_pyro.runs.pretrained`), which means these even where there is a folder of that name: "./name" is that.
+        (:mod:`scalor_pyro.runs.pretrained`), which takes precedence over a folder of that name ("./name").
     :raises CheckpointError: if there is no such folder, file or name.
     """
     path, names = Path(run), pretrained.names()

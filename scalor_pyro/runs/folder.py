@@ -15,9 +15,7 @@ a process killed at any moment leaves the old file or the new one. Going on with
 
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 

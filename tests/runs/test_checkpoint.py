@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.fake_training import FakeScalor, fake_config, fake_train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from scalor_pyro import files
 from scalor_pyro.config import ANYWHERE, ModelConfig, RunConfig, config_to_dict
 from scalor_pyro.files import RunFolderError, write_atomically
 from scalor_pyro.model.annealed import Annealed
-from scalor_pyro import files
 from scalor_pyro.runs.checkpoint import (
     CheckpointError,
     config_hash,
@@ -38,6 +37,7 @@ from scalor_pyro.runs.checkpoint import (
     start_from,
 )
 from scalor_pyro.runs.folder import RunFolder
+from tests.fake_training import FakeScalor, fake_config, fake_train
 
 
 @pytest.fixture(scope="module")
