@@ -1,7 +1,7 @@
 """Lets mkdocstrings show the package's docstrings, which are reStructuredText, in a site of Markdown.
 
 Griffe reads the fields (``:param x:``) itself. This extension rewrites the text between them: roles become links to the
-API pages, literal blocks become fenced code, simple tables become Markdown tables, and ``.. math::`` becomes MathML, which
+API pages, literal blocks become fenced code, simple tables become Markdown tables, and formulas become MathML, which
 browsers draw without a script.
 """
 
