@@ -194,3 +194,67 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_every_room_has_an_api_page() -> None:
     rooms = {path.parent.name for path in ROOT.glob("scalor_pyro/*/__init__.py")} - {"cli"}  # which is a command
     assert {page.stem for page in ROOT.glob("docs/api/*.md")} == rooms | {"index"}
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A small package of that name, and the Markdown that the site shows of its docstring."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "hooks"))
+    import griffe
+    from sphinx_docstrings import SphinxDocstrings
+
+    def markdown(docstring: str) -> str:
+        package = tmp_path / "scalor_pyro"
+        package.mkdir()
+        (package / "__init__.py").write_text("from scalor_pyro.part import Thing\n")
+        code = f'r"""{docstring}"""\n\n\nclass Thing:\n    def work(self): ...\n'
+        (package / "part.py").write_text(code)
+        extensions = griffe.load_extensions(SphinxDocstrings)
+        loaded = griffe.load("scalor_pyro", search_paths=[tmp_path], extensions=extensions, try_relative_path=False)
+        docstring_of_part = loaded["part"].docstring
+        assert docstring_of_part is not None
+        return str(docstring_of_part.value)
+
+    return markdown
+
+
+def test_roles_become_links(written: Any) -> None:
+    found = written("See :class:`~scalor_pyro.Thing`, :meth:`Thing.work` and :func:`poutine.do`; ``x``.\n\n:param a: b")
+    assert '<autoref identifier="scalor_pyro.part.Thing" optional><code>Thing</code></autoref>' in found
+    assert '<autoref identifier="scalor_pyro.part.Thing.work" optional><code>Thing.work()</code></autoref>' in found
+    assert found.endswith("and `poutine.do()`; `x`.\n\n:param a: b"), (
+        "other packages are named, fields are left to Griffe"
+    )
+
+
+def test_a_reference_to_nothing_is_reported(written: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert "`scalor_pyro.gone`" in written("See :mod:`scalor_pyro.gone`.")
+    assert "scalor_pyro.part: the docstring refers to scalor_pyro.gone, which does not exist." in caplog.text
+
+
+FORMATTED = r"""Use it::
+
+    with a:
+        b
+
+=====  =====  =======
+site   shape  meaning
+=====  =====  =======
+``x``  (B)    a|b
+              more
+=====  =====  =======
+
+.. math::
+
+    a &= b \\
+    c &= \frac{d}{2}
+
+The end.
+"""
+
+
+def test_blocks_tables_and_formulas(written: Any) -> None:
+    found = found = written(FORMATTED)
+    assert "Use it:\n\n```python\nwith a:\n    b\n```\n" in found
+    assert "| site | shape | meaning |\n| --- | --- | --- |\n| `x` | (B) | a\\|b more |\n" in found
+    assert found.count("<mtr>") == 2 and "<mfrac>" in found and "&=" not in found and found.endswith("The end.")

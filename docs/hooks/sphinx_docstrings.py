@@ -76,7 +76,7 @@ def block(rest: list[str]) -> str:
 
 def math(tex: str) -> str:
     """A displayed formula; lines that are aligned at ``&`` stay so."""
-    aligned = f"\\begin{{aligned}}{tex}\\end{{aligned}}" if "&" in tex else tex
+    aligned = f"\\begin{{split}}{tex}\\end{{split}}" if "&" in tex else tex
     return " ".join(convert(" ".join(aligned.split()), display="block").splitlines())
 
 
