@@ -1,8 +1,8 @@
 """NLL of SCALOR, VRNN and the sequential VAE on people seen from a building, on clips that training did not see.
 
 All models see the same window, as ``scalor train`` proposes it, with the same σ, and train for the same time on 14
-clips of UCSD Ped2; the other two are scored. The clips are not part of this project (research use only); pass the folder with
-Train001.mkv … Train016.mkv::
+clips of UCSD Ped2; the other two are scored. The clips are not part of this project (research use only); pass the
+folder with Train001.mkv … Train016.mkv::
 
     python benchmarks/natural_scenes.py CLIPS --out runs/natural --minutes 14
 
