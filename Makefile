@@ -1,21 +1,21 @@
-# Everything runs in a virtual environment of the project's own; PYTHON makes it.
+# Everything runs in a virtual environment in .venv, which PYTHON makes.
 PYTHON ?= python3
 VENV ?= .venv
-# Where the demonstration is kept, and further options for it: make demo ARGS="--mnist mnist.npz"
+# The folder of the demonstration, and further options for it: make demo ARGS="--mnist mnist.npz"
 OUT ?= runs/demo
 ARGS ?=
-# Finished runs to record for the tables of docs/results.md: make tables RUNS="runs/a runs/b"
+# Finished runs to record for the tables of the documentation: make tables RUNS="runs/a runs/b"
 RUNS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint format types tests test-slow test-cuda benchmark tables clean
+.PHONY: demo test lint format types tests test-slow test-cuda docs docs-serve build benchmark tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_mnist.py --out $(OUT) $(ARGS)
 
-test: lint types tests
+test: lint types tests docs
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,16 @@ test-slow: $(INSTALLED)
 test-cuda: $(INSTALLED)
 	$(BIN)/python -m pytest -m cuda
 
+# NO_MKDOCS_2_WARNING: the theme's notice about its successor.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+build: $(INSTALLED)
+	$(BIN)/python -m build
+
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/step.py
 
@@ -50,4 +60,4 @@ tables: $(INSTALLED)
 	$(BIN)/python benchmarks/tables.py $(RUNS) $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -1,13 +1,13 @@
-"""Backgrounds that are not quite still: does the light that drifts, or water that ripples, become objects?
+"""Backgrounds that are not quite still: does drifting light or rippling water become objects?
 
-Makes two small videos of a scene, 96 × 96 px with 12 sprites of 13 px, in four kinds: a still scene, light that
-drifts, a lower part that ripples, and the same with faint sprites. Trains on the one as ``scalor train`` does, but for
-so many steps, tracks the other, and scores the tracks; once as it is, and once for each remedy left out or put in::
+Makes two small videos, 96 × 96 px with 12 sprites of 13 px, for each kind of background: still, drifting light, a lower
+part that ripples, the same with faint sprites, and a swell. Trains on one video as ``scalor train`` does, for a fixed
+number of steps, tracks the other, and scores the tracks: by default, and once for each safeguard removed or added::
 
     python benchmarks/backgrounds.py --out runs/backgrounds
     python benchmarks/backgrounds.py --out runs/backgrounds --kinds ripples --variants default grey_start
 
-Each cell leaves a file, so a table that was cut off goes on where it stopped.
+Each cell leaves a file, so an interrupted table continues where it stopped.
 """
 
 import argparse
@@ -54,7 +54,7 @@ SHORE, RIPPLE, FLICKER = 0.6, 0.1, 0.03
 # …: px between crests, along x and y, and radians a frame; crests smaller than a sprite, and as large.
 RIPPLES = ((9.0, 14.0, 0.5), (-17.0, 11.0, 0.8))
 SWELL = ((28.0, 45.0, 0.3), (-40.0, 26.0, 0.4))
-# Sprites that differ from the scene hardly more than a wave does have this share of their colour.
+# Faint sprites have this share of their colour, and differ from the background hardly more than a wave does.
 FAINT = 0.4
 HEIGHT, WIDTH = SPRITES.image_size
 
@@ -88,7 +88,7 @@ def water(times: Times, waves: Waves = RIPPLES) -> Pixels:
 
 
 class Kind(NamedTuple):
-    """How the scene, the light and the sprites are."""
+    """The background, the light and the sprites of a kind."""
 
     ripple: Callable[[Times], Pixels | float] = still
     light: Callable[[Times], Pixels | float] = steady
@@ -105,7 +105,7 @@ KINDS = {
 
 
 class Variant(NamedTuple):
-    """What is other than in the default."""
+    """The differences from the default."""
 
     model: Mapping[str, Any] = {}
     train: Mapping[str, Any] = {}
@@ -131,12 +131,12 @@ VARIANTS = {
 
 
 def blind(scene: bool) -> AbstractContextManager[Any]:
-    """Where there is to be no scene, training cannot set one."""
+    """Without a background image, training cannot set one."""
     return nullcontext() if scene else patch.object(Scalor, "set_background_image", lambda self, images: None)
 
 
 def configured(video: Path, variant: Variant, steps: int) -> VideoRunConfig:
-    """What ``scalor train`` would do, in so many steps."""
+    """The run that ``scalor train`` would make, with a number of steps."""
     config = proposed_run((str(video),), ReadOptions(), propose(survey(Video(video))))
     model = replace(config.model, sigma=variant.sigma * config.model.sigma, **variant.model)
     train = replace(config.train, **{"steps": steps, "curriculum": CURRICULUM, **variant.train})

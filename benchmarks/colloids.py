@@ -1,4 +1,4 @@
-"""Colloids under a microscope: what is tracked, held against what trackpy locates.
+"""Colloids under a microscope: tracks compared with the particles that trackpy locates.
 
 The video is trackpy's own example of a crowded field, ``bulk-water.mov``; it is given. trackpy is no part of this
 project (``pip install trackpy``)::
@@ -26,7 +26,7 @@ from scalor_pyro.video import Crop, ReadOptions, Video
 # px of the video: a part of the field; trackpy's size of a particle (odd), and the least mass of one.
 CROP = Crop(256, 148, 128, 128)
 SIZE, MASS = 11, 20
-# trackpy leaves a margin free, where it cannot measure: what is tracked there is not counted either.
+# trackpy leaves out a margin where it cannot measure; boxes there are not counted either.
 MARGIN = SIZE // 2 + 1
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path, help="bulk-water.mov")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", default="10", help="of training (default: 10)")
+    parser.add_argument("--minutes", default="10", help="minutes of training (default: 10)")
     options = parser.parse_args()
     crop = [str(number) for number in (CROP.x, CROP.y, CROP.width, CROP.height)]
     scalor, run, out = [sys.executable, "-m", "scalor_pyro"], str(options.out / "run"), options.out / "tracks"

@@ -1,4 +1,4 @@
-"""What a training step costs on a GPU: queued kernel by kernel or captured as a graph, in float32 or bfloat16.
+"""The cost of a training step on a GPU: kernel by kernel or captured as a graph, in float32 or bfloat16.
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --only steps --json gpu.json
@@ -33,9 +33,9 @@ from scalor_pyro.training.distributed import ALONE
 from scalor_pyro.training.loop import _Trainer
 
 GPU = torch.device("cuda")
-# Videos a step, T, and how many steps are timed at once.
+# Videos per step, frames, and steps timed at once.
 BATCHES, FRAMES, STEPS = (16, 64, 256), 10, 20
-# Timed so often.
+# Repeats.
 REPEATS = 5
 
 Measured = dict[str, float]
@@ -81,7 +81,7 @@ def measure_step(config: RunConfig, batch: int) -> Measured:
 
 
 def count_kernels(trainer: _Trainer, frames: Tensor) -> int:
-    """How much a step gives the GPU to do: kernels, copies and fills."""
+    """The number of kernels, copies and fills in a step."""
     trainer.whole_step(frames)  # the first makes the optimiser's state
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
@@ -91,7 +91,7 @@ def count_kernels(trainer: _Trainer, frames: Tensor) -> int:
 
 
 def seconds_of(step: CapturedStep[Any], frames: Tensor) -> float:
-    """The median time of a step, after those that warm up and the one that is recorded."""
+    """The median time of a step, after the warm-up steps and the captured one."""
     for _ in range(WARM_UP + 1):
         step(frames)
     times = []
@@ -119,13 +119,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=["steps", "mota"], help="one of the two parts")
-    parser.add_argument("--mota", type=float, default=0.95, help="to train to (default: %(default)s)")
+    parser.add_argument("--mota", type=float, default=0.95, help="MOTA to train to (default: %(default)s)")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="a local mnist.npz; else the bundled digits")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        parser.error("this machine has no CUDA device, but one was expected; benchmarks/step.py measures a CPU.")
+        parser.error("no CUDA device is available; use benchmarks/step.py to measure a CPU.")
     config = replace(preset("digits", "VLD"), seed=options.seed)
     found: dict[str, Any] = {"torch": torch.__version__, "gpu": torch.cuda.get_device_name()}
     print(f"{found['gpu']}, torch {found['torch']}, {FRAMES} frames a video")

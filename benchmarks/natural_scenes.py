@@ -1,12 +1,12 @@
-"""How likely people seen from a building are to SCALOR, VRNN and the sequential VAE: NLL on clips not trained on.
+"""NLL of SCALOR, VRNN and the sequential VAE on people seen from a building, on clips that training did not see.
 
-All see the same window, as ``scalor train`` proposes it, with the same σ, and learn for the same time from 14 clips of
-UCSD Ped2; the other two are scored. The clips are not part of this project (research use only); the folder with
-Train001.mkv … Train016.mkv is given::
+All models see the same window, as ``scalor train`` proposes it, with the same σ, and train for the same time on 14
+clips of UCSD Ped2; the other two are scored. The clips are not part of this project (research use only); pass the
+folder with Train001.mkv … Train016.mkv::
 
     python benchmarks/natural_scenes.py CLIPS --out runs/natural --minutes 14
 
-Trainings that are in the folder already go on, or are scored again. Each is recorded for the tables of docs/results.md
+Trainings already in the folder continue, or are scored again. Each is recorded for the tables of the documentation
 (``make tables``). ``natural_scenes.png`` shows a held-out clip as each model draws it.
 """
 
@@ -47,7 +47,7 @@ from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, ReadOptions, Video, propose, survey
 
-# Of each model of whole frames, by its name in the tables, the sizes and the program.
+# Models of whole frames by their name in the tables: the config and the program.
 OTHERS: dict[str, tuple[type[FrameModelConfig], Callable[[Any], Any]]] = {
     "VRNN": (VRNNConfig, VRNN),
     "SequentialVAE": (SequentialVAEConfig, SequentialVAE),
@@ -67,7 +67,7 @@ class FrameVideoRun:
 
 
 def scalor_run(paths: list[Path], minutes: float, seed: int) -> VideoRunConfig:
-    """As ``scalor train`` would have it."""
+    """The run that ``scalor train`` proposes."""
     given = ReadOptions()
     proposal = propose(survey(*(Video(path, given) for path in paths)), given)
     config = proposed_run(tuple(map(str, paths)), given, proposal)
@@ -75,7 +75,7 @@ def scalor_run(paths: list[Path], minutes: float, seed: int) -> VideoRunConfig:
 
 
 def baseline_run(name: str, scalor: VideoRunConfig) -> FrameVideoRun:
-    """Another model on the same videos, for the same time; how it is trained is its own."""
+    """Another model on the same videos, for the same time, with its own training settings."""
     sizes, _ = OTHERS[name]
     shared = {field: getattr(scalor.model, field) for field in ("image_size", "channels", "sigma")}
     budget = replace(FRAMES_TRAIN, minutes=scalor.train.minutes)
@@ -83,7 +83,7 @@ def baseline_run(name: str, scalor: VideoRunConfig) -> FrameVideoRun:
 
 
 def trained(name: str, config: VideoRunConfig | FrameVideoRun, folder: Path) -> Any:
-    """The program of a run, trained in the folder as far as it is not yet; None if that was interrupted."""
+    """The trained program of a run, after any training that is still missing; None if that was interrupted."""
     resume = RunFolder(folder).state.exists()
     pyro.clear_param_store()
     if isinstance(config, VideoRunConfig):
@@ -106,7 +106,7 @@ def _longest(config: FrameVideoRun) -> int:
 
 
 def clips_of(paths: list[Path], options: ReadOptions) -> Tensor:
-    """All of the videos in clips that follow each other; what is left over at an end is not scored. (N, CLIP, C, H, W)
+    """The videos cut into consecutive clips, (N, CLIP, C, H, W); the rest at the end of a video is not scored.
 
     :raises ValueError: if no video is as long as a clip.
     """
@@ -118,7 +118,7 @@ def clips_of(paths: list[Path], options: ReadOptions) -> Tensor:
     together = np.concatenate(clips)
     if len(together) == 0:
         short = " and ".join(map(str, paths))
-        raise ValueError(f"{short} give fewer than {CLIP} frames each, but at least {CLIP}, a clip, were expected.")
+        raise ValueError(f"{short}: expected at least {CLIP} frames each, the length of a clip.")
     return torch.from_numpy(together).float() / 255
 
 
@@ -143,7 +143,7 @@ def scores(program: Any, clips: Tensor, samples: int, seed: int) -> dict[str, fl
 
 
 def results_of(folder: Path, seed: int, figures: dict[str, float], origin: dict[str, Any]) -> dict[str, Any]:
-    """Figures, and where they come from."""
+    """Figures and their origin."""
     state = load_training_state(RunFolder(folder).state)
     return {
         **figures,
@@ -164,7 +164,7 @@ def compare(options: argparse.Namespace) -> bool:
     paths = sorted(options.clips.glob("Train0*.mkv"))
     unseen = [path.absolute() for path in paths if path.stem in HELD_OUT]
     if len(unseen) != len(HELD_OUT) or len(paths) == len(unseen):
-        raise ValueError(f"CLIPS is {options.clips}, but a folder with Train001.mkv … Train016.mkv was expected.")
+        raise ValueError(f"{options.clips}: expected a folder with Train001.mkv … Train016.mkv.")
     first = scalor_run([p.absolute() for p in paths if p.stem not in HELD_OUT], options.minutes, options.seed)
     clips = clips_of(unseen, first.video.options)
     rows = [Row("truth", clips[0])]
@@ -188,7 +188,7 @@ def compare(options: argparse.Namespace) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare; 2 for what the user has to put right, 130 when interrupted."""
+    """Compare; returns 2 for errors that the user can fix, 130 if interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, help="folder with Train001.mkv … Train016.mkv")

@@ -1,11 +1,11 @@
-"""What Pyro costs: a training step as a Pyro program, against the same modules in a plain loop.
+"""The cost of Pyro: a training step as a Pyro program, compared with the same modules in a plain loop.
 
     python benchmarks/overhead.py
     python benchmarks/overhead.py --repeats 20 --json overhead.json
 
 The loop draws the same random numbers, and the two losses are compared before anything is timed. Steps of both kinds
-take turns in one process, on one thread, and processor time is counted: what else the machine does disturbs both alike.
-The share that the profiler finds is an upper bound, because it makes calls of Python dearer than they are.
+take turns in one process, on one thread, and processor time is counted, so other programs disturb both alike. The
+profiler's share is an upper bound, because profiling makes Python calls more expensive.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SETTINGS: dict[str, tuple[ModelConfig, DataConfig]] = {
     "VLD preset, K=M=6": (VLD.model, replace(VLD.data, digits="uci")),
     "K=M=16, background": (STEP, preset("sprites", "MD", background=True).data),
 }
-# The two losses are sums in another order.
+# The two losses sum in different order.
 SAME_LOSS = 1e-4
 
 
@@ -151,7 +151,7 @@ def measure(model: ModelConfig, videos: DataConfig, repeats: int) -> dict[str, f
 
 
 def require_same_loss(ways: dict[str, Loss], frames: Tensor) -> None:
-    """Refuse to compare what does not compute the same.
+    """Refuse to compare losses that differ.
 
     :raises RuntimeError: if the losses differ.
     """
@@ -161,7 +161,7 @@ def require_same_loss(ways: dict[str, Loss], frames: Tensor) -> None:
         losses.append(loss_of(frames).item() / frames.numel())
     if abs(losses[0] - losses[1]) > SAME_LOSS:
         raise RuntimeError(
-            f"Losses are {losses[0]} and {losses[1]} for each number of the videos, but one was expected."
+            f"The losses differ ({losses[0]} and {losses[1]} per number of the videos), so there is nothing to compare."
         )
 
 
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     if options.repeats < 1:
-        parser.error(f"--repeats is {options.repeats}, but at least 1 was expected.")
+        parser.error(f"--repeats: expected at least 1, got {options.repeats}.")
     torch.set_num_threads(1)
     keep_freed_memory()
     measured = {}

@@ -1,11 +1,11 @@
-"""Make a recorded run one of the weights that come with the package, and write the page of their model cards anew.
+"""Add a recorded run to the pretrained weights, and write the page of model cards.
 
 python benchmarks/tables.py runs/digits-vld --mnist mnist.npz
 python benchmarks/pack_weights.py runs/digits-vld --name digits-vld --mnist mnist.npz
 python benchmarks/pack_weights.py
 
-The first writes the record of the run, which the card is made of. The numbers are then rounded to half precision, and
-the rounded ones are scored: what the run itself reached must stay. Without a run, the page alone is written.
+The first command writes the record of the run, from which the card is made. The second rounds the weights to half
+precision and scores the rounded ones: the scores must not change. Without a run, it writes the page alone.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from scalor_pyro.runs.cards import card_of, rounded, shown_data, write_pretraine
 from scalor_pyro.runs.checkpoint import copy_weights, first_difference, load_model
 from scalor_pyro.runs.pretrained import file_of, names
 
-# By at most so much may MOTA of the rounded weights differ from what the run reached.
+# Largest difference in MOTA between the rounded weights and the run.
 TOLERANCE = 0.002
-# A file is at most so many MB: it is part of each clone and each installation.
+# Largest file in MB: every clone and every installation contains it.
 LARGEST, MB = 4, 10**6
-# Columns of the metrics that a card leaves out.
+# Metrics that a card leaves out.
 LEFT_OUT = ("discoveries", "foreground_share", "steps", "training_minutes")
 PAGE = Path(__file__).parents[1] / "docs" / "weights.md"
 
@@ -43,7 +43,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="folder of a finished run of train_mnist.py")
-    parser.add_argument("--name", choices=list(PRESETS), metavar="NAME", help="of the preset that RUN was trained with")
+    parser.add_argument(
+        "--name", choices=list(PRESETS), metavar="NAME", help="name of the preset that RUN was trained with"
+    )
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
     return parser.parse_args(arguments)
 
@@ -60,11 +62,11 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
     weights = rounded(copy_weights(of.program()))
     size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
     if size > LARGEST:
-        raise ConfigError(f"The weights of {run} are {size:.1f} MB, but at most {LARGEST} MB were expected.")
+        raise ConfigError(f"{run}: expected weights of at most {LARGEST} MB, got {size:.1f} MB.")
     scores = scored(config, weights, record["videos"], mnist)
     for key in ("mota", "mota_strict"):
         if abs(scores[key] - record[key]) > TOLERANCE:
-            raise ConfigError(f"{key} is {scores[key]:.4f} rounded, but {record[key]:.4f}, as recorded, was expected.")
+            raise ConfigError(f"Rounding changes {key}: expected {record[key]:.4f} as recorded, got {scores[key]:.4f}.")
     card = {**{key: value for key, value in record.items() if key not in (*SCORES, *NLL)}, **scores}
     path = file_of(name)
     write_pretrained(path, weights, config, card)
@@ -78,13 +80,13 @@ def recorded(of: Finished) -> dict[str, Any]:
     """
     path = RECORDS / f"{of.setting}-{of.config.seed}.json"
     if not path.is_file():
-        raise ConfigError(f"{of.folder} is not recorded: {path}, which benchmarks/tables.py writes, was expected.")
+        raise ConfigError(f"{of.folder} is not recorded: run benchmarks/tables.py, which writes {path}.")
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
 
 
 def require_setting(run: Path, config: RunConfig, name: str) -> None:
-    """Refuse a run that was trained on other videos than its name says."""
+    """Refuse a run that was trained on other videos than those of the preset."""
     wanted = replace(PRESETS[name]().data, digits=config.data.digits)  # MNIST, or those of scikit-learn
     difference = first_difference(config_to_dict(config.data), config_to_dict(wanted))
     if difference:
@@ -101,15 +103,15 @@ def scored(config: RunConfig, weights: dict[str, Tensor], count: int, mnist: Pat
 
 
 def page(before: str) -> str:
-    """The page, with the cards of all files.
+    """The page with the cards of all files.
 
-    :param before: the page with other cards.
-    :raises ConfigError: if it has no place for them.
+    :param before: the page with its old cards.
+    :raises ConfigError: if it has no markers for them.
     """
     cards = "\n".join(section(name) for name in names())
     after, count = MARKED.subn(lambda match: f"{match[1]}\n{cards}\n{match[3]}", before)
     if count != 1:
-        raise ConfigError(f"{PAGE} has {count} places for the cards, but 1, between markers, was expected.")
+        raise ConfigError(f"{PAGE}: expected one pair of markers for the cards, got {count}.")
     return after
 
 
@@ -135,18 +137,18 @@ def section(name: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Pack and write the page; 2 for what the user has to put right."""
+    """Pack and write the page; returns 2 for errors that the user can fix."""
     options = parse(arguments)
     try:
         if (options.run is None) != (options.name is None):
-            raise ConfigError("RUN and --name were expected together, or none of them, for the page alone.")
+            raise ConfigError("Give RUN and --name together, or neither to write the page alone.")
         if options.run is not None:
-            print(f"{pack(options.run, options.name, options.mnist)} is written.")
+            print(f"Wrote {pack(options.run, options.name, options.mnist)}.")
         write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"The cards are in {PAGE}.")
+    print(f"Wrote the cards in {PAGE}.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""People seen from a building: trained on 14 clips of UCSD Ped2, tracked on the other two, held against a hand count.
+"""People seen from a building: trained on 14 clips of UCSD Ped2, tracked on the other two, compared with a hand count.
 
 The clips are not part of this project (research use only); the folder with Train001.mkv … Train016.mkv is given::
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, help="folder with Train001.mkv … Train016.mkv")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", default="14", help="of training (default: 14)")
+    parser.add_argument("--minutes", default="14", help="minutes of training (default: 14)")
     options = parser.parse_args()
     clips = sorted(options.clips.glob("Train0*.mkv"))
     held_out = [str(clip) for clip in clips if clip.stem in HELD_OUT]

@@ -1,4 +1,4 @@
-"""What it costs to share a training step among processes, on CPUs.
+"""The cost of sharing a training step among processes, on CPUs.
 
     torchrun --nproc-per-node 2 benchmarks/processes.py
     python benchmarks/processes.py --videos 4
@@ -27,7 +27,7 @@ from scalor_pyro.training.distributed import join
 from scalor_pyro.training.loop import train
 
 FRAMES = 8
-# Steps before those that are measured.
+# Warm-up steps.
 WARMUP = 3
 
 
@@ -48,8 +48,8 @@ class Clocked(ReparamELBO):
 def main() -> None:
     """Train for some steps, and print the mean of each process."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--videos", type=int, default=8, help="in a step of all processes together (default: 8)")
-    parser.add_argument("--steps", type=int, default=10, help="that are measured (default: 10)")
+    parser.add_argument("--videos", type=int, default=8, help="videos per step, over all processes (default: 8)")
+    parser.add_argument("--steps", type=int, default=10, help="steps to measure (default: 10)")
     options = parser.parse_args()
     vld = preset("digits", "VLD")
     stages = (Stage(1.0, FRAMES, options.videos),)

@@ -1,8 +1,8 @@
-"""Go through docs/tutorial.md as it stands, and put into it what its commands print, and its pictures.
+"""Run docs/tutorial.md, and update the output of its commands and its pictures.
 
 python benchmarks/record_tutorial.py --out recording
 
-It takes some minutes. What a command printed is kept in the folder: begun anew there, only what is missing is run.
+This takes some minutes. The folder keeps the output of each command, so a second call runs only the missing ones.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from scalor_pyro.files import write_atomically
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "tutorial.md"
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# In the folder: what each command printed.
+# The output of each command, in the folder.
 PRINTED = Path("printed.json")
-# Frames of a video that are shown beside each other, px between them, and colours of a picture in docs/images.
+# Frames of a video shown side by side, px between them, and colours of a picture in docs/images.
 SHOWN, GAP, COLOURS = (8, 24, 40), 10, 256
 
 
 def recorded(page: str) -> str:
-    """The page, with what its commands print in each block of text that follows commands."""
+    """The page, with the output of its commands in each text block that follows them."""
     printed: dict[str, str] = json.loads(PRINTED.read_text(encoding="utf-8")) if PRINTED.exists() else {}
     names: dict[str, Any] = {"__name__": "tutorial"}
     last: list[str] = []  # commands since the last block of text
@@ -58,7 +58,7 @@ def recorded(page: str) -> str:
 
 
 def commands(code: str) -> list[str]:
-    """The lines that are commands of this project and do something."""
+    """The lines that run a command of this project, except for --help."""
     return [line for line in code.splitlines() if line.startswith("scalor ") and "--help" not in line]
 
 
@@ -72,12 +72,12 @@ def output_of(command: str) -> str:
     with contextlib.redirect_stdout(out):
         status = scalor(shlex.split(command)[1:])
     if status:
-        raise ValueError(f"{command} ended with status {status}, but 0 was expected.")
+        raise ValueError(f"{command}: expected exit status 0, got {status}.")
     return out.getvalue()
 
 
 def save_pictures(folder: Path) -> None:
-    """The pictures of the page, from what its commands left in this folder."""
+    """The pictures of the page, from the files that its commands left in this folder."""
     beside(frames_of("tracks/digits-tracks.mp4", SHOWN)).save(folder / "tutorial-digits.png", optimize=True)
     beside(frames_of("tracks/sprites-tracks.mp4", SHOWN)).save(folder / "tutorial-sprites.png", optimize=True)
     with Image.open("forecast/forecast_0.png") as strip:
@@ -103,9 +103,9 @@ def beside(images: Iterator[Image.Image]) -> Image.Image:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Go through the page; 2 for what the user has to put right."""
+    """Run the page; returns 2 for errors that the user can fix."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to go through it in")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to run it in")
     options = parser.parse_args(arguments)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{PAGE} is written.")
+    print(f"Wrote {PAGE}.")
     return 0
 
 

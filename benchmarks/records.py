@@ -1,4 +1,4 @@
-"""Records of finished runs for the tables of docs/results.md: what each scored, and where it comes from, as JSON."""
+"""Records of finished runs, for the tables of docs/: scores and origin, as JSON."""
 
 import json
 import logging
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 
 # Unseen videos that a run must have been scored on.
 VIDEOS = 200
-# A run of this setting is scored on the videos of the other one, too (paper App. C).
+# A run of the first setting is also scored on the videos of the second (paper App. C).
 LONGER = {"sprites-md": "lg"}
-# What is kept of a run's results, where it is there.
+# Results of a run that its record keeps, if present.
 SCORES = (
     "mota",
     "mota_strict",
@@ -54,11 +54,11 @@ ORIGIN = ("commit", "changed", "machine", "processes", "resumed", "python", "tor
 
 
 class RecordError(ValueError):
-    """A run that cannot be recorded; the message names its folder and what was expected."""
+    """A run that cannot be recorded; the message names its folder and the reason."""
 
 
 class Kind(NamedTuple):
-    """A sort of run: the start of its settings' names, its config, its program."""
+    """A kind of run: the prefix of its settings' names, its config, its program."""
 
     prefix: str
     run: type[Any]
@@ -86,7 +86,7 @@ class Finished(NamedTuple):
     def program(self) -> Any:
         """The trained program.
 
-        :raises CheckpointError: if its weights are not there, or the networks have changed since.
+        :raises CheckpointError: if its weights are missing, or the networks have changed since.
         """
         program = self.kind.build(self.config.model)
         load_weights(self.folder, program, same_config=False)
@@ -94,7 +94,7 @@ class Finished(NamedTuple):
         return program
 
     def videos(self, data: DataConfig) -> SyntheticVideos:
-        """The unseen videos of a kind."""
+        """Unseen videos of a kind."""
         return SyntheticVideos(data, TEST_SEED, "test", self.mnist if data.objects == "digits" else None)
 
 
@@ -105,14 +105,14 @@ def finished(folder: Path, mnist: Path | None = None, videos: int = VIDEOS) -> F
     """
     path = folder / "results.json"
     if not path.is_file():
-        raise RecordError(f"{folder} is not a finished run: a file results.json in it was expected.")
+        raise RecordError(f"{folder} is not a finished run: it has no results.json.")
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         scored = results["videos"]
     except (ValueError, LookupError, TypeError) as error:
-        raise RecordError(f"{path} does not hold the results of a run, which were expected.") from error
+        raise RecordError(f"{path}: expected the results of a run.") from error
     if scored < videos:
-        raise RecordError(f"{folder} was scored on {scored} videos, but at least {videos} were expected.")
+        raise RecordError(f"{folder}: expected scores for at least {videos} videos, got {scored}.")
     kind, setting, config = _known(folder, results)
     digits = "-uci" if results["digits"] == "uci" else ""
     run = Finished(folder, results, kind, setting + digits, config, mnist)
@@ -120,7 +120,7 @@ def finished(folder: Path, mnist: Path | None = None, videos: int = VIDEOS) -> F
 
 
 def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experiment]:
-    """What a run is, in its own words, because presets change; of one that has none, by the presets as they are."""
+    """The kind and setting that a run states, since presets change; else those of the matching preset."""
     if "provenance" in results:
         stated = results["provenance"]["preset"]
         kind = next((kind for kind in KINDS if stated is not None and stated.startswith(kind.prefix)), None)
@@ -135,23 +135,23 @@ def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experim
             setting = kind.setting_of(config)
             if setting is not None:
                 return kind, setting, config
-    raise RecordError(f"{folder} is a run with settings of its own, but one of a preset was expected.")
+    raise RecordError(f"{folder} is not a run of a preset; only those can be recorded.")
 
 
 def as_today(run: Finished) -> Finished:
-    """The run with its preset as it is today; its networks are the same, or its weights do not fit."""
+    """The run with its preset's current settings; the weights fit only if the networks have not changed."""
     make = PRESETS.get(run.results["provenance"]["preset"])
     return run if make is None else run._replace(config=replace(run.config, model=make().model, train=make().train))
 
 
 def score_again(run: Finished) -> Finished:
-    """Score the weights of a run with the program and the preset of today, in its results, too.
+    """Score the weights of a run with the current version and preset, and update its results.
 
-    :raises RecordError: if it has no tracks to be scored, or does not say where it comes from.
+    :raises RecordError: if it has no tracks to score, or no provenance.
     :raises CheckpointError: if the networks have changed since.
     """
     if "mota" not in run.results or "provenance" not in run.results:
-        raise RecordError(f"{run.folder} cannot be scored again: a run with tracks and a provenance was expected.")
+        raise RecordError(f"{run.folder} cannot be scored again: it has no tracks or no provenance.")
     run = as_today(run)
     videos = run.videos(run.config.evaluated)
     scores = evaluate(run.program(), videos, run.results["videos"], tracks=run.folder / "tracks")
@@ -163,11 +163,11 @@ def score_again(run: Finished) -> Finished:
 
 
 def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
-    """Measure what the results of a run lack, and write its records: one, and another on longer videos.
+    """Measure the scores that a run lacks, and write its record; for some settings also one on longer videos.
 
     :param records: the folder of the records; a record of the same setting and seed is replaced.
-    :param likelihood: how the NLL is measured; it is kept in the run's own results, too, so that it is measured once.
-    :return: the files that were written.
+    :param likelihood: how the NLL is measured. It is added to the run's own results, so it is measured once.
+    :return: the files written.
     """
     _measure_nll(run, likelihood)
     scores = dict(run.results)
@@ -181,7 +181,7 @@ def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
 
 
 def _measure_nll(run: Finished, likelihood: Likelihood) -> None:
-    """Add the NLL to the results of a run, unless it is there, measured in this way."""
+    """Add the NLL to the results of a run, unless they hold one measured in the same way."""
     wanted = {"nll_samples": likelihood.samples, "nll_videos": likelihood.videos}
     if "nll" in run.results and wanted.items() <= run.results.items():
         return
@@ -201,7 +201,7 @@ def _scored_on(run: Finished, preset: str) -> dict[str, Any]:
 
 
 def _hota(tracks: Path, videos: SyntheticVideos, count: int) -> float | None:
-    """HOTA of the tracks that an evaluation wrote; None where trackeval is not installed."""
+    """HOTA of the tracks that an evaluation wrote; None if trackeval is not installed."""
     try:
         found = [read_mot(tracks / f"{index:05d}.txt") for index in range(count)]
         return hota(found, videos.batch(0, count).truth).hota
@@ -215,10 +215,10 @@ def write(
 ) -> Path:
     """Write one record.
 
-    :param setting: what was scored; with the seed, the name of the file.
+    :param setting: the setting that was scored; with the seed, the name of the file.
     :param trained_as: the setting that was trained.
-    :param results: of the run, as in its results.json.
-    :param scores: those to keep, where they are not the results' own.
+    :param results: the run's results.json.
+    :param scores: the scores to record; default: those of the results.
     """
     scores, origin = results if scores is None else scores, results.get("provenance", {})
     values = {
@@ -237,7 +237,7 @@ def write(
 
 
 def _without_folders(command: str | None) -> str | None:
-    """The command with names alone in place of absolute paths, which mean nothing on another machine."""
+    """The command with absolute paths cut to file names, since the folders mean nothing on another machine."""
     if command is None:
         return None
     return shlex.join(re.sub(r"^(--[\w-]+=)?/.*/", r"\1", part) for part in shlex.split(command))

@@ -1,4 +1,4 @@
-"""How cost grows: with the batch, the length, the objects and the pixels; and with the objects when they come in turn.
+"""How cost grows with the batch, the length, the objects and the pixels; and with objects inferred one after the other.
 
     python benchmarks/scaling.py
     python benchmarks/scaling.py --only objects pixels --json scaling.json --picture scaling.png
@@ -51,7 +51,7 @@ def model(side: int = SIDE, slots: int = SLOTS) -> ModelConfig:
 
 
 def sprites(side: int, count: int, videos: int, frames: int) -> Tensor:
-    """(B, T, 3, side, side) with so many sprites in each video."""
+    """(B, T, 3, side, side) with a number of sprites in each video."""
     data = DataConfig(objects="sprites", count_min=count, count_max=count, object_size=OBJECT, frames=frames)
     return SyntheticVideos(replace(data, image_size=(side, side)), 0, "train").batch(0, videos, frames).tensor()
 
@@ -134,7 +134,7 @@ def in_turn(objects: int, repeats: int) -> Measured:
         return median_times(once, repeats)
 
 
-# Series → what varies, its values, and how a value is measured so many times.
+# Series → the quantity that varies, its values, and the measurement with repeats.
 SERIES: dict[str, tuple[str, tuple[int, ...], Callable[[int, int], Measured]]] = {
     "batch": (
         "videos in a step",

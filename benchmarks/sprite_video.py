@@ -1,4 +1,4 @@
-"""Videos of sprites over a textured scene, with their truth, for the benchmarks that need files."""
+"""Videos of sprites over a textured background, with ground truth, for the benchmarks that need files."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -62,7 +62,7 @@ def make(
     light: Callable[[NDArray[np.int64]], Pixels | float] = _steady,
     contrast: float = 1.0,
 ) -> GroundTruth:
-    """Write a video as H.264, if it is not there, and give its truth.
+    """Write a video as H.264, unless it exists, and return its ground truth.
 
     :param seed: of sprites and of the camera's noise.
     :param scene: (3, H, W), behind the sprites.

@@ -1,4 +1,4 @@
-"""What training, tracking and the making of data cost on one thread.
+"""The cost of training, tracking and making data on one thread.
 
     python benchmarks/step.py
     python benchmarks/step.py --only step tracking --json step.json
@@ -38,7 +38,7 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.loop import make_optimiser
 
-# B and T of everything that is measured.
+# B and T of every measurement.
 VIDEOS, FRAMES = 16, 10
 # The model of the step: 64×64 px, 8×8 cells, K = M = 16, over a moving background.
 STEP = ModelConfig(background="moving", colour_start=True, contrast_input=True)
@@ -131,7 +131,7 @@ def data(config: DataConfig, repeats: int) -> Measured:
     return median_times(lambda: videos.batch(next(starts), VIDEOS, FRAMES).tensor(), repeats)
 
 
-# Name → what it is, how to measure it, and how often.
+# Name → description, how to measure it, and repeats.
 VARIANTS: dict[str, tuple[str, Callable[[int], Measured], int]] = {
     "step": (
         "training step: 64x64, 8x8 cells, K=M=16, background",
@@ -174,7 +174,7 @@ def measure_apart(name: str, repeats: int | None) -> Measured:
 
 
 def ratios(measured: dict[str, Measured]) -> dict[str, float]:
-    """What follows from the figures at hand, by processor time, which other programs disturb least."""
+    """Ratios of the figures, by processor time, which other programs disturb least."""
 
     def seconds(name: str) -> float:
         return measured[name]["processor_seconds"]

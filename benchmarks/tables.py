@@ -1,9 +1,9 @@
-"""Record finished runs, and write the tables of docs/results.md and README.md from all records and the paper's figures.
+"""Record finished runs, and write the tables of README.md and docs/ from all records and the paper's figures.
 
 python benchmarks/tables.py runs/sprites-md runs/digits-vld --mnist mnist.npz
 python benchmarks/tables.py
 
-A record is a file of docs/records; without a run the tables are written again from those that there are.
+Records are the files of docs/records. Without a run, the tables are written again from the existing records.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from scalor_pyro.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS, PAPER = ROOT / "docs" / "records", "paper.json"
-# Between its marker and the end, a table is written anew.
+# A table is rewritten between its marker and the end marker.
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
-# What there is no record of.
+# Stands for figures without a record.
 NOTHING = "–"
-# How a figure is written.
+# Formats by figure.
 FORMATS = {
     "mse": "{:.4f}",
     "nll": "{:.3f}",
@@ -39,8 +39,10 @@ FORMATS = {
 }
 FORMATS |= {"wall_seconds": "{:.2f}", "processor_seconds": "{:.2f}"}
 SCORE = "{:.3f}"
+# Between a mean and its standard deviation, with spaces that do not break.
+SPREAD = "\u00a0±\u00a0"
 
-# Rows of the tables: the setting, and how it is called.
+# Rows of the tables: the setting and its title.
 COUNTS = {"vld": "2–4", "ld": "8–11", "md": "18–24", "hd": "50–64", "vhd": "90–110"}
 TITLES = {
     f"{objects}-{density}": f"{objects} {density.upper()}, {count}"
@@ -51,10 +53,10 @@ TITLES = {
 WITH_BACKGROUND = TITLES | {"bg": "BG: sprites MD, moving background"}
 TRACKED = WITH_BACKGROUND | {"lg": "LG: sprites MD, tested on 20 frames"}
 MODELS = {"": "SCALOR", "vrnn-": "VRNN", "sequential-vae-": "SequentialVAE", "sqair-": "SQAIR"}
-# What people seen from a building are called, and who is compared on them, in the same way.
+# The setting with people seen from a building, and the models compared on it.
 NATURAL = "ped2"
 OF_NATURAL = {prefix: model for prefix, model in MODELS.items() if prefix != "sqair-"}
-# Data that the paper has SQAIR's scores of.
+# Settings for which the paper gives SQAIR's scores.
 WITH_SQAIR = ("digits-vld", "sprites-vld", "sprites-ld")
 
 Record = Mapping[str, Any]
@@ -69,7 +71,7 @@ class Book:
         self.paper: dict[str, dict[str, float]] = paper["settings"]
 
     def settings(self) -> list[str]:
-        """Each setting that has a record: first those of the tables, in their order, and then by name."""
+        """Each setting with a record: those of the tables first, in their order, then the others by name."""
         known = [prefix + name for prefix in MODELS for name in (*TRACKED, NATURAL)]
         found = {each["setting"] for each in self.records}
         return [name for name in known if name in found] + sorted(found - set(known))
@@ -84,22 +86,22 @@ class Book:
         return [each[name] for each in self.of(setting) if each.get(name) is not None]
 
     def mean(self, setting: str, name: str) -> float | None:
-        """Over the seeds."""
+        """The mean over the seeds."""
         figures = self.figures(setting, name)
         return statistics.fmean(figures) if figures else None
 
     def cell(self, setting: str, name: str, spread: bool = False) -> str:
-        """The mean over the seeds, if asked with the standard deviation where there are several."""
+        """The mean over the seeds; with `spread`, also the standard deviation if there are several."""
         figures = self.figures(setting, name)
         mean = written(name, self.mean(setting, name))
-        return f"{mean} ± {written(name, statistics.stdev(figures))}" if spread and len(figures) > 1 else mean
+        return f"{mean}{SPREAD}{written(name, statistics.stdev(figures))}" if spread and len(figures) > 1 else mean
 
     def papers(self, setting: str, name: str) -> str:
         """The paper's figure."""
         return written(name, self.paper.get(setting, {}).get(name))
 
     def seeds(self, setting: str) -> str:
-        """How many there are."""
+        """The number of seeds."""
         return str(len(self.of(setting)) or NOTHING)
 
     def sampled(self, settings: Iterable[str]) -> str:
@@ -110,9 +112,9 @@ class Book:
         return "; ".join(words) or NOTHING
 
     def reached(self, setting: str, name: str) -> str:
-        """Whether the mean is as good as the paper's figure, both as they are written.
+        """Whether the mean is as good as the paper's figure, both rounded as in the table.
 
-        MOTA, the strict one too, is to be at least the paper's MOTA; errors are to be lower.
+        MOTA (also the strict one) must be at least the paper's MOTA; errors must be lower.
         """
         score = name.startswith("mota")
         mean, paper = self.mean(setting, name), self.paper.get(setting, {}).get("mota" if score else name)
@@ -129,7 +131,7 @@ def _with_times(each: Record) -> Record:
 
 
 def written(name: str, value: float | None) -> str:
-    """A figure as it stands in a table."""
+    """A figure as a table shows it."""
     return NOTHING if value is None or math.isnan(value) else FORMATS.get(name, SCORE).format(value)
 
 
@@ -140,41 +142,55 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def tracking(book: Book) -> str:
-    """The paper's Table 1."""
+    """Scores of tracks, on the videos of the paper's Table 1."""
     heads = ["videos", "seeds", "MOTA 2×", "MOTA 0.5×", "IDF1", "HOTA", "precision", "recall", "CountMAE", "minutes"]
-    heads += [f"paper: {name}" for name in ("MOTA", "precision", "recall", "CountMAE")]
-    ours = ("idf1", "hota", "precision", "recall", "count_mae", "training_minutes")
+    scores = ("idf1", "hota", "precision", "recall", "count_mae", "training_minutes")
     rows = [
         [
             title,
             book.seeds(name),
             book.cell(name, "mota", spread=True),
             book.cell(name, "mota_strict", spread=True),
-            *(book.cell(name, score) for score in ours),
-            *(book.papers(name, score) for score in ("mota", "precision", "recall", "count_mae")),
-            ", ".join(book.reached(name, score) for score in ("mota", "mota_strict", "count_mae")),
+            *(book.cell(name, score) for score in scores),
         ]
         for name, title in TRACKED.items()
     ]
-    return markdown([*heads, "reached: MOTA 2×, 0.5×, CountMAE"], rows)
+    return markdown(heads, rows)
 
 
-def likelihood(book: Book) -> str:
-    """The paper's Table 2: MSE and NLL of all models on the same data."""
-    heads = ["videos", *(f"MSE: {model}" for model in MODELS.values()), "paper: SCALOR", "paper: VRNN", "reached"]
-    heads += [f"NLL: {model}" for model in MODELS.values()]
+def against_paper(book: Book) -> str:
+    """The paper's Table 1, and whether its figures are reached."""
+    heads = ["videos", *(f"paper: {name}" for name in ("MOTA", "precision", "recall", "CountMAE"))]
+    rows = [
+        [
+            title,
+            *(book.papers(name, score) for score in ("mota", "precision", "recall", "count_mae")),
+            *(book.reached(name, score) for score in ("mota", "mota_strict", "count_mae")),
+        ]
+        for name, title in TRACKED.items()
+    ]
+    return markdown([*heads, "reached: MOTA 2×", "reached: MOTA 0.5×", "reached: CountMAE"], rows)
+
+
+def reconstruction(book: Book) -> str:
+    """The MSE of the paper's Table 2: all models on the same data."""
     rows = [
         [
             title,
             *(book.cell(prefix + name, "mse") for prefix in MODELS),
             *(book.papers(prefix + name, "mse") for prefix in ("", "vrnn-")),
             book.reached(name, "mse"),
-            *(book.cell(prefix + name, "nll") for prefix in MODELS),
         ]
         for name, title in WITH_BACKGROUND.items()
     ]
+    return markdown(["videos", *MODELS.values(), "paper: SCALOR", "paper: VRNN", "reached"], rows)
+
+
+def likelihood(book: Book) -> str:
+    """The NLL of the paper's Table 2: all models on the same data."""
+    rows = [[title, *(book.cell(prefix + name, "nll") for prefix in MODELS)] for name, title in WITH_BACKGROUND.items()]
     shown = [prefix + name for name in WITH_BACKGROUND for prefix in MODELS]
-    return markdown(heads, rows) + f"\nNLL: {book.sampled(shown)}.\n"
+    return markdown(["videos", *MODELS.values()], rows) + f"\nNLL: {book.sampled(shown)}.\n"
 
 
 def natural(book: Book) -> str:
@@ -235,7 +251,7 @@ def paper_preset(book: Book) -> str:
 
 
 def runs(book: Book) -> str:
-    """Every training: how it came about."""
+    """Every training with its origin."""
     heads = ["setting", "seed", "steps", "minutes", "processor minutes", "commit", "machine", "command"]
     rows = [
         [
@@ -256,7 +272,7 @@ def runs(book: Book) -> str:
 
 
 def shown_commit(each: Record) -> str:
-    """The short name of the commit, with all that makes it less than the whole truth."""
+    """The short commit, with remarks: uncommitted changes, a resumed training, a later scoring."""
     if each["commit"] is None:
         return NOTHING
     remarks = ["with changes"] * bool(each["changed"]) + ["of the last resume"] * bool(each["resumed"])
@@ -265,7 +281,7 @@ def shown_commit(each: Record) -> str:
 
 
 def summary(book: Book) -> str:
-    """What README.md says of tracking."""
+    """The tracking scores of README.md and the start page."""
     heads = ["videos", "seeds", "MOTA 2× / 0.5×", "paper", "minutes"]
     rows = [
         [
@@ -285,13 +301,16 @@ def summary(book: Book) -> str:
 PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     ROOT / "docs" / "results.md": {
         "tracking": tracking,
+        "against-paper": against_paper,
+        "reconstruction": reconstruction,
         "likelihood": likelihood,
         "natural": natural,
         "sqair": sqair,
-        "paper-preset": paper_preset,
-        "runs": runs,
     },
+    ROOT / "docs" / "studies" / "paper_settings.md": {"paper-preset": paper_preset},
+    ROOT / "docs" / "trainings.md": {"runs": runs},
     ROOT / "README.md": {"summary": summary},
+    ROOT / "docs" / "index.md": {"summary": summary},
 }
 
 
@@ -303,7 +322,7 @@ def filled(page: Path, book: Book) -> str:
     text, tables = page.read_text(encoding="utf-8"), PAGES[page]
     names = [match[2] for match in MARKED.finditer(text)]
     if sorted(names) != sorted(tables):
-        raise ValueError(f"{page} has markers of {names}, but one of each of {list(tables)} was expected.")
+        raise ValueError(f"{page}: expected one marker for each of {list(tables)}, got {names}.")
     return MARKED.sub(lambda match: f"{match[1]}\n{tables[match[2]](book)}\n{match[3]}", text)
 
 
@@ -312,16 +331,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of finished runs to record")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
-    parser.add_argument("--again", action="store_true", help="score RUNs again, with the program as it is now")
+    parser.add_argument("--again", action="store_true", help="score RUNs again with the current version")
     parser.add_argument("--nll", type=int, default=50, metavar="N",
-                        help="importance samples of each video (default: %(default)s)")  # fmt: skip
+                        help="importance samples per video (default: %(default)s)")  # fmt: skip
     parser.add_argument("--nll-videos", type=int, default=16, metavar="N",
-                        help="of the first so many unseen videos (default: %(default)s)")  # fmt: skip
+                        help="number of unseen videos for the NLL (default: %(default)s)")  # fmt: skip
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Record and write; 2 for what the user has to put right."""
+    """Record and write; returns 2 for errors that the user can fix."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = parse(arguments)
     try:
@@ -329,13 +348,13 @@ def main(arguments: list[str] | None = None) -> int:
         for run in [finished(folder, options.mnist) for folder in options.runs]:
             run = score_again(run) if options.again else run
             for path in record(run, RECORDS, how):
-                print(f"{run.folder} is recorded in {path.relative_to(ROOT)}.")
+                print(f"Recorded {run.folder} in {path.relative_to(ROOT)}.")
         for page in PAGES:
             write_atomically(page, filled(page, Book(RECORDS)).encode())
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"The tables of {' and '.join(str(page.relative_to(ROOT)) for page in PAGES)} are written.")
+    print(f"Wrote the tables of {', '.join(str(page.relative_to(ROOT)) for page in PAGES)}.")
     return 0
 
 

@@ -1,13 +1,12 @@
-"""How good a training is after how long: MOTA on held-out videos against minutes of training (paper Figure 8 d).
+"""MOTA on held-out videos against minutes of training (paper Figure 8 d).
 
     python benchmarks/time_to_mota.py --out runs/time_to_mota --picture mota.png
     python benchmarks/time_to_mota.py --models scalor sqair --mnist mnist.npz --out runs/time_to_mota --json mota.json
     python benchmarks/time_to_mota.py --runs runs/demo runs/sqair --picture mota.png
 
-Models are trained as the examples train them, and looked at often; the time of looking is not counted, that of making
-videos and writing checkpoints is. Each leaves a run in the folder: what is there is not trained again, what was cut off
-goes on. Runs of other commands can be drawn, too: their minutes hold those of their evaluations, and there are none of
-the processor.
+Models are trained as in the examples and scored often. The time for scoring is not counted; the time for making videos
+and writing checkpoints is. Each model leaves a run in the folder: finished runs are not trained again, interrupted ones
+continue. Runs of other commands can be drawn too: their minutes include evaluations, and have no processor time.
 """
 
 import argparse
@@ -47,21 +46,21 @@ from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training.device import device_of
 from scalor_pyro.training.loop import TrainResult, train
 
-# What follows objects can be compared: SCALOR, and the baselines that have tracks.
+# The models that can be compared: SCALOR and the baselines that track.
 MODELS: dict[str, Callable[[Any], Any]] = {
     "scalor": Scalor,
     **{name: known.build for name, known in BASELINES.items() if known.assessment is TRACKING},
 }
-# The values of MOTA of which it is said when they were reached.
+# Values of MOTA whose first time is reported.
 LEVELS = (0.80, 0.90, 0.93, 0.95)
-# How often a training is looked at, in steps, and on how many videos.
+# Steps between two looks at a training, and the number of videos.
 EVERY, VIDEOS = 50, 32
-# Keys of what a clock says in the metrics of a run.
+# Keys of the clocks in the metrics of a run.
 WALL, PROCESSOR = "training_minutes", "processor_minutes"
 
 
 class Look(NamedTuple):
-    """What a look at a training found."""
+    """The result of one look at a training."""
 
     step: int
     mota: float
@@ -70,7 +69,7 @@ class Look(NamedTuple):
 
 
 class Clock:
-    """Minutes of a training, wall and processor, without those that it is stopped for.
+    """Minutes of a training, wall and processor, without its pauses.
 
     :param minutes: what was spent before, by the same two clocks.
     """
@@ -84,7 +83,7 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[tuple[float, float]]:
-        """What is done within is not counted; gives the minutes so far."""
+        """Work inside is not counted; gives the minutes so far."""
         wall, processor = self._begun
         minutes = (time.perf_counter() - wall) / 60, (time.process_time() - processor) / 60
         yield minutes
@@ -142,13 +141,13 @@ def bundled(data: DataConfig) -> DataConfig:
 
 
 def looks_of(folder: Path) -> list[Look]:
-    """What was seen of a run at its evaluations.
+    """The results of a run at its evaluations.
 
     :raises ValueError: if the folder holds no run, or one without a MOTA.
     """
     rows = [row for row in RunFolder.open(folder).rows() if row.get("evaluation") and row.get("mota") is not None]
     if not rows:
-        raise ValueError(f"{folder} holds a run without any MOTA in its metrics, but at least one was expected.")
+        raise ValueError(f"{folder} is a run without any MOTA in its metrics, so there is nothing to draw.")
     return [Look(row["step"], row["mota"], row.get(WALL, row["minutes"]), row.get(PROCESSOR)) for row in rows]
 
 
@@ -175,7 +174,7 @@ def lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def when(step: int, mota: float, minutes: float, processor_minutes: float | None) -> str:
-    """When something was seen, in words."""
+    """The time of a look, in words."""
     processor = "" if processor_minutes is None else f", {processor_minutes:.1f} of the processor"
     return f"after {minutes:.1f} minutes{processor} (step {step}: {mota:.3f})"
 
@@ -238,7 +237,7 @@ def configure(model: str, options: argparse.Namespace) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, print, draw; 2 for what the user has to put right, 130 when interrupted."""
+    """Train, print, draw; returns 2 for errors that the user can fix, 130 if interrupted."""
     options = parse(arguments)
     trainings: dict[str, list[Look]] = {}
     try:

@@ -1,4 +1,7 @@
-"""The pages for users: every snippet of Python is run, in the order of its page, beside a run of the name it uses."""
+"""The pages for users: their Python runs, their links lead somewhere, and their words are those of the glossary.
+
+`make docs` checks the links between the pages of the site; here are those of the pages outside of it.
+"""
 
 import re
 import shutil
@@ -19,9 +22,11 @@ from scalor_pyro.plots import generated_files as generation_files
 from scalor_pyro.training.loop import train
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = sorted([*(ROOT / name for name in OUTSIDE), *ROOT.glob("docs/**/*.md")])
 WITH_PYTHON = {
     "README.md",
+    "docs/index.md",
     "docs/outputs.md",
     "docs/own_video.md",
     "docs/pyro.md",
@@ -40,6 +45,26 @@ SHORTER = {
     "--frames 8": "--frames 2",
 }
 FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*(.*)")
+# Phrases that have to be read twice, or that name a thing by another word than the glossary, and what to write instead.
+REFUSED = {
+    r"\bbut\b[^.|]{0,60}\bwas expected\b": "expected …, got …",
+    r"\bwhat there is\b": "name it",
+    r"\bwhat is there is\b": "name it",
+    r"\bof (before|now)\b": "earlier, current",
+    r"\blaws?\b": "distribution, prior, rule",
+    r"\b(videos?|ones?) of one's own\b": "your own videos",
+    r"\bthat there is not\b": "if there is no …",
+    r"\bis (not )?to be (found|seen|had|given|trusted)\b": "must be, can be",
+    r"\bwho (leaves|stands|comes|is new)\b": "an object that …",
+    r"\b(one|it) takes (it|them|itself) for\b": "mistakes … for",
+    r"\btold apart\b": "distinguished",
+    r"\bgoes? on (with|as|for)\b": "continues",
+    r"\bthe last word\b": "takes precedence",
+    r"\bcompare orders\b": "compare magnitudes",
+    r"\bby a script that was not kept\b": "mark it as exploratory",
+}
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 
 
 class Snippet(NamedTuple):
@@ -131,3 +156,105 @@ def test_no_snippet_is_left_out() -> None:
         where = f"{name_of(snippet.page)}, line {snippet.line}"
         assert snippet.language in LANGUAGES, f"{where}: {snippet.language!r}, but one of {LANGUAGES} was expected"
     assert {name_of(snippet.page) for snippet in found if snippet.language == "python"} == WITH_PYTHON
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_words_are_plain(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for pattern, instead in REFUSED.items():
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            line = text.count("\n", 0, match.start()) + 1
+            pytest.fail(f"{name_of(page)}, line {line}: {match[0]!r}; write: {instead}")
+
+
+def anchor_of(heading: str) -> str:
+    """A heading's anchor, as MkDocs and GitHub both make it from plain words."""
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading.lower())).strip("-")
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_links_outside_the_site_lead_somewhere(name: str) -> None:
+    for link in LINK.findall((ROOT / name).read_text(encoding="utf-8")):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = ROOT / (path or name)
+        assert target.exists(), f"{name} links to {link}, which does not exist"
+        if anchor:
+            anchors = {anchor_of(heading) for heading in HEADING.findall(target.read_text(encoding="utf-8"))}
+            assert anchor in anchors, f"{name} links to {link}, a section that does not exist"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/**/*.md"):
+        assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in navigation, f"mkdocs.yml does not list {page}"
+
+
+def test_every_room_has_an_api_page() -> None:
+    rooms = {path.parent.name for path in ROOT.glob("scalor_pyro/*/__init__.py")} - {"cli"}  # which is a command
+    assert {page.stem for page in ROOT.glob("docs/api/*.md")} == rooms | {"index"}
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A small package of that name, and the Markdown that the site shows of its docstring."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "hooks"))
+    import griffe
+    from sphinx_docstrings import SphinxDocstrings
+
+    def markdown(docstring: str) -> str:
+        package = tmp_path / "scalor_pyro"
+        package.mkdir()
+        (package / "__init__.py").write_text("from scalor_pyro.part import Thing\n")
+        code = f'r"""{docstring}"""\n\n\nclass Thing:\n    def work(self): ...\n'
+        (package / "part.py").write_text(code)
+        extensions = griffe.load_extensions(SphinxDocstrings)
+        loaded = griffe.load("scalor_pyro", search_paths=[tmp_path], extensions=extensions, try_relative_path=False)
+        docstring_of_part = loaded["part"].docstring
+        assert docstring_of_part is not None
+        return str(docstring_of_part.value)
+
+    return markdown
+
+
+def test_roles_become_links(written: Any) -> None:
+    found = written("See :class:`~scalor_pyro.Thing`, :meth:`Thing.work` and :func:`poutine.do`; ``x``.\n\n:param a: b")
+    assert '<autoref identifier="scalor_pyro.part.Thing" optional><code>Thing</code></autoref>' in found
+    assert '<autoref identifier="scalor_pyro.part.Thing.work" optional><code>Thing.work()</code></autoref>' in found
+    assert found.endswith("and `poutine.do()`; `x`.\n\n:param a: b"), (
+        "other packages are named, fields are left to Griffe"
+    )
+
+
+def test_a_reference_to_nothing_is_reported(written: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert "`scalor_pyro.gone`" in written("See :mod:`scalor_pyro.gone`.")
+    assert "scalor_pyro.part: the docstring refers to scalor_pyro.gone, which does not exist." in caplog.text
+
+
+FORMATTED = r"""Use it::
+
+    with a:
+        b
+
+=====  =====  =======
+site   shape  meaning
+=====  =====  =======
+``x``  (B)    a|b
+              more
+=====  =====  =======
+
+.. math::
+
+    a &= b \\
+    c &= \frac{d}{2}
+
+The end.
+"""
+
+
+def test_blocks_tables_and_formulas(written: Any) -> None:
+    found = found = written(FORMATTED)
+    assert "Use it:\n\n```python\nwith a:\n    b\n```\n" in found
+    assert "| site | shape | meaning |\n| --- | --- | --- |\n| `x` | (B) | a\\|b more |\n" in found
+    assert found.count("<mtr>") == 2 and "<mfrac>" in found and "&=" not in found and found.endswith("The end.")

@@ -98,10 +98,10 @@ def swap_prior(*arguments: Any) -> Any:
     drawn, or a handler has fixed, keeps its value and is scored by the new law. Weighting by presence stays.
     ``ModeMessenger``, which draws values itself, must be outside: the last handler entered comes first.
 
-    :param model: what to wrap; without it, a context manager is returned.
-    :param laws: by site name, or pattern with ``*``, ``?`` and ``[…]``: a distribution that broadcasts to the site's
-        batch shape, or a function (frame t, prior) → distribution. Where several patterns match a site they are
-        applied in order, each function being given the law that the one before has left.
+    :param arguments: the model to wrap, which may be left out, and the priors by site name, or by pattern with ``*``,
+        ``?`` and ``[…]``: each a distribution that broadcasts to the site's batch shape, or a function (frame t,
+        prior) → distribution. Where several patterns match a site, they are applied in order, and each function is
+        given the distribution that the one before has left. Without a model, a context manager is returned.
     :raises ValueError: for what is no law; within, for a law of another event shape or support or whose batch shape
         does not broadcast to the site's, and for patterns that match observed or deterministic sites; on leaving
         without another error, for a pattern that has matched no site.

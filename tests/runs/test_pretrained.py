@@ -150,7 +150,7 @@ def test_packing_a_run(
     path = tmp_path / "sprites-vld-0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"mota": 3.0}))
     assert packing.main(pack) == 2
-    assert "rounded, but 3.0000, as recorded, was expected." in capsys.readouterr().err
+    assert "Rounding changes mota: expected 3.0000 as recorded, got" in capsys.readouterr().err
     path.unlink()
     assert packing.main(pack) == 2
     assert "run is not recorded: " in capsys.readouterr().err
