@@ -7,7 +7,8 @@ import torch
 
 from scalor_pyro.config import RunConfig, VideoRunConfig
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import is_on_videos, load_run, load_run_as, located, put_weights
+from scalor_pyro.runs.loading import load_run, located
+from scalor_pyro.runs.weights import put_weights
 
 
 class TrainedRun(NamedTuple):
@@ -21,11 +22,10 @@ class TrainedRun(NamedTuple):
 def load(run: str | Path, device: torch.device | str = "cpu") -> TrainedRun:
     """Load a run of ``scalor train``, or one on synthetic videos.
 
-    :param run: a run folder, a file of weights, or a name, see :func:`~scalor_pyro.runs.checkpoint.located`.
+    :param run: a run folder, a file of weights, or a name, see :func:`~scalor_pyro.runs.loading.located`.
     :raises CheckpointError: if there is no such run, or the networks have changed since.
     """
-    config: VideoRunConfig | RunConfig
-    config, weights = load_run_as(run, VideoRunConfig) if is_on_videos(run) else load_run(run)
+    config, weights = load_run(run, (VideoRunConfig, RunConfig))
     scalor, path = Scalor(config.model), located(run)
     put_weights(path, weights, scalor)
     return TrainedRun(path.parent, config, scalor.to(device).eval())

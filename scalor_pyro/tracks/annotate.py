@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from scalor_pyro.colours import identity_colour
-from scalor_pyro.files import RunFolderError, require_new, written_whole
+from scalor_pyro.files import OutputError, require_new, written_whole
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.video import ReadOptions, Video, VideoError
 from scalor_pyro.video.reading import Frame
@@ -90,7 +90,7 @@ def annotate(
     :return: how many frames were written.
     :raises VideoError: where the encoder is missing, the video cannot be read, or is `out` itself, or the tracks go on
         after its end.
-    :raises RunFolderError: if `out` exists or cannot be written.
+    :raises OutputError: if `out` exists or cannot be written.
     """
     require_encoder()
     require_new(Path(out), overwrite)
@@ -225,7 +225,7 @@ class _Encoder:
     :param path: of the file.
     :param name: that it will have.
     :param rate: frames per second, on average.
-    :raises RunFolderError: for what FFmpeg cannot write.
+    :raises OutputError: for what FFmpeg cannot write.
     """
 
     def __init__(self, path: Path, name: Path, rate: float) -> None:
@@ -263,7 +263,7 @@ class _Encoder:
         try:
             self._container.mux(self._stream.encode(frame))
         except FFmpegError as error:
-            raise RunFolderError(f"{self._name} could not be written ({error.strerror}).") from error
+            raise OutputError(f"{self._name} could not be written ({error.strerror}).") from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._container:

@@ -104,7 +104,7 @@ class TrackFiles:
     :param formats: which files.
     :param overwrite: replace files that exist; else they are refused here, before any work.
     :raises ConfigError: for a format that there is not.
-    :raises RunFolderError: for a file that exists, or cannot be written.
+    :raises OutputError: for a file that exists, or cannot be written.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class TrackFiles:
         """Write a chunk; it is in the files when this returns.
 
         :raises ValueError: if it has rows of frames that an earlier chunk had, or before those.
-        :raises RunFolderError: if it cannot be written (a full disk, …).
+        :raises OutputError: if it cannot be written (a full disk, …).
         """
         if not len(tracks):
             return

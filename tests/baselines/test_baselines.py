@@ -29,7 +29,7 @@ from scalor_pyro.inference.swap_prior import swap_prior
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import sites
-from scalor_pyro.runs.checkpoint import load_run_as
+from scalor_pyro.runs.loading import load_run
 
 # B = 2, T = 3, 32 × 48 px, as the videos of conftest have.
 FRAMES: dict[str, Any] = {
@@ -466,7 +466,7 @@ def test_a_run_leaves_figures_pictures_and_weights(name: str, tmp_path: Path) ->
     assert ("mota" in results) == (tmp_path / "player.html").exists() == (name == "sqair")
     expected = {"filmstrip", "objects"} if name == "sqair" else {"reconstruction", "forecast", "imagined"}
     assert {*expected, "learning_curves"} <= pictures
-    config, weights = load_run_as(tmp_path, BASELINES[name].run)
+    config, weights = load_run(tmp_path, BASELINES[name].run)
     program = BASELINES[name].build(config.model)
     program.load_state_dict(weights)
     again = run(name, tmp_path, resume=True)

@@ -16,7 +16,7 @@ import torch
 from scalor_pyro.cli import generate, main
 from scalor_pyro.cli.generate import presence_seen
 from scalor_pyro.experiments.videos import RESULTS
-from scalor_pyro.files import RunFolderError
+from scalor_pyro.files import OutputError
 from scalor_pyro.inference.generation import Generated
 from scalor_pyro.inference.trained import load
 from scalor_pyro.plots import generated_files as generation_files
@@ -266,5 +266,5 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match="cannot be made"), GenerationFiles(tmp_path / "file", "imagine", 0):
+    with pytest.raises(OutputError, match="cannot be made"), GenerationFiles(tmp_path / "file", "imagine", 0):
         pass

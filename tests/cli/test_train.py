@@ -13,6 +13,7 @@ from scalor_pyro.cli import train as command
 from scalor_pyro.config import (
     ConfigError,
     ModelConfig,
+    RunConfig,
     TrainConfig,
     VideoData,
     VideoRunConfig,
@@ -21,7 +22,8 @@ from scalor_pyro.config import (
 )
 from scalor_pyro.experiments import videos as video_run
 from scalor_pyro.inference.trained import load
-from scalor_pyro.runs.checkpoint import CheckpointError, load_model, load_run, load_run_as
+from scalor_pyro.runs.configs import CheckpointError
+from scalor_pyro.runs.loading import load_model, load_run
 from scalor_pyro.video import Clips, Crop, ReadOptions, Video
 
 
@@ -177,12 +179,14 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert not Path("new").exists()
 
 
-def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="of a run of scalor train, but a run of an example"):
-        load_run(small_run / "runs" / "street")
+def test_a_run_of_another_kind_is_refused(small_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match="trained by `examples/train_mnist.py`, got one trained by `scalor train`"
+    ):
+        load_run(small_run / "runs" / "street", RunConfig)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="does not describe a run.*video"):
-        load_run_as(tmp_path, VideoRunConfig)
+    with pytest.raises(CheckpointError, match="config.json, kind: expected one of .*video"):
+        load_run(tmp_path, VideoRunConfig)
 
 
 def test_refuses_a_model_for_other_frames() -> None:

@@ -20,7 +20,8 @@ import torch
 from scalor_pyro.config import TrainConfig
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import load_config, load_training_state
+from scalor_pyro.runs.checkpoint import load_training_state
+from scalor_pyro.runs.loading import load_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Seconds instead of minutes; the bundled digits need no network.
