@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # The longest name that common file systems take, in bytes.
@@ -55,7 +55,8 @@ def written_whole(path: Path, durable: bool = True) -> Iterator[Path]:
             if durable:
                 sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 def _temporary(path: Path) -> Path:
