@@ -70,9 +70,9 @@ def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The figures of a run in each setting, by the name of their row."""
     config = load_config(run, RunConfig)
     mnist = mnist_of(run, config.data, options.mnist if config.data.objects == "digits" else None)
+    config = with_known_digits(config, mnist)
     if mnist is not None:
         print(f"The digits of {run} are from {mnist}.")
-    config = with_known_digits(config, mnist)
     scalor = Scalor(with_capacity(config.model, options.slots))
     load_weights(run, scalor, same_config=False)
     figures = {}

@@ -92,13 +92,14 @@ def unseen(config: RunConfig, options: argparse.Namespace) -> SyntheticVideos:
     if options.what == "forecast":
         check_extent(options.observed, options.frames, data.frames)
     mnist = mnist_of(options.run, data, options.mnist)
-    if mnist is not None:
-        print(f"The digits are from {mnist}.")
     try:
-        return SyntheticVideos(data, TEST_SEED, "test", mnist)
+        videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
         raise ConfigError(f"{reason}: a file named by --mnist was expected.") from error
+    if mnist is not None:
+        print(f"The digits are from {mnist}.")
+    return videos
 
 
 def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:

@@ -64,9 +64,9 @@ def load(options: argparse.Namespace) -> tuple[Scalor, Tensor]:
     if options.frames is not None and not 1 <= options.frames <= config.evaluated.frames:
         raise ValueError(f"--frames is {options.frames}, but 1 to {config.evaluated.frames} was expected.")
     mnist = mnist_of(options.run, config.evaluated, options.mnist)
+    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
     if mnist is not None:
         print(f"The digits are from {mnist}.\n")
-    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
     return scalor, videos.batch(options.video, 1, options.frames).tensor()
 
 

@@ -46,6 +46,7 @@ def kind_of(values: Any, expected: Container[str] = ()) -> str:
     """
     require(isinstance(values, Mapping), "config", values, "a table of settings")
     kind = values["kind"] if "kind" in values else _inferred(values, expected)
+    require(kind is not None or "kind" in values, "config", values, "the settings of a run")
     require(isinstance(kind, str) and kind in KINDS, "kind", kind, f"one of {', '.join(KINDS)}")
     return str(kind)
 

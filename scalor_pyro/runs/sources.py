@@ -40,19 +40,27 @@ def mnist_of(run: str | Path, data: DataConfig, given: Path | None = None) -> Pa
     :return: None if the run does not use MNIST, or used that in the user's cache.
     :raises CheckpointError: if the recorded file is gone, or the record is damaged.
     """
-    if given is not None or data.objects != "digits" or data.digits == "uci":
+    if given is not None or not _needs_mnist(data):
         return given
-    mnist = _recorded(located(run).parent / SOURCES)
+    return _existing(located(run).parent, run)
+
+
+def mnist_to_train_on(folder: Path, data: DataConfig, given: Path | None) -> Path | None:
+    """The same for the run in a folder that is to be resumed, which may have no weights yet."""
+    return given if given is not None or not _needs_mnist(data) else _existing(folder, folder)
+
+
+def _needs_mnist(data: DataConfig) -> bool:
+    return data.objects == "digits" and data.digits != "uci"
+
+
+def _existing(folder: Path, run: str | Path) -> Path | None:
+    mnist = _recorded(folder / SOURCES)
     if mnist is not None and not mnist.exists():
         raise CheckpointError(
             f"{mnist}, which the digits of {run} came from, does not exist: expected its new place, given by --mnist."
         )
     return mnist
-
-
-def mnist_to_train_on(folder: Path, data: DataConfig, given: Path | None) -> Path | None:
-    """The same for the run in a folder that is to be resumed, which may have no weights yet."""
-    return mnist_of(RunFolder(folder).weights, data, given)
 
 
 def _recorded(path: Path) -> Path | None:

@@ -112,8 +112,8 @@ def test_an_interrupt_leaves_what_was_tracked_until_then(
         (["street.mkv", "--weights", "nowhere"], "nowhere"),
         (["street.mkv", "--crop", "0", "0", "900", "10"], "crop reaches"),
         (["street.mkv", "--start", "99"], "no frame from 99 on"),
-        (["street.mkv", "--slots", "0"], "slots is 0"),
-        (["street.mkv", "--stride", "0"], "stride is 0"),
+        (["street.mkv", "--slots", "0"], "slots: expected .* got 0"),
+        (["street.mkv", "--stride", "0"], "stride: expected .* got 0"),
         (["street.mkv", "--player", "-1"], "player is -1"),
         (["other/street.mkv", "street.mkv"], "would both be street.txt"),
         (["street.mkv", "--scene", "run", "--crop", "0", "0", "48", "32"], "scene of runs/street does not fit"),
@@ -138,7 +138,7 @@ def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFi
     (here / "config.json").write_text('{"hidden_size": 768}')
     write_video(here / "a.mkv", shades(4))
     assert main(["track", str(here / "a.mkv"), "--weights", str(here), "--out", str(here / "out")]) == 2
-    assert "config.json does not describe a run" in capsys.readouterr().err
+    assert "config.json, config: expected the settings of a run" in capsys.readouterr().err
 
 
 def test_a_moving_camera_is_noticed_said_and_not_refused(

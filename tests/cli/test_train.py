@@ -148,12 +148,15 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "--out", "runs/street"], "holds a run.*--resume"),
-        (["street.mkv", "--out", "new", "--steps", "0"], "steps is 0"),
-        (["street.mkv", "--out", "new", "--minutes", "-1"], "minutes is -1"),
-        (["street.mkv", "--out", "new", "--slots", "0"], "slots is 0"),
+        (["street.mkv", "--out", "new", "--steps", "0"], "train.steps: expected .* got 0"),
+        (["street.mkv", "--out", "new", "--minutes", "-1"], "train.minutes: expected .* got -1"),
+        (["street.mkv", "--out", "new", "--slots", "0"], "model.slots: expected .* got 0"),
         (["street.mkv", "--out", "new", "--steps", "2", "--stride", "8"], "gives 3 frames, but at least 4"),
-        (["street.mkv", "--out", "new", "--seed", "-1"], "seed is -1"),
-        (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"], "no run .*none, but a run folder"),
+        (["street.mkv", "--out", "new", "--seed", "-1"], "seed: expected .* got -1"),
+        (
+            ["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"],
+            "no run .*none: expected a run folder",
+        ),
         (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "street.mkv"], "street.mkv"),
         (["--resume", "--out", "new"], "new holds no run"),
         (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device"),
@@ -185,7 +188,7 @@ def test_a_run_of_another_kind_is_refused(small_run: Path, tmp_path: Path) -> No
     ):
         load_run(small_run / "runs" / "street", RunConfig)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="config.json, kind: expected one of .*video"):
+    with pytest.raises(CheckpointError, match="config.json, config: expected the settings of a run"):
         load_run(tmp_path, VideoRunConfig)
 
 
@@ -193,9 +196,9 @@ def test_refuses_a_model_for_other_frames() -> None:
     static, options = ModelConfig(background="static"), ReadOptions(crop=Crop(0, 0, 90, 60), size=(64, 64))
     video = VideoData(("a.mkv",), options)
     assert VideoRunConfig(video, static, TrainConfig()).clip_length == 8
-    with pytest.raises(ConfigError, match=r"size is \(64, 64\).*\(32, 64\)"):
+    with pytest.raises(ConfigError, match=r"video.options.size: expected .*\(32, 64\), got \(64, 64\)"):
         VideoRunConfig(video, ModelConfig(background="static", image_size=(32, 64)), TrainConfig())
-    with pytest.raises(ConfigError, match="background is 'none'"):
+    with pytest.raises(ConfigError, match="model.background: expected 'static', .* got 'none'"):
         VideoRunConfig(video, ModelConfig(), TrainConfig())
     with pytest.raises(ConfigError, match="at least one video"):
         VideoData((), options)

@@ -156,7 +156,7 @@ def test_files_of_other_projects_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"lr": 3}')
     refused(lambda: load_training_state(tmp_path / "training_state.pt"), match="not written by scalor_pyro")
     refused(lambda: load_weights(tmp_path, FakeScalor()), match="not written by scalor_pyro")
-    refused(lambda: load_config(tmp_path), match="config.json, kind: expected one of")
+    refused(lambda: load_config(tmp_path), match="config.json, config: expected the settings of a run")
     save_file(weights, tmp_path / "weights.safetensors", {"scalor_pyro": "[]"})
     refused(lambda: load_weights(tmp_path, FakeScalor()), match="its header: expected the config of a run")
     torch.save({"format": "scalor_pyro", "version": 1, "step": 2}, tmp_path / "training_state.pt")

@@ -4,6 +4,7 @@ import json
 import math
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,7 @@ def test_a_run_of_another_kind_is_refused_with_the_command_that_trained_it(
     for other, config in RUNS.items():
         if other == kind or (older and {kind, other} == {"vrnn", "sequential-vae"}):
             continue  # a config of these two without its kind does not say which
-        message = sentence(
-            lambda wanted=type(config): load_run(folder, wanted), "config.json: expected a run trained by"
-        )
+        message = sentence(partial(load_run, folder, type(config)), "config.json: expected a run trained by")
         assert message.endswith(f"trained by `{TRAINERS[other]}`, got one trained by `{TRAINERS[kind]}`.")
 
 
@@ -228,7 +227,7 @@ OUT_OF_RANGE = {
 def test_scheduled_values_out_of_range_are_refused(name: str, tmp_path: Path) -> None:
     for value in OUT_OF_RANGE[name]:
         folder = save(tmp_path / "run", RunConfig(), weights={f"annealed.{name}": torch.tensor(value)})
-        sentence(lambda: load_run(folder), rf"weights.safetensors, annealed\.{name}: expected")
+        sentence(partial(load_run, folder), rf"weights.safetensors, annealed\.{name}: expected")
 
 
 def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
@@ -376,7 +375,7 @@ def test_values_of_another_type_are_refused(trained: Path, tmp_path: Path, field
     path = tmp_path / "training_state.pt"
     torch.save(state, path)
     before = torch.get_rng_state()
-    name = "annealed.temperature|, a: expected finite" if "weights" in field else field
+    name = "annealed.temperature|a: expected finite" if "weights" in field else field
     sentence(lambda: load_training_state(path), rf"training_state.pt, ({name}|{field})")
     assert torch.equal(before, torch.get_rng_state())
 

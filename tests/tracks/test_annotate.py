@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scalor_pyro import files
 from scalor_pyro.colours import identity_colour
 from scalor_pyro.files import OutputError
 from scalor_pyro.tracks import annotate as module
@@ -140,7 +141,7 @@ def test_tracks_of_another_video_are_refused_and_nothing_is_left(video: Path, tm
 def test_a_video_that_exists_is_refused_and_kept_until_the_new_one_is_whole(video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"old")
-    with pytest.raises(OutputError, match="out.mp4 exists, but another name, or to overwrite it"):
+    with pytest.raises(OutputError, match="out.mp4 exists: expected another name, or --overwrite"):
         annotate(video, [], out)
 
     def interrupted() -> Iterator[Tracks]:
@@ -170,10 +171,11 @@ def test_a_folder_that_is_not_there_is_said(video: Path, tmp_path: Path) -> None
         annotate("none.mp4", [], tmp_path / "out.mp4")
 
 
-def test_a_full_disk_is_said(video: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_said(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    (tmp_path / ".out.mp4.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(files, "_temporary", lambda path: path.with_name(".full"))
+    (tmp_path / ".full").symlink_to("/dev/full")
     with pytest.raises(OutputError, match=f"could not be written .{os.strerror(errno.ENOSPC)}"):
         annotate(video, [], tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["video.mkv"]

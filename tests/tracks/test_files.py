@@ -80,7 +80,7 @@ def test_a_video_without_objects_has_files_without_rows(tmp_path: Path) -> None:
 
 def test_files_that_exist_are_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "video.csv").write_text("old")
-    with pytest.raises(OutputError, match=r"video.csv exists, but another name, or to overwrite it .--over"):
+    with pytest.raises(OutputError, match=r"video.csv exists: expected another name, or --over"):
         TrackFiles(tmp_path, "video")
     assert names(tmp_path) == ["video.csv"]
     TrackFiles(tmp_path, "video", ["mot"])
