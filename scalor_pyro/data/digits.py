@@ -185,15 +185,17 @@ def _read_mnist(path: Path, split: Split) -> tuple[NDArray[Any], NDArray[Any]]:
         if path.is_file() and _idx_name(path) is None:
             raise ValueError(f"{path} is neither an .npz nor named like one of the four IDX files; {EXPECTED}.")
         folder = path if path.is_dir() else path.parent
-        images, labels = (_find_idx(folder, name) for name in IDX_NAMES[split])
+        images, labels = (_read_idx(_find_idx(folder, name)) for name in IDX_NAMES[split])
     except FileNotFoundError as error:
         raise ValueError(f"{path} does not exist; {EXPECTED}.") from error
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _read_idx(images), _read_idx(labels)
+    return images, labels
 
 
 def _read_npz(path: Path, split: Split) -> tuple[NDArray[Any], NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a whole .npz archive; {EXPECTED}.")
     try:
         with zipfile.ZipFile(path) as archive:
             members = {entry.filename: entry for entry in archive.infolist()}

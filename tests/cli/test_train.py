@@ -200,5 +200,5 @@ def test_refuses_a_model_for_other_frames() -> None:
         VideoRunConfig(video, ModelConfig(background="static", image_size=(32, 64)), TrainConfig())
     with pytest.raises(ConfigError, match="model.background: expected 'static', .* got 'none'"):
         VideoRunConfig(video, ModelConfig(), TrainConfig())
-    with pytest.raises(ConfigError, match="at least one video"):
+    with pytest.raises(ConfigError, match="paths: expected at least one path"):
         VideoData((), options)

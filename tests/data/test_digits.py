@@ -136,9 +136,9 @@ IMAGES = NAMES["train"][0]
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda f: f / "nowhere.npz", "does not exist"),
     "text": (lambda f: written(f / "notes.txt", b"not digits"), "neither an .npz nor named"),
-    "text called npz": (lambda f: written(f / "mnist.npz", b"not digits"), "cannot be read"),
-    "pickle called npz": (lambda f: written(f / "mnist.npz", pickle.dumps([1, 2])), "cannot be read"),
-    "truncated npz": (lambda f: truncated(write_npz(f / "mnist.npz")), "cannot be read"),
+    "text called npz": (lambda f: written(f / "mnist.npz", b"not digits"), "not a whole .npz"),
+    "pickle called npz": (lambda f: written(f / "mnist.npz", pickle.dumps([1, 2])), "not a whole .npz"),
+    "truncated npz": (lambda f: truncated(write_npz(f / "mnist.npz")), "not a whole .npz"),
     "other zip": (lambda f: zipped(f / "mnist.npz"), "no array x_train"),
     "other arrays": (lambda f: write_npz(f / "mnist.npz", y_train=None), "no array x_train or y_train"),
     "pickled arrays": (lambda f: write_npz(f / "m.npz", x_train=np.array([{}], object)), "Python objects"),
