@@ -41,8 +41,9 @@ from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.generated import Row, save_strip
-from scalor_pyro.runs.checkpoint import load_training_state, load_weights
+from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_weights
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, ReadOptions, Video, propose, survey

@@ -27,8 +27,10 @@ from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.cards import card_of, rounded, shown_data, write_pretrained
-from scalor_pyro.runs.checkpoint import copy_weights, first_difference, load_model
+from scalor_pyro.runs.configs import first_difference
+from scalor_pyro.runs.loading import load_model
 from scalor_pyro.runs.pretrained import file_of, names
+from scalor_pyro.runs.weights import copy_weights
 
 # Largest difference in MOTA between the rounded weights and the run.
 TOLERANCE = 0.002
@@ -90,7 +92,7 @@ def require_setting(run: Path, config: RunConfig, name: str) -> None:
     wanted = replace(PRESETS[name]().data, digits=config.data.digits)  # MNIST, or those of scikit-learn
     difference = first_difference(config_to_dict(config.data), config_to_dict(wanted))
     if difference:
-        raise ConfigError(f"{run} is no run of {name}: {difference.replace('the checkpoint', 'the run')}.")
+        raise ConfigError(f"{run} is not a run of {name} ({difference}).")
 
 
 def scored(config: RunConfig, weights: dict[str, Tensor], count: int, mnist: Path | None) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from scalor_pyro.experiments import baselines
 from scalor_pyro.experiments.synthetic import TEST_SEED, Experiment, Likelihood, evaluate, mean_nll
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import CheckpointError, load_config_as, load_weights
+from scalor_pyro.runs.configs import CheckpointError
+from scalor_pyro.runs.loading import load_config, load_weights
 from scalor_pyro.runs.provenance import PACKAGE, source_of
 from scalor_pyro.tracks.text import read_mot
 
@@ -125,11 +126,11 @@ def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experim
         stated = results["provenance"]["preset"]
         kind = next((kind for kind in KINDS if stated is not None and stated.startswith(kind.prefix)), None)
         if kind is not None:
-            return kind, stated, load_config_as(folder, kind.run)
+            return kind, stated, load_config(folder, kind.run)
     else:
         for kind in KINDS:
             try:
-                config = load_config_as(folder, kind.run)
+                config = load_config(folder, kind.run)
             except CheckpointError:
                 continue  # it is of another kind
             setting = kind.setting_of(config)

@@ -23,8 +23,8 @@ from scalor_pyro.evaluation.metrics import markdown
 from scalor_pyro.experiments.synthetic import run_experiment, with_known_digits
 from scalor_pyro.files import write_atomically
 from scalor_pyro.plots.curves import compare_curves
-from scalor_pyro.runs.checkpoint import load_config
 from scalor_pyro.runs.folder import CONFIG, RunFolder
+from scalor_pyro.runs.loading import load_config
 
 Change = Callable[[RunConfig], RunConfig]
 
@@ -119,7 +119,7 @@ def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Map
     """
     results = folder / "results.json"
     if results.exists():
-        if load_config(folder) != with_known_digits(config, options.mnist):
+        if load_config(folder, RunConfig) != with_known_digits(config, options.mnist):
             raise ConfigError(
                 f"{folder} holds a training with other settings, but the same or another --out was expected."
             )

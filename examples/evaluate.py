@@ -23,7 +23,8 @@ from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import markdown, without_nan
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate, mean_nll, with_known_digits
 from scalor_pyro.files import write_atomically
-from scalor_pyro.runs.checkpoint import load_config, load_weights
+from scalor_pyro.runs.loading import load_config, load_weights
+from scalor_pyro.runs.sources import mnist_of
 
 # What can be asked for beside the presets.
 OWN = ("trained", "test")
@@ -67,8 +68,11 @@ def with_capacity(model: ModelConfig, slots: int | None) -> ModelConfig:
 
 def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """The figures of a run in each setting, by the name of their row."""
-    config = load_config(run)
-    config = with_known_digits(config, options.mnist if config.data.objects == "digits" else None)
+    config = load_config(run, RunConfig)
+    mnist = mnist_of(run, config.data, options.mnist if config.data.objects == "digits" else None)
+    config = with_known_digits(config, mnist)
+    if mnist is not None:
+        print(f"The digits of {run} are from {mnist}.")
     scalor = Scalor(with_capacity(config.model, options.slots))
     load_weights(run, scalor, same_config=False)
     figures = {}
@@ -77,8 +81,7 @@ def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         if data.image_size != config.model.image_size:
             expected = f"{config.model.image_size}, as {run} was trained on,"
             raise ConfigError(f"{name} has frames of {data.image_size} px, but {expected} was expected.")
-        mnist = options.mnist if data.objects == "digits" else None
-        videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
+        videos = SyntheticVideos(data, TEST_SEED, "test", mnist if data.objects == "digits" else None)
         row = without_nan(evaluate(scalor, videos, options.eval_videos))
         if options.nll is not None:
             row["nll"] = mean_nll(scalor, videos, options.eval_videos, options.nll)

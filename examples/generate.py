@@ -26,8 +26,9 @@ from scalor_pyro.inference.priors import MOTIONS, first_frame_presence, motion, 
 from scalor_pyro.inference.swap_prior import swap_prior
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.generated_files import GenerationFiles
-from scalor_pyro.runs.checkpoint import load_config
+from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import own_folder
+from scalor_pyro.runs.sources import mnist_of
 
 # Where the videos begin in the stream of unseen ones: apart from those that runs are evaluated on.
 START = 2_000_000
@@ -90,11 +91,15 @@ def unseen(config: RunConfig, options: argparse.Namespace) -> SyntheticVideos:
     data = replace(data, frames=max(options.frames, data.frames))
     if options.what == "forecast":
         check_extent(options.observed, options.frames, data.frames)
+    mnist = mnist_of(options.run, data, options.mnist)
     try:
-        return SyntheticVideos(data, TEST_SEED, "test", options.mnist)
+        videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
         raise ConfigError(f"{reason}: a file named by --mnist was expected.") from error
+    if mnist is not None:
+        print(f"The digits are from {mnist}.")
+    return videos
 
 
 def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:
@@ -148,7 +153,7 @@ def run(options: argparse.Namespace) -> None:
 
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
-    config, scalor = load_config(options.run), Scalor.from_pretrained(options.run)
+    config, scalor = load_config(options.run, RunConfig), Scalor.from_pretrained(options.run)
     scalor.to("cuda" if torch.cuda.is_available() else "cpu")
     set_seed(options.seed)
     generate = {"forecast": forecasts, "imagine": from_nothing, "reconstruct": reconstructions}[options.what]

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from pyro import poutine
 from torch import Tensor
 
+from scalor_pyro.config import RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiments.synthetic import TEST_SEED
 from scalor_pyro.files import write_atomically
@@ -25,8 +26,9 @@ from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.posterior import Inference, ModeMessenger, collect
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.pictures import draw_boxes, objects_picture, show, to_image
-from scalor_pyro.runs.checkpoint import load_config
+from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import own_folder
+from scalor_pyro.runs.sources import mnist_of
 from scalor_pyro.tracks.spread import Spread, box_spread
 from scalor_pyro.tracks.table import boxes, reported
 
@@ -56,12 +58,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def load(options: argparse.Namespace) -> tuple[Scalor, Tensor]:
     """The trained model, and a video (1, T, C, H, W) that it has not seen."""
-    config, scalor = load_config(options.run), Scalor.from_pretrained(options.run)
+    config, scalor = load_config(options.run, RunConfig), Scalor.from_pretrained(options.run)
     if options.video < 0:
         raise ValueError(f"--video is {options.video}, but a number from 0 was expected.")
     if options.frames is not None and not 1 <= options.frames <= config.evaluated.frames:
         raise ValueError(f"--frames is {options.frames}, but 1 to {config.evaluated.frames} was expected.")
-    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", options.mnist)
+    mnist = mnist_of(options.run, config.evaluated, options.mnist)
+    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
+    if mnist is not None:
+        print(f"The digits are from {mnist}.\n")
     return scalor, videos.batch(options.video, 1, options.frames).tensor()
 
 

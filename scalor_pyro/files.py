@@ -1,39 +1,50 @@
-"""Files that get to their place whole or not at all."""
+"""Output files that are complete or absent, whatever interrupts their writer."""
 
 import os
+import re
+import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# The longest name that common file systems take, in bytes.
+LONGEST_NAME = 255
+# Temporary files of a writer that was killed are removed after so many seconds: nobody writes a file for that long.
+STALE = 24 * 3600.0
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
-class RunFolderError(ValueError):
-    """A folder or file that cannot hold the run; the message names the path and what was expected."""
+
+class OutputError(ValueError):
+    """A file or folder that cannot be written; the message names it and the reason."""
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say in one sentence that a file could not be written.
+    """Turn the system's error (a full disk, …) into one sentence.
 
-    :raises RunFolderError: for what the system says of it (a full disk, …).
+    :raises OutputError: naming the path.
     """
     try:
         yield
     except OSError as error:
-        raise RunFolderError(
-            f"{path} could not be written ({error.strerror}); what was there before is kept, and a folder with room "
-            "and the right to write is needed."
+        raise OutputError(
+            f"{path} could not be written ({error.strerror or error}); what was there before is unchanged."
         ) from error
 
 
 @contextmanager
 def written_whole(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Where to write a file that is then moved to its place: after a crash the old one or the new one is there.
+    """Where to write a file that is then moved to its place: after a crash, the old file or the new one is there.
 
-    :param durable: after a power cut, too; thousands of small files would wait for the disk longer than they take.
-    :return: a path beside it; its suffix does not tell what it is.
-    :raises RunFolderError: if it cannot be written (a full disk, …); what was there before is kept.
+    Two processes that write one path at the same time do not mix: each has its own temporary file, and the one that
+    finishes last wins.
+
+    :param durable: after a power cut, too. Turn it off for thousands of small files, which would wait for the disk.
+    :return: a path beside it; its suffix does not tell the format.
+    :raises OutputError: if it cannot be written; what was there before is kept.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _temporary(path)
     try:
         with explained(path):
             yield temporary
@@ -44,29 +55,49 @@ def written_whole(path: Path, durable: bool = True) -> Iterator[Path]:
             if durable:
                 sync_folder(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """A hidden name beside a path that no other process, and no other writer in this one, uses."""
+    if not path.name:
+        raise OutputError(f"{path} could not be written: expected the name of a file.")
+    ending = f".{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    name = os.fsencode(path.name)[: LONGEST_NAME - len(ending) - 1]
+    return path.with_name("." + os.fsdecode(name) + ending)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder long ago."""
+    for path in folder.glob(".*.tmp"):
+        try:
+            if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < time.time() - STALE:
+                path.unlink()
+        except OSError:  # gone already, or not ours to remove: it disturbs nobody
+            continue
 
 
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
-    """Put a file in its place whole, see :func:`written_whole`.
+    """Write a whole file, see :func:`written_whole`.
 
-    :raises RunFolderError: if it cannot be written; what was there before is kept.
+    :raises OutputError: if it cannot be written; what was there before is kept.
     """
     with written_whole(path, durable) as temporary, open(temporary, "wb") as file:
         file.write(content)
 
 
 def require_new(path: Path, overwrite: bool) -> None:
-    """Refuse to replace an output that exists unless that is asked for.
+    """Refuse to replace an existing output, unless that was asked for.
 
-    :raises RunFolderError: saying so.
+    :raises OutputError: naming it.
     """
     if path.exists() and not overwrite:
-        raise RunFolderError(f"{path} exists, but another name, or to overwrite it (--overwrite), was expected.")
+        raise OutputError(f"{path} exists: expected another name, or --overwrite.")
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, where the system can."""
+    """Make a rename in the folder survive a power cut, if the system can."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

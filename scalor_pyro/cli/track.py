@@ -19,7 +19,7 @@ from scalor_pyro.evaluation.tables import named_values, ordinal
 from scalor_pyro.files import require_new
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.plots.player import write_player
-from scalor_pyro.runs.checkpoint import located
+from scalor_pyro.runs.loading import located
 from scalor_pyro.runs.pretrained import recorded
 from scalor_pyro.tracks.annotate import ENDING as MOVIE
 from scalor_pyro.tracks.annotate import AnnotatedVideo, rows_of_frames

@@ -11,8 +11,8 @@ from scalor_pyro.cli.info import Row, notes, survey_rows, table, training_rows
 from scalor_pyro.cli.reading import add_reading_options, reading_options
 from scalor_pyro.config import ConfigError, TrainConfig, VideoRunConfig, config_from_dict, config_to_dict
 from scalor_pyro.experiments.videos import VideoFigures, proposed_run, run_on_videos
-from scalor_pyro.runs.checkpoint import load_config_as
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import recorded
 from scalor_pyro.training.device import add_computing_options, computing, device_of
 from scalor_pyro.training.distributed import World, join
@@ -93,7 +93,7 @@ def config_of(options: argparse.Namespace, restarted: bool) -> VideoRunConfig:
     :param restarted: whether torchrun has started this command again, so that a run in the folder is its own.
     """
     if restarted and RunFolder(options.out).state.exists():
-        return load_config_as(options.out, VideoRunConfig)
+        return load_config(options.out, VideoRunConfig)
     return resumed(options) if options.resume else configured(options)
 
 
@@ -176,7 +176,7 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
     described = any(getattr(options, name) is not None for name in describing) or computing(options)
     if options.videos or described or reading_options(options) != ReadOptions():
         raise ConfigError("--resume goes on as the run was begun: only --out and --device were expected beside it.")
-    return load_config_as(RunFolder.open(options.out).path, VideoRunConfig)
+    return load_config(RunFolder.open(options.out).path, VideoRunConfig)
 
 
 def start_rows(train: TrainConfig) -> list[Row]:

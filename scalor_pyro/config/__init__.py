@@ -1,11 +1,11 @@
 """Configuration: frozen dataclasses, checked when they are built.
 
-A :class:`RunConfig` holds all that decides a run: the data, the model and the training. It is saved
-with the run as JSON and read back with :func:`config_from_dict`. Presets that fill it in for each
-setting of the paper are in :mod:`scalor_pyro.config.presets`.
+A :class:`RunConfig` holds all settings of a run: its data, model and training. It is saved with the run as JSON, and
+read back with :func:`config_from_dict`. :mod:`scalor_pyro.config.kinds` lists the configs of other kinds of runs;
+:mod:`scalor_pyro.config.presets` has one for each setting of the paper.
 
-Units: sizes and speeds in pixels (and frames) where they describe the data, because that is what a user
-measures in a video; the model turns them into image coordinates in [-1, 1].
+Units: sizes are in px and speeds in px per frame, as a user measures them in a video; the model converts them to image
+coordinates in [-1, 1].
 """
 
 from scalor_pyro.config.checks import ConfigError

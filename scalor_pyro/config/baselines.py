@@ -1,22 +1,23 @@
 """Configuration of the baselines: frozen dataclasses, as in :mod:`scalor_pyro.config`."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from scalor_pyro.config.checks import ConfigError, positive
-from scalor_pyro.config.data import DataConfig
-from scalor_pyro.config.model import ModelConfig
+from scalor_pyro.config.checks import at_least_1, positive, require, require_sides
+from scalor_pyro.config.data import MOST_OBJECTS, MOST_PIXELS, DataConfig
+from scalor_pyro.config.model import MOST_FEATURES, ModelConfig
 from scalor_pyro.config.run import check_run
 from scalor_pyro.config.train import TrainConfig
 
-# The encoder halves a frame so many times.
+# How often the encoder halves a frame.
 HALVINGS = 3
-# Channels are normalised in this many groups.
+# Groups of channels that are normalised together.
 GROUPS = 4
 
 
 def _check_width(width: int) -> None:
-    if width < 1 or width % GROUPS:
-        raise ConfigError(f"width is {width!r}, but a multiple of {GROUPS} was expected.")
+    fits = 1 <= width <= MOST_FEATURES and width % GROUPS == 0
+    require(fits, "width", width, f"a multiple of {GROUPS}, up to {MOST_FEATURES:,}")
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,17 @@ class FrameModelConfig:
     sigma: float = 0.2  # standard deviation of a pixel
 
     def __post_init__(self) -> None:
-        positive(self, "latent_dim", "memory_dim", "sigma")
-        if self.channels not in (1, 3):
-            raise ConfigError(f"channels is {self.channels!r}, but 1 (grey) or 3 (colour) was expected.")
+        at_least_1(self, "latent_dim", "memory_dim", most=MOST_FEATURES)
+        positive(self, "sigma", most=100)
+        require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
         _check_width(self.width)
-        if any(size < 1 or size % 2**HALVINGS for size in self.image_size):
-            raise ConfigError(f"image_size is {self.image_size!r}, but multiples of {2**HALVINGS} px were expected.")
+        require_sides("image_size", self.image_size, 1, MOST_PIXELS)
+        halves = all(size % 2**HALVINGS == 0 for size in self.image_size)
+        require(halves, "image_size", self.image_size, f"multiples of {2**HALVINGS} px")
 
     @property
     def background(self) -> str:
-        """There is none apart from the rest of the frame."""
+        """The model has no background of its own."""
         return "none"
 
 
@@ -60,40 +62,40 @@ class SequentialVAEConfig(FrameModelConfig):
 
 @dataclass(frozen=True)
 class SQAIRConfig:
-    """:class:`~scalor_pyro.baselines.sqair.SQAIR`; the fields that SCALOR has, too, mean what they mean there."""
+    """:class:`~scalor_pyro.baselines.sqair.SQAIR`; fields shared with SCALOR mean the same there."""
 
     image_size: tuple[int, int] = (64, 64)  # H, W in px
     channels: int = 3  # C
     slots: int = 4  # K: objects carried from frame to frame, and steps of discovery in a frame
     object_size: float = 20.0  # px, the typical object
     box_margin: float = 1.25  # side of the typical box / object_size
-    size_range: float = 0.15  # a box is within 1 ± size_range of the typical one
-    aspect_range: float = 0.2  # log aspect is within ± aspect_range
-    move_range: float = 0.2  # a propagated centre deviates at most this part of the half-image a frame
+    size_range: float = 0.15  # a box's side / that of the typical box is within 1 ± size_range
+    aspect_range: float = 0.2  # a box's log aspect is within ± aspect_range
+    move_range: float = 0.2  # a centre deviates by at most this share of half the image per frame
     z_what_dim: int = 32  # D
     glimpse_size: int = 16  # S
-    width: int = 32  # channels of the feature map in which discovery looks for a place
-    tracker_dim: int = 128  # R, of the RNNs of the guide
-    prior_dim: int = 64  # of the RNN of the model
-    sigma: float = 0.5  # standard deviation of a pixel; with SCALOR's 0.2, two boxes share what is one object
-    presence_threshold: float = 0.5  # z_pres above it counts as an object that is carried on
-    first_looks: int = 1  # looks at the first frame: its discovery sees at once what is found already
-    logit_bound: float = 8.8  # presence logits lie within ± this
+    width: int = 32  # channels of the feature map in which discovery searches
+    tracker_dim: int = 128  # R, state of the guide's RNNs
+    prior_dim: int = 64  # state of the model's RNN
+    sigma: float = 0.5  # standard deviation of a pixel; with SCALOR's 0.2, two boxes share one object
+    presence_threshold: float = 0.5  # an object with z_pres above this is propagated
+    first_looks: int = 1  # passes over the first frame; one is enough, since each discovery sees the earlier ones
+    logit_bound: float = 8.8  # presence logits are within ± this
 
     def __post_init__(self) -> None:
-        positive(self, "slots")
+        at_least_1(self, "slots", most=MOST_OBJECTS)
         _check_width(self.width)
         self.of_objects()
 
     @property
     def background(self) -> str:
-        """Objects are all that a frame shows."""
+        """SQAIR models objects only."""
         return "none"
 
     def of_objects(self) -> ModelConfig:
-        """For what SQAIR has in common with SCALOR: boxes, glimpses, appearance, and the prior of propagation.
+        """The parts that SQAIR shares with SCALOR: boxes, glimpses, appearance, and the prior of propagation.
 
-        Discovery has no grid: one cell as large as the image, in which an object may be anywhere.
+        Discovery has no grid: a single cell, as large as the image, may hold an object anywhere.
         """
         return ModelConfig(
             image_size=self.image_size,
@@ -121,20 +123,19 @@ class SQAIRConfig:
 
 @dataclass(frozen=True)
 class BaselineRun:
-    """All that decides a run of a baseline, as :class:`~scalor_pyro.config.RunConfig` does of SCALOR."""
+    """The settings of a baseline's run, like :class:`~scalor_pyro.config.RunConfig` for SCALOR."""
 
     model: VRNNConfig | SequentialVAEConfig | SQAIRConfig
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    test_data: DataConfig | None = None  # what to evaluate on; None: videos like those of training
+    test_data: DataConfig | None = None  # videos to evaluate on; None: the same kind as in training
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_run(self)
-        if isinstance(self.model, SQAIRConfig) and self.data.background:
-            raise ConfigError(
-                "background is True, but for SQAIR videos over black were expected: it has no background."
-            )
+        if isinstance(self.model, SQAIRConfig):
+            background = self.data.background
+            require(not background, "data.background", background, "False, because SQAIR has no background")
 
     @property
     def evaluated(self) -> DataConfig:
@@ -147,6 +148,7 @@ class VRNNRun(BaselineRun):
     """A run of :class:`~scalor_pyro.baselines.vrnn.VRNN`."""
 
     model: VRNNConfig = field(default_factory=VRNNConfig)
+    kind: Literal["vrnn"] = "vrnn"
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class SequentialVAERun(BaselineRun):
     """A run of :class:`~scalor_pyro.baselines.sequential_vae.SequentialVAE`."""
 
     model: SequentialVAEConfig = field(default_factory=SequentialVAEConfig)
+    kind: Literal["sequential-vae"] = "sequential-vae"
 
 
 @dataclass(frozen=True)
@@ -161,3 +164,4 @@ class SQAIRRun(BaselineRun):
     """A run of :class:`~scalor_pyro.baselines.sqair.SQAIR`."""
 
     model: SQAIRConfig = field(default_factory=SQAIRConfig)
+    kind: Literal["sqair"] = "sqair"

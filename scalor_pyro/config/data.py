@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from scalor_pyro.config.checks import positive, require
+from scalor_pyro.config.checks import at_least_1, positive, require, require_choice, require_sides
+
+# Limits far above any use, so that a mistyped number is refused rather than filling the memory.
+MOST_PIXELS, MOST_FRAMES, MOST_OBJECTS, MOST_SPEED = 16_384, 1_000_000, 100_000, 16_384
 
 
 @dataclass(frozen=True)
@@ -19,26 +22,37 @@ class DataConfig:
     image_size: tuple[int, int] = (64, 64)  # H, W in px
     frames: int = 10  # T
     background: bool = False  # the moving background, else black
-    digits: Literal["auto", "mnist", "uci"] = "auto"  # where digits come from
+    digits: Literal["auto", "mnist", "uci"] = "auto"  # "uci": scikit-learn's; "auto": MNIST if available, else "uci"
     digit_classes: tuple[int, ...] = tuple(range(10))  # which digits appear
-    arrivals: tuple[int, ...] = ()  # frames in which arrival_min … arrival_max further objects appear
+    arrivals: tuple[int, ...] = ()  # frames in which arrival_min to arrival_max more objects appear
     arrival_min: int = 10
     arrival_max: int = 15
     motion: Literal["drift", "meet"] = "drift"  # "meet": objects move towards each other and occlude
 
     def __post_init__(self) -> None:
-        require(self.objects in ("digits", "sprites"), "objects", self.objects, "'digits' or 'sprites'")
-        require(self.digits in ("auto", "mnist", "uci"), "digits", self.digits, "'auto', 'mnist' or 'uci'")
-        require(self.motion in ("drift", "meet"), "motion", self.motion, "'drift' or 'meet'")
-        require(0 <= self.count_min <= self.count_max, "count_min", self.count_min, f"0 to {self.count_max}")
-        positive(self, "object_size", "frames")
-        require(min(self.image_size) >= 8, "image_size", self.image_size, "at least 8 px each way")
-        require(0 <= self.speed_min <= self.speed_max, "speed_min", self.speed_min, f"0 to {self.speed_max}")
+        require_choice(self, "objects", "digits", "sprites")
+        require_choice(self, "digits", "auto", "mnist", "uci")
+        require_choice(self, "motion", "drift", "meet")
+        at_least_1(self, "frames", most=MOST_FRAMES)
+        positive(self, "object_size", most=MOST_PIXELS)
+        require_sides("image_size", self.image_size, 8, MOST_PIXELS)
+        for name in ("count", "speed", "arrival"):
+            self._require_range(f"{name}_min", f"{name}_max", MOST_SPEED if name == "speed" else MOST_OBJECTS)
         require(
             len(self.digit_classes) > 0 and all(0 <= digit <= 9 for digit in self.digit_classes),
             "digit_classes",
             self.digit_classes,
             "digits from 0 to 9",
         )
-        require(all(0 <= t < self.frames for t in self.arrivals), "arrivals", self.arrivals, f"0 to {self.frames - 1}")
-        require(0 <= self.arrival_min <= self.arrival_max, "arrival_min", self.arrival_min, f"0 to {self.arrival_max}")
+        require(
+            len(self.arrivals) <= self.frames and all(0 <= t < self.frames for t in self.arrivals),
+            "arrivals",
+            self.arrivals,
+            f"frames from 0 to {self.frames - 1}",
+        )
+
+    def _require_range(self, lowest: str, highest: str, most: float) -> None:
+        """Refuse two fields that are no range."""
+        low, high = getattr(self, lowest), getattr(self, highest)
+        require(0 <= high <= most, highest, high, f"0 to {most:,}")
+        require(0 <= low <= high, lowest, low, f"0 to {high}")

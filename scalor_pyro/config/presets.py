@@ -1,20 +1,20 @@
 """Presets: one for each setting of the paper's experiments, and :func:`paper`, which undoes the deviations.
 
-The figures that they reach are in docs/results.md.
+docs/results.md has their scores.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from scalor_pyro.config.checks import ConfigError
+from scalor_pyro.config.checks import require
 from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.run import RunConfig
 from scalor_pyro.config.schedule import Schedule, constant
 from scalor_pyro.config.train import ANYWHERE, Stage, TrainConfig
 
-# Objects in the world (paper App. F says how many are visible on average: 2.9, 8, 20, 55 and 90).
+# Objects in the world (paper App. F: 2.9, 8, 20, 55 and 90 are visible on average).
 COUNTS: dict[str, tuple[int, int]] = {"VLD": (2, 4), "LD": (8, 11), "MD": (18, 24), "HD": (50, 64), "VHD": (90, 110)}
 # Pixels per frame.
 SPEEDS: dict[str, tuple[float, float]] = {
@@ -29,7 +29,7 @@ SIZES: dict[str, dict[str, float]] = {
     "digits": {"VLD": 20.0, "LD": 14.0, "MD": 10.0, "HD": 8.0, "VHD": 7.0},
     "sprites": {"VLD": 16.0, "LD": 14.0, "MD": 10.0, "HD": 7.0, "VHD": 6.0},
 }
-# Cells, slots, and proposals in the first frame, which must hold all that is there, and in later ones.
+# Cells, slots, proposals in the first frame (enough for all its objects), and proposals in later frames.
 CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
     "VLD": ((4, 4), 6, 6, 6),
     "LD": ((8, 8), 14, 14, 8),
@@ -37,34 +37,32 @@ CAPACITY: dict[str, tuple[tuple[int, int], int, int, int]] = {
     "HD": ((16, 16), 72, 72, 16),
     "VHD": ((16, 16), 120, 120, 20),
 }
-# Training steps: what a setting needs, in about the minutes that docs/results.md says.
+# Training steps that a setting needs; docs/results.md has the minutes.
 STEPS: dict[str, dict[str, int]] = {
     "digits": {"VLD": 1000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
     "sprites": {"VLD": 2000, "LD": 2000, "MD": 3000, "HD": 2400, "VHD": 2000},
 }
-# Videos a step: the more objects, the fewer, so that a step costs about the same.
+# Videos per step: fewer with more objects, so that all steps cost about the same.
 VIDEOS: dict[str, int] = {"VLD": 8, "LD": 8, "MD": 4, "HD": 2, "VHD": 2}
-# Short videos first: many steps while there is most to learn, and no long tracks of what is not learned yet.
+# Short videos first: their steps are fast, and long tracks are of no use before objects are learned.
 CURRICULUM: dict[str, tuple[Stage, ...]] = {
     density: (Stage(0.1, 2, 4 * videos), Stage(0.6, 4, 2 * videos), Stage(1.0, 8, videos))
     for density, videos in VIDEOS.items()
 }
-# Neighbours often touch; and they often hide each other.
+# Densities at which neighbours often touch, and at which they often hide each other.
 CROWDED = ("MD", "HD", "VHD")
 PACKED = ("HD", "VHD")
 
 
 def preset(objects: str = "digits", density: str = "VLD", background: bool = False) -> RunConfig:
-    """A row of the paper's Table 1: digits or sprites of a density, over black or over a moving background.
+    """A row of the paper's Table 1: digits or sprites, at a density, over black or over a moving background.
 
     :param objects: 'digits' or 'sprites'.
     :param density: 'VLD' (2–4 objects), 'LD' (8–11), 'MD' (18–24), 'HD' (50–64) or 'VHD' (90–110).
-    :raises ConfigError: for another one.
+    :raises ConfigError: for other objects or another density.
     """
-    if objects not in SIZES:
-        raise ConfigError(f"objects is {objects!r}, but one of {', '.join(SIZES)} was expected.")
-    if density not in COUNTS:
-        raise ConfigError(f"density is {density!r}, but one of {', '.join(COUNTS)} was expected.")
+    require(objects in SIZES, "objects", objects, f"one of {', '.join(SIZES)}")
+    require(density in COUNTS, "density", density, f"one of {', '.join(COUNTS)}")
     data = DataConfig(
         objects="digits" if objects == "digits" else "sprites",
         count_min=COUNTS[density][0],
@@ -85,10 +83,10 @@ def preset(objects: str = "digits", density: str = "VLD", background: bool = Fal
 
 
 def coloured(config: RunConfig, density: str) -> RunConfig:
-    """For opaque objects of many colours: overlaps count only among like colours, and in crowds only large ones.
+    """For opaque objects of many colours: overlaps reject only like-coloured objects; in crowds, only large overlaps.
 
-    An object may be hidden behind another for a while, so a track ends another only where it covers nearly all of it;
-    where objects are packed, this would end more tracks of hidden objects than of objects tracked twice.
+    An object may be hidden for a while, so a track ends another only if it covers nearly all of it. In packed videos no
+    track ends another: it would end more tracks of hidden objects than of objects that are tracked twice.
     """
     ends = density not in PACKED
     model = replace(config.model, reject_by_colour=True, reject_among_propagated=ends, propagated_overlap=0.8)
@@ -97,21 +95,21 @@ def coloured(config: RunConfig, density: str) -> RunConfig:
     model = replace(model, size_range=0.2, aspect_range=0.3)
     rejection = constant(0.6)
     if density == "VHD":
-        # Most are partly hidden: less rejection than was learned with finds them, further looks find some twice.
+        # Most objects are partly hidden: less rejection than in training finds them; more looks find some twice.
         rejection, model = constant(0.6, then=0.8), replace(model, first_looks=1)
     train = replace(config.train, reject_propagated=rejection, reject_proposals=rejection)
     return replace(config, model=model, train=train)
 
 
 def strokes(config: RunConfig, density: str) -> RunConfig:
-    """For white digits: two looks at the first frame, since another one finds parts of digits a second time.
+    """For white digits: two looks at the first frame, since a third one finds parts of digits a second time.
 
-    For many: a close box, because what is in it is drawn; strict rejection at first, then less. With few the plain
-    setting was better: docs/results.md.
+    With many digits: a tight box, which holds less of the neighbours, and rejection that is strict at first. With few
+    digits the defaults are better (docs/results.md).
     """
     config = replace(config, model=replace(config.model, first_looks=2))
     if density == "VLD":
-        # What learns with it finds some digits twice; what has learned without it finds digits that overlap.
+        # A model trained with it finds some digits twice; one trained without it then finds digits that overlap.
         return replace(config, train=replace(config.train, reject_within=constant(ANYWHERE, then=1.1)))
     model = replace(config.model, box_margin=1.1, propagated_overlap=0.75)
     train = replace(
@@ -123,7 +121,7 @@ def strokes(config: RunConfig, density: str) -> RunConfig:
     return replace(config, model=model, train=train)
 
 
-# Nothing may vanish in the first steps, before objects or background have learned anything.
+# Keeps objects from vanishing in the first steps, before objects or background are learned.
 HELD_AT_FIRST: dict[str, Any] = {
     "discovery_bound": Schedule(((60, 1.5), (120, 8.8))),
     "propagation_release": Schedule(((100, 0.0), (200, 1.0))),
@@ -131,15 +129,15 @@ HELD_AT_FIRST: dict[str, Any] = {
 
 
 def moving_background(config: RunConfig) -> RunConfig:
-    """Both sides start right: objects with their colour, the background with the frame's coarse grid."""
+    """For moving backgrounds: objects start with their colour, the background with the frame's coarse grid."""
     model = replace(config.model, background="moving", colour_start=True, contrast_input=True)
     return replace(config, model=model, train=replace(config.train, **HELD_AT_FIRST))
 
 
 def paper(config: RunConfig) -> RunConfig:
-    """The same setting with every deviation undone, as far as a deviation is a switch (paper §3, App. A, C, E).
+    """The same setting with every deviation undone that is a switch (paper §3, App. A, C, E).
 
-    docs/deviations.md says what is then still different.
+    docs/deviations.md lists the differences that remain.
     """
     model = replace(
         config.model,
@@ -208,16 +206,16 @@ def dense_discovery() -> RunConfig:
 
 
 def occlusion() -> RunConfig:
-    """Sprites that move towards each other and cover each other (paper App. C)."""
+    """Sprites that meet and occlude each other (paper App. C)."""
     config = preset("sprites", "LD")
     return replace(config, data=replace(config.data, motion="meet"))
 
 
 def thousand() -> RunConfig:
-    """900–1,000 sprites on 512 × 512 px, in units of 64 × 64 px, as the other presets have (the paper stops at 100).
+    """900–1,000 sprites on 512 × 512 px (the paper stops at 100), with the units of the other presets' 64 × 64 px.
 
-    A step holds few videos of few frames: with so many objects, each frame teaches enough. It costs about four seconds
-    of a processor in every stage.
+    A step has few videos of few frames, because one frame shows enough objects to learn from. It takes about four
+    seconds of processor time in every stage.
     """
     config = preset("sprites", "MD")
     data = replace(config.data, image_size=(512, 512), count_min=900, count_max=1000)
@@ -239,7 +237,7 @@ def _row(objects: str, density: str, background: bool = False) -> Callable[[], R
     return lambda: preset(objects, density, background)
 
 
-# Every preset by name; `paper` is applied to one of them.
+# Every preset by name; `paper` changes one of them.
 PRESETS: dict[str, Callable[[], RunConfig]] = {
     **{f"{objects}-{density.lower()}": _row(objects, density) for objects in SIZES for density in COUNTS},
     "bg": _row("sprites", "MD", background=True),
@@ -254,20 +252,20 @@ PRESETS: dict[str, Callable[[], RunConfig]] = {
 
 
 def test_videos(name: str, digits: DataConfig) -> DataConfig:
-    """The videos that a preset is evaluated on, with the digits of a run.
+    """The videos that a preset is evaluated on, with digits from the same source as a run.
 
     :param name: of the preset.
-    :param digits: the run's videos; those with sprites say nothing of digits.
+    :param digits: the run's videos; their source of digits is not used for sprites.
     """
     data = PRESETS[name]().evaluated
     return replace(data, digits=digits.digits) if data.objects == "digits" else data
 
 
 def setting_of(config: RunConfig) -> str | None:
-    """The name of what a run was trained as; None if it is none of the presets, nor one as in the paper.
+    """The name of the setting that a run was trained in; None if its settings are of no preset.
 
-    :return: a name of :data:`PRESETS`, with ``paper-`` before it for :func:`paper` of it. Another budget than the
-        preset's is part of the name (``digits-vld-60-minutes``), but for the paper's, which has none that is its own.
+    :return: a name of :data:`PRESETS`, after ``paper-`` if :func:`paper` was applied. A budget other than the preset's
+        is part of the name (``digits-vld-60-minutes``), except for the paper's settings, which do not fix one.
     """
     for name, make in PRESETS.items():
         known = make()
@@ -285,7 +283,7 @@ def _other_budget(train: TrainConfig, known: TrainConfig) -> str:
 
 
 def same_but_for_budget(config: Any, other: Any) -> bool:
-    """Whether two runs, of SCALOR or of a baseline, differ in nothing but budget, seed, and where digits come from."""
+    """Whether two runs, of SCALOR or of a baseline, differ only in budget, seed, and source of digits."""
     return bool(_without_budget(config) == _without_budget(other))
 
 

@@ -1,51 +1,59 @@
 """Settings of a whole run: what it is trained on, the model and the training."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from scalor_pyro.config.checks import ConfigError, require
-from scalor_pyro.config.data import DataConfig
+from scalor_pyro.config.checks import at_least_1, require, require_path
+from scalor_pyro.config.data import MOST_OBJECTS, DataConfig
 from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.train import TrainConfig
 
+# Seeds that all random generators take.
+SEEDS = 2**32
+
 
 @dataclass(frozen=True)
 class VideoData:
-    """What is read; a later reader finds the same frames with it."""
+    """The videos of a run, and how they are read; the same frames are found again with it.
+
+    :raises ConfigError: without a path, or for a number of slots out of range.
+    """
 
     paths: tuple[str, ...]
     options: ReadOptions  # of all videos, for training
-    region: Crop | None = None  # px of the file: where objects are looked for after training; None: the whole frame
+    region: Crop | None = None  # px of the file: where to look for objects after training; None: the whole frame
     region_slots: int | None = None  # K there; None: in proportion to its area
 
     def __post_init__(self) -> None:
-        if not self.paths:
-            raise ConfigError("paths is (), but the path of at least one video was expected.")
+        require(len(self.paths) > 0, "paths", self.paths, "at least one path of a video")
+        for path in self.paths:
+            require_path("paths", path)
+        if self.region_slots is not None:
+            at_least_1(self, "region_slots", most=MOST_OBJECTS)
 
 
 @dataclass(frozen=True)
 class VideoRunConfig:
-    """All that decides a run on videos, but for the machine: as :class:`~scalor_pyro.config.RunConfig` elsewhere.
+    """All settings of a run on videos, except for the machine.
 
-    :raises ConfigError: if the model is for other frames than those that are read, or has no static background.
+    :raises ConfigError: if the model's frames have another size than those that are read, or its background is not
+        static.
     """
 
     video: VideoData
     model: ModelConfig
     train: TrainConfig
     seed: int = 0
+    kind: Literal["video"] = "video"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed is {self.seed}, but a whole number from 0 to 2**32 - 1 was expected.")
-        if self.video.options.size != self.model.image_size:
-            raise ConfigError(
-                f"video.options.size is {self.video.options.size}, but the model's image_size {self.model.image_size}"
-                " was expected."
-            )
-        if self.model.background != "static":
-            raise ConfigError(f"background is {self.model.background!r}, but 'static' was expected for a video.")
+        check_seed(self.seed)
+        size = self.video.options.size
+        expected = f"the model's image_size {self.model.image_size}"
+        require(size == self.model.image_size, "video.options.size", size, expected)
+        background = self.model.background
+        require(background == "static", "model.background", background, "'static', because the camera stands still")
 
     @property
     def clip_length(self) -> int:
@@ -55,13 +63,17 @@ class VideoRunConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that decides a run, but for the seed's random numbers and the machine."""
+    """All settings of a run on synthetic videos, except for the machine.
+
+    :raises ConfigError: see :func:`check_run`.
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    test_data: DataConfig | None = None  # what to evaluate on; None: videos like those of training
+    test_data: DataConfig | None = None  # videos to evaluate on; None: the same kind as in training
     seed: int = 0
+    kind: Literal["synthetic"] = "synthetic"
 
     def __post_init__(self) -> None:
         check_run(self)
@@ -72,17 +84,23 @@ class RunConfig:
         return self.data if self.test_data is None else self.test_data
 
 
-def check_run(config: Any) -> None:
-    """Refuse a run, of :class:`RunConfig` or one with another model, whose parts do not fit each other.
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some random generator does not take.
 
-    :raises ConfigError: for a seed out of range, images of different sizes, and training on more frames than there are.
+    :raises ConfigError: for one out of range.
     """
-    require(0 <= config.seed < 2**32, "seed", config.seed, "a whole number from 0 to 2**32 - 1")
-    require(
-        config.data.image_size == config.model.image_size == config.evaluated.image_size,
-        "data.image_size",
-        config.data.image_size,
-        f"the model's image_size {config.model.image_size}",
-    )
+    require(0 <= seed < SEEDS, "seed", seed, "a whole number from 0 to 2**32 - 1")
+
+
+def check_run(config: Any) -> None:
+    """Refuse a run on synthetic videos, of :class:`RunConfig` or a baseline's, whose parts do not fit together.
+
+    :raises ConfigError: for a seed out of range, images of different sizes, or stages longer than a video.
+    """
+    check_seed(config.seed)
+    expected = f"the model's image_size {config.model.image_size}"
+    for name, data in (("data", config.data), ("test_data", config.evaluated)):
+        require(data.image_size == config.model.image_size, f"{name}.image_size", data.image_size, expected)
     longest = max(stage.frames for stage in config.train.curriculum)
-    require(longest <= config.data.frames, "train.curriculum", f"{longest} frames", f"up to {config.data.frames}")
+    most = config.data.frames
+    require(longest <= most, "train.curriculum", longest, f"stages of at most data.frames = {most} frames")

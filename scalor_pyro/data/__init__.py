@@ -1,8 +1,8 @@
 """Synthetic videos of moving digits and sprites, with their ground truth.
 
-The way of the data: random numbers of a video → :mod:`scenes` (what moves where, by :mod:`motion`) →
-:mod:`painting` (with glyphs of :mod:`digits` or :mod:`sprites`, over a :mod:`background`) → :mod:`synthetic`,
-the stream; :mod:`truth` tells of a scene what a tracker should find.
+Data flow: the random numbers of a video → :mod:`worlds` (which objects move where, by :mod:`motion`) →
+:mod:`painting` (glyphs of :mod:`digits` or :mod:`sprites`, over a :mod:`background`) → :mod:`synthetic`, the stream.
+:mod:`truth` derives from a world what a tracker should find.
 """
 
 from scalor_pyro.data.digits import choose_source, load_digits

@@ -35,7 +35,7 @@ def centres(start: Departure, born: NDArray[np.int64], config: DataConfig, frame
     """Centres of the objects in the frames 0 … frames − 1.
 
     :param start: random numbers (B, N).
-    :param born: frame of appearance (B, N); who appears later than frame 0 does so wholly inside the view.
+    :param born: frame of appearance (B, N); an object that appears after frame 0 is then wholly inside the view.
     :returns: (B, N, T, 2): x, y in px from the left and the top border of the view.
     """
     turns, meeting = start.direction, config.motion == "meet"
@@ -68,7 +68,7 @@ def reflect(position: Numbers, low: float, high: float) -> Numbers:
 
 
 def _inside(number: Numbers, side: int, size: float) -> Numbers:
-    """A uniform place at which an object lies wholly inside the view (its middle, where it does not fit)."""
+    """A uniform place at which an object lies wholly inside the view; the centre of the view if it does not fit."""
     border = min(size, side) / 2
     return border + number * (side - 2 * border)
 

@@ -11,9 +11,9 @@ from scalor_pyro.data.worlds import Worlds
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The objects of one video: a row for each object and frame, by frame, then identity.
+    """The objects of one video: a row for each object and frame, sorted by frame, then identity.
 
-    Objects outside the view have rows, too; their share is 0.
+    Objects outside the view also have rows, with a share of 0.
     """
 
     frame: NDArray[np.int64]  # (R,), from 0
@@ -21,7 +21,7 @@ class GroundTruth:
     x: NDArray[np.float64]  # (R,), px, centre of the object's box
     y: NDArray[np.float64]  # (R,), px
     size: NDArray[np.float64]  # (R,), px, side of the object's box
-    share: NDArray[np.float64]  # (R,), share of the object's ink that is inside the view; others do not count
+    share: NDArray[np.float64]  # (R,), share of the object's ink inside the view; occlusion by others does not count
 
 
 def ground_truth(
@@ -57,7 +57,7 @@ def _of_video(
 
 
 def _weights_inside(centre: NDArray[np.float64], side: int, view: int) -> NDArray[np.float64]:
-    """Which part of each column (or row) of a glyph is painted inside the view: (N, T) -> (N, T, S)."""
+    """The part of each column (or row) of a glyph that is painted inside the view: (N, T) -> (N, T, S)."""
     whole, part = split_position(centre, side, view)
     # A shifted column is painted on two neighbouring ones.
     columns = whole[..., None] + np.arange(side + 1)

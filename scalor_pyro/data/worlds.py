@@ -1,7 +1,7 @@
-"""Scenes: what is in a batch of videos and where it is, before anything is painted.
+"""Worlds: the objects of a batch of videos and their positions, before anything is painted.
 
-Every video has random numbers of its own, from a counter-based generator keyed by (seed, split) and counted by
-the video's index: a video is the same in whatever batch it is asked for, and no video needs the one before.
+A counter-based generator, keyed by (seed, split), starts at the index of each video: a video is the same in every
+batch, and does not depend on the ones before it.
 """
 
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ from scalor_pyro.data.motion import Departure, centres
 
 Split = Literal["train", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
-# Random numbers of an object: glyph, hue, height in the painter's order, and its departure (x, y, direction, speed).
+# Random numbers of an object: glyph, hue, height above the others, and its departure (x, y, direction, speed).
 OBJECT_NUMBERS = 7
 
 
 @dataclass(frozen=True, eq=False)
 class Worlds:
-    """The objects of a batch of videos, in painter's order (the last one is on top)."""
+    """The objects of a batch of videos, from back to front."""
 
     identity: NDArray[np.int64]  # (B, N), unique within a video
     glyph: NDArray[np.int64]  # (B, N), index into the bank of glyphs
     colour: NDArray[np.float32]  # (B, N, 3) in [0, 1]
     centre: NDArray[np.float64]  # (B, N, T, 2): x, y in px
-    alive: NDArray[np.bool_]  # (B, N, T); False in frames before an object appears, and for unused rows
+    alive: NDArray[np.bool_]  # (B, N, T); False before an object appears, and in unused rows
     backdrop: NDArray[np.float64]  # (B, BACKGROUND_NUMBERS), random numbers of the background
 
 
 def draw_worlds(config: DataConfig, seed: int, split: Split, indices: range, glyphs: int, frames: int) -> Worlds:
-    """The scenes of some videos of the stream.
+    """The worlds of some videos of a stream.
 
-    :param indices: which videos.
-    :param glyphs: how many glyphs there are to choose from.
-    :param frames: T, the first so many frames.
+    :param indices: of the videos.
+    :param glyphs: number of glyphs to choose from.
+    :param frames: T, the number of frames from the first on.
     """
     groups = _group_sizes(config)
     arrivals = len(config.arrivals)
@@ -53,7 +53,7 @@ def draw_worlds(config: DataConfig, seed: int, split: Split, indices: range, gly
     alive = exists[..., None] & (np.arange(frames) >= born[..., None])
     colour = hue_to_rgb(hue) if config.objects == "sprites" else np.ones((*hue.shape, 3), np.float32)
 
-    # Unused rows go last, and those that no video of the batch uses are left out.
+    # Unused rows go last; those that no video of the batch uses are dropped.
     order = np.argsort(np.where(exists, height, 2.0), axis=1, kind="stable")[:, : exists.sum(1).max()]
     rows = np.arange(len(indices))[:, None]
     return Worlds(
@@ -67,7 +67,7 @@ def draw_worlds(config: DataConfig, seed: int, split: Split, indices: range, gly
 
 
 def hue_to_rgb(hue: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Fully saturated colours of full value.
+    """Colours of full saturation and value.
 
     :param hue: (…) in [0, 1); 0 is red, 1/3 green, 2/3 blue.
     :returns: (…, 3) in [0, 1].
@@ -84,12 +84,12 @@ def _uniform(seed: int, split: Split, index: int, count: int) -> NDArray[np.floa
 
 
 def _group_sizes(config: DataConfig) -> list[int]:
-    """How many objects there can be from the start, and of each arrival."""
+    """The most objects that are there from the start, and that each arrival adds."""
     return [config.count_max] + [config.arrival_max] * len(config.arrivals)
 
 
 def _exist(numbers: NDArray[np.float64], config: DataConfig) -> NDArray[np.bool_]:
-    """Which of the objects that there can be are there: (B, N)."""
+    """Which of the possible objects exist: (B, N)."""
     ranges = [(config.count_min, config.count_max)] + [(config.arrival_min, config.arrival_max)] * len(config.arrivals)
     groups = []
     for number, (low, high) in zip(numbers.T, ranges, strict=True):

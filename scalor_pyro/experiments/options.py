@@ -1,15 +1,14 @@
 """The options of a command that trains on synthetic videos, and the config that they ask for."""
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
-from scalor_pyro.config import ConfigError, ConfigT, config_from_dict
+from scalor_pyro.config import ConfigError, ConfigT
 from scalor_pyro.config.presets import COUNTS
 from scalor_pyro.experiments.synthetic import ExperimentT
-from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_config_to_resume
 from scalor_pyro.runs.pretrained import recorded
 from scalor_pyro.training.device import add_computing_options, computing
 
@@ -60,8 +59,7 @@ def described(options: argparse.Namespace, *further: str) -> bool:
 
 def config_of_run(folder: Path, kind: type[ConfigT]) -> ConfigT:
     """The config of the run to go on with."""
-    state = load_training_state(RunFolder.open(folder).state)
-    return config_from_dict(kind, json.loads(state.config))
+    return load_config_to_resume(RunFolder.open(folder), kind)
 
 
 def with_options(config: ExperimentT, options: argparse.Namespace) -> ExperimentT:

@@ -26,6 +26,7 @@ from scalor_pyro.plots.pictures import filmstrip, save_pictures
 from scalor_pyro.plots.player import write_player
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
+from scalor_pyro.runs.sources import mnist_to_train_on, remember_mnist
 from scalor_pyro.tracks.table import tracks_of
 from scalor_pyro.tracks.text import write_mot
 from scalor_pyro.training.distributed import ALONE, World
@@ -145,6 +146,8 @@ def run_experiment(
     :raises ValueError: for whatever cannot be done, in one sentence.
     """
     _require_videos(final_videos)
+    if resume or world.restarts > 0:
+        mnist = world.on_rank_0(lambda: mnist_to_train_on(folder, config.data, mnist))
     config = world.on_rank_0(lambda: with_known_digits(config, mnist))
     origin = provenance(made_by, device, world.size, resume or world.restarts > 0)
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
@@ -160,6 +163,8 @@ def run_experiment(
         frames = unseen.batch(VALIDATION_START, 1).tensor(device)
         return {"filmstrip": _to_tensor(assessment.glance(scalor, frames))}
 
+    if mnist is not None:
+        world.on_rank_0(lambda: remember_mnist(folder, mnist, resume or world.restarts > 0))
     ended = train(
         scalor,
         ReparamELBO(analytic_kl=config.train.elbo == "analytic"),

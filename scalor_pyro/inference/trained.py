@@ -8,7 +8,8 @@ import torch
 from scalor_pyro.config import RunConfig, VideoRunConfig
 from scalor_pyro.model.parts import Parts
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import is_on_videos, load_run, load_run_as, located, put_weights
+from scalor_pyro.runs.loading import load_run, located
+from scalor_pyro.runs.weights import put_weights
 
 
 class TrainedRun(NamedTuple):
@@ -22,14 +23,12 @@ class TrainedRun(NamedTuple):
 def load(run: str | Path, device: torch.device | str = "cpu", parts: Parts | None = None) -> TrainedRun:
     """Load a run of ``scalor train``, or one on synthetic videos.
 
-    :param run: a run folder, a file of weights, or a name, see :func:`~scalor_pyro.runs.checkpoint.located`.
+    :param run: a run folder, a file of weights, or a name, see :func:`~scalor_pyro.runs.loading.located`.
     :param parts: the parts of its own that the model was trained with.
     :raises CheckpointError: if there is no such run, the networks have changed since, or parts are missing.
     """
-    config: VideoRunConfig | RunConfig
     parts = parts or Parts()
-    given = parts.names()
-    config, weights = load_run_as(run, VideoRunConfig, given) if is_on_videos(run) else load_run(run, given)
+    config, weights = load_run(run, (VideoRunConfig, RunConfig), parts.names())
     scalor, path = Scalor(config.model, parts=parts), located(run)
     put_weights(path, weights, scalor)
     return TrainedRun(path.parent, config, scalor.to(device).eval())

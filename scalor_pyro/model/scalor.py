@@ -33,7 +33,8 @@ from scalor_pyro.model.program import GuideMessenger, StoredModule, require_one_
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPosterior, PropagationPrior
 from scalor_pyro.model.rejection import explained, fill_slots, strongest_first, within
 from scalor_pyro.model.shared import begin_guide, begin_model, once
-from scalor_pyro.runs.checkpoint import load_model, located, put_weights
+from scalor_pyro.runs.loading import load_model, located
+from scalor_pyro.runs.weights import put_weights
 
 
 class _Plates(NamedTuple):

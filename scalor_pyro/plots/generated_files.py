@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.evaluation.metrics import without_nan
-from scalor_pyro.files import RunFolderError, explained, require_new, write_atomically, written_whole
+from scalor_pyro.files import OutputError, explained, require_new, write_atomically, written_whole
 from scalor_pyro.inference.generation import Generated
 from scalor_pyro.plots.generated import Row, save_strip, write_generation_player
 
@@ -46,7 +46,7 @@ class GenerationFiles:
     :param observed: how many frames were seen.
     :param videos: how many of a batch are kept, the first ones.
     :param overwrite: replace files that exist; else they are refused here, before any work.
-    :raises RunFolderError: for a file that exists, or cannot be written.
+    :raises OutputError: for a file that exists, or cannot be written.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class GenerationFiles:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.folder}: the folder could not be made ({error.strerror}).") from error
+            raise OutputError(f"{self.folder}: the folder could not be made ({error.strerror}).") from error
         self.archive.open()
         return self
 
@@ -144,7 +144,7 @@ class SampleArchive:
     def open(self) -> None:
         """Make ready to take samples.
 
-        :raises RunFolderError: if nothing can be written beside the archive.
+        :raises OutputError: if nothing can be written beside the archive.
         """
         with explained(self.path):
             for name in Generated._fields:

@@ -1,7 +1,7 @@
-"""Model cards of the weights that come with the package: what is known of them, kept in their files.
+"""Model cards of the weights that come with the package, kept in their files.
 
-A card is the ``results.json`` of the run, but for what was seen during training, with the scores of the very numbers in
-the file. docs/weights.md is made of them.
+A card is the ``results.json`` of the run without the evaluations during training, and with the scores of the rounded
+weights in the file. docs/weights.md is made of them.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,19 @@ from typing import Any
 from torch import Tensor
 
 from scalor_pyro.config import DataConfig, RunConfig, config_to_dict
-from scalor_pyro.runs.checkpoint import CheckpointError, load_config, read_about, write_weights
+from scalor_pyro.runs.configs import CheckpointError
+from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import file_of
+from scalor_pyro.runs.weights import read_about, write_weights
 
 
 def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights with matrices in half precision, which halves the file; the few other numbers stay as they are."""
+    """The weights with matrices in half precision, which halves the file; vectors and numbers are unchanged."""
     return {name: value.half() if value.dim() > 1 else value for name, value in weights.items()}
 
 
 def write_pretrained(path: Path, weights: Mapping[str, Tensor], config: RunConfig, card: Mapping[str, Any]) -> None:
-    """Write a model as it comes with the package.
+    """Write a model for the package.
 
     :param weights: see :func:`rounded`.
     :param card: ready for JSON.
@@ -32,17 +34,17 @@ def write_pretrained(path: Path, weights: Mapping[str, Tensor], config: RunConfi
 def card_of(name: str) -> tuple[RunConfig, dict[str, Any]]:
     """The config and the card of weights that come with the package.
 
-    :raises CheckpointError: if there are none of this name, or they have no card.
+    :raises CheckpointError: for an unknown name, or weights without a card.
     """
     path = file_of(name)
     card = read_about(path).get("card")
     if not isinstance(card, dict):
-        raise CheckpointError(f"{path} has no model card, which was expected.")
-    return load_config(path), card
+        raise CheckpointError(f"{path}: expected a model card in its header, got none.")
+    return load_config(path, RunConfig), card
 
 
 def shown_data(data: DataConfig) -> str:
-    """The videos that a model is for, in words."""
+    """The videos that a model was trained for, in words."""
     what = f"{data.objects} ({data.digits.upper()})" if data.objects == "digits" else data.objects
     behind = "a moving background" if data.background else "black"
     return f"{data.count_min}–{data.count_max} {what} of {data.object_size:g} px over {behind}"

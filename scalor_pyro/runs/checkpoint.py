@@ -1,40 +1,31 @@
-"""Checkpoints: what is saved of a training, and how it is read back without trusting the file."""
+"""Checkpoints: the state of a training, saved so that it resumes bit-exactly, and read without trusting the file."""
 
 import dataclasses
-import hashlib
 import io
 import json
-import logging
 import math
 import pickle
 import random
 import zipfile
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from scalor_pyro.config import ConfigError, ConfigT, ModelConfig, RunConfig, config_from_dict, config_to_dict
+from scalor_pyro.config import ConfigError
+from scalor_pyro.config.checks import require
+from scalor_pyro.config.plain import parse_json
 from scalor_pyro.files import write_atomically
-from scalor_pyro.runs import pretrained
+from scalor_pyro.runs.configs import CheckpointError, read_bytes
 from scalor_pyro.runs.earlier import renamed
-from scalor_pyro.runs.folder import CONFIG, WEIGHTS, RunFolder
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.weights import FORMAT, VERSION, check_version, require_usable, write_weights
 
-logger = logging.getLogger(__name__)
-
-FORMAT = "scalor_pyro"
-VERSION = 1
-
-# By a part of its config that no other has, what left a run.
-TRAINED_BY = {"data": "an example on synthetic videos", "video": "scalor train"}
-
-# What reading a damaged or hostile file can raise in torch's and Python's readers.
+# What torch's and Python's readers can raise for a damaged or hostile file.
 _UNREADABLE = (
     RuntimeError,
     OSError,
@@ -43,44 +34,32 @@ _UNREADABLE = (
     LookupError,
     TypeError,
     AttributeError,
+    MemoryError,
+    OverflowError,
     zipfile.BadZipFile,
 )
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be written or used; the message names the file and what was expected."""
-
-
-class Weighted(Protocol):
-    """A module as far as its weights go."""
-
-    config: Any
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
 
 
 @dataclass
 class TrainingState:
     """All that a training needs to go on as if it had never stopped; every value survives ``weights_only``."""
 
-    config: str  # the RunConfig as JSON
+    config: str  # the run's config as JSON
     weights: dict[str, Tensor]
     optimiser: dict[str, Any]
     step: int  # steps done
     next_video: int  # index of the first video not trained on yet
-    seconds: float  # trained so far
+    seconds: float  # of training so far
     window: dict[str, Any]  # sums since the last logged row
     random: dict[str, Any]  # see random_state
-    processor_seconds: float = math.nan  # of the process that leads; NaN: not counted yet when this was saved
+    processor_seconds: float = math.nan  # of the process of rank 0; NaN: saved by a version that did not count them
     parts: dict[str, str] = dataclasses.field(default_factory=dict)  # the model's own_parts; standard models have none
     format: str = FORMAT
     version: int = VERSION
 
 
 def random_state() -> dict[str, Any]:
-    """The states of all random generators, on a GPU of the one in use, as numbers, lists and tensors."""
+    """The states of all random generators (of CUDA, that of the current device), as numbers, lists and tensors."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -92,53 +71,28 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put all random generators back; that of CUDA where it was saved and there is a GPU."""
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    """Restore all random generators; that of CUDA if it was saved and a GPU is available."""
+    random.setstate(_python_state(state))
+    np.random.set_state(_numpy_state(state))
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"][0])
 
 
-def config_to_json(config: Any) -> str:
-    """The config as one line of JSON, the same for equal configs."""
-    return json.dumps(config_to_dict(config))
+def _python_state(state: Mapping[str, Any]) -> tuple[Any, ...]:
+    version, numbers, gauss = state["python"]
+    return version, tuple(numbers), gauss
 
 
-def config_hash(config_json: str) -> str:
-    """A short name of a config, to tell checkpoints apart."""
-    return hashlib.sha256(config_json.encode()).hexdigest()[:16]
-
-
-def first_difference(saved: Any, wanted: Any, name: str = "") -> str | None:
-    """The first field in which two configs (as plain values) differ, as words; None where they agree."""
-    if isinstance(saved, Mapping) and isinstance(wanted, Mapping):
-        for key in [*wanted, *(key for key in saved if key not in wanted)]:
-            found = first_difference(saved.get(key), wanted.get(key), f"{name}.{key}" if name else key)
-            if found:
-                return found
-        return None
-    return None if saved == wanted else f"{name} is {saved!r} in the checkpoint, but {wanted!r} was expected"
-
-
-def copy_weights(module: Weighted) -> dict[str, Tensor]:
-    """The weights on the CPU, apart from the module.
-
-    :raises CheckpointError: naming the first weight that is not finite: such a model is never saved.
-    """
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
-    for name, value in weights.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"{name} holds values that are not finite; finite weights were expected for saving.")
-    return weights
+def _numpy_state(state: Mapping[str, Any]) -> tuple[Any, ...]:
+    name, keys, position, has_gauss, cached = state["numpy"]
+    return name, np.array(keys, dtype=np.uint32), position, has_gauss, cached
 
 
 def save_checkpoint(folder: RunFolder, state: TrainingState) -> None:
-    """Write training state, weights and config. The first of them is the checkpoint: it is replaced in one move.
+    """Write training state, weights and config. The first is the checkpoint itself, replaced in one move.
 
-    :raises RunFolderError: if it cannot be written; the old checkpoint is kept.
+    :raises OutputError: if it cannot be written; the old checkpoint is kept.
     """
     content = io.BytesIO()  # torch hides the operating system's error when it writes to a file itself
     values = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
@@ -150,307 +104,156 @@ def save_checkpoint(folder: RunFolder, state: TrainingState) -> None:
 
 
 def export_weights(folder: RunFolder, state: TrainingState) -> None:
-    """Write the weights and the config of a training state for readers of the model."""
+    """Write the weights and the config of a training state as files of their own, for readers of the model."""
     parts = {"parts": state.parts} if state.parts else {}
     write_weights(folder.weights, state.weights, json.loads(state.config), {"step": state.step, **parts})
     write_atomically(folder.config, (json.dumps(json.loads(state.config), indent=2) + "\n").encode())
 
 
-def write_weights(
-    path: Path, weights: dict[str, Tensor], config: Mapping[str, Any], further: Mapping[str, Any]
-) -> None:
-    """Write weights in safetensors form, with all that a reader has to know of them.
-
-    :param config: of the run, as plain values.
-    :param further: what else is said of them, ready for JSON.
-    """
-    about = {"version": VERSION, "config": config, "config_hash": config_hash(json.dumps(config)), **further}
-    # One entry alone: safetensors writes several in random order, and equal weights should be equal files.
-    write_atomically(path, to_safetensors(weights, {FORMAT: json.dumps(about)}))
-
-
 def load_training_state(path: str | Path) -> TrainingState:
-    """Read ``training_state.pt``; nothing in the file is run.
+    """Read ``training_state.pt``; nothing in the file is executed.
 
-    :raises CheckpointError: if it is missing, cut off, not of this project, or would run code.
+    :raises CheckpointError: if it is missing, damaged (checksums find flipped bits), not of this project, would execute
+        code, or holds values of another type; the message names the file, and the field if it is one.
     """
     path = Path(path)
-    start = _start(path)
-    if not start.startswith(b"PK"):
-        raise CheckpointError(f"{path} is not a checkpoint: a training state written by {FORMAT} was expected.")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is cut off or damaged: a whole training state was expected.")
+    content = read_bytes(path)
+    if not content.startswith(b"PK"):
+        raise CheckpointError(f"{path} is not a checkpoint: expected a training state written by {FORMAT}.")
+    _require_whole(path, content)
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is refused because loading it would run code or build foreign objects: "
-            f"a training state written by {FORMAT} was expected."
+            f"{path} is refused because loading it would execute code or build foreign objects: expected a training"
+            f" state written by {FORMAT}."
         ) from error
     except _UNREADABLE as error:
-        raise CheckpointError(f"{path} is cut off or damaged: a whole training state was expected.") from error
+        raise _damaged(path) from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise CheckpointError(f"{path} was not written by {FORMAT}: one of its training states was expected.")
-    _check_version(path, values.get("version"))
-    fields = {field.name for field in dataclasses.fields(TrainingState)}
-    if not fields - {"processor_seconds", "parts"} <= set(values) <= fields:
-        raise CheckpointError(f"{path} holds {sorted(values)}, but exactly {sorted(fields)} was expected.")
+        raise CheckpointError(f"{path} was not written by {FORMAT}: expected one of its training states.")
+    check_version(path, values.get("version"))
+    try:
+        _require_fields(values)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}, {error}") from error
+    require_usable(path, values["weights"])
     return TrainingState(**{**values, "weights": renamed(values["weights"])})
 
 
-def located(run: str | Path) -> Path:
-    """The file with the weights of a run.
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged or cut off: expected a whole training state.")
 
-    :param run: a run folder; a file of weights; or, as a str, the name of weights that come with the package
-        (:mod:`scalor_pyro.runs.pretrained`), which means these even where there is a folder of that name: "./name" is
-        that.
-    :raises CheckpointError: if there is no such folder, file or name.
+
+def _require_whole(path: Path, content: bytes) -> None:
+    """Check the archive: its entries are stored as torch does it, and have the checksums that were saved with them.
+
+    torch itself ignores the checksums (CRC-32), and would resume with other numbers.
     """
-    path, names = Path(run), pretrained.names()
-    if isinstance(run, str) and run in names:
-        return pretrained.file_of(run)
-    if not path.exists():
-        raise CheckpointError(
-            f"There is no run {run}, but a run folder, a file of weights, or one of the names {', '.join(names)} was"
-            " expected."
-        )
-    return path / WEIGHTS if path.is_dir() else path
-
-
-def load_weights(run: str | Path, scalor: Weighted, same_config: bool = True) -> None:
-    """Put saved weights into a model.
-
-    :param run: see :func:`located`.
-    :param scalor: the model that takes them.
-    :param same_config: require the model's config to be the saved one; else only names and shapes must fit
-        (a model with more slots takes the same weights).
-    :raises CheckpointError: if the file cannot be used, or belongs to another config.
-    """
-    path = located(run)
-    about, weights = _read(path)
-    require_parts(path, about.get("parts"), own_parts(scalor))
-    if same_config:
-        require_same_config(path, about["config"].get("model"), scalor.config)
-    put_weights(path, weights, scalor)
-
-
-def load_model(run: str | Path, parts: Container[str] = ()) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The config and the weights of the model of a run, whatever it was trained on.
-
-    :param run: see :func:`located`.
-    :param parts: names of the parts of its own that the caller has for the model.
-    :raises CheckpointError: if the file cannot be used, or is of another kind of model.
-    """
-    path = located(run)
-    about, weights = _read(path)
-    require_parts(path, about.get("parts"), parts)
-    return _config_from(path, about["config"].get("model", {}), ModelConfig), weights
-
-
-def load_run(run: str | Path, parts: Container[str] = ()) -> tuple[RunConfig, dict[str, Tensor]]:
-    """The config and the weights of a run.
-
-    :param run: see :func:`located`.
-    :param parts: names of the parts of its own that the caller has for the model.
-    :raises CheckpointError: if either is missing or damaged, or they belong to different runs.
-    """
-    return load_run_as(run, RunConfig, parts)
-
-
-def load_run_as(run: str | Path, kind: type[ConfigT], parts: Container[str] = ()) -> tuple[ConfigT, dict[str, Tensor]]:
-    """Like :func:`load_run`, for a run with another kind of config."""
-    config = load_config_as(run, kind)
-    path = located(run)
-    about, weights = _read(path)
-    require_parts(path, about.get("parts"), parts)
-    require_same_config(path, about["config"], config)
-    return config, weights
-
-
-def load_config(run: str | Path) -> RunConfig:
-    """The config of a run.
-
-    :param run: see :func:`located`.
-    :raises CheckpointError: if there is none, or it is not one.
-    """
-    return load_config_as(run, RunConfig)
-
-
-def load_config_as(run: str | Path, kind: type[ConfigT]) -> ConfigT:
-    """Like :func:`load_config`, for a run with another kind of config."""
-    path, values = _saved_config(run)
-    _require_kind(path, values, kind)
-    return _config_from(path, values, kind)
-
-
-def is_on_videos(run: str | Path) -> bool:
-    """Whether ``scalor train`` left a run, not an example on synthetic videos.
-
-    :param run: see :func:`located`.
-    :raises CheckpointError: if its config cannot be read.
-    """
-    _, values = _saved_config(run)
-    return isinstance(values, Mapping) and _trained_by(values) == TRAINED_BY["video"]
-
-
-def _saved_config(run: str | Path) -> tuple[Path, Any]:
-    """The config of a run as plain values, and the file it is from: the folder's, or, of weights alone, their own."""
-    weights = located(run)
-    path = weights.with_name(CONFIG)
-    if weights.name != WEIGHTS or not path.exists():
-        return weights, read_about(weights)["config"]
     try:
-        return path, json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} is not JSON: the config of a run was expected.") from error
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+            # Entries that are stored, and apart, cannot be larger together than the file.
+            fits = sum(entry.file_size for entry in entries) <= len(content)
+            once = len({entry.filename for entry in entries}) == len(entries)
+            whole = stored and fits and once and archive.testzip() is None
+    except (*_UNREADABLE, zipfile.LargeZipFile) as error:
+        raise _damaged(path) from error
+    if not whole:
+        raise _damaged(path)
 
 
-def _config_from(path: Path, values: Any, kind: type[ConfigT]) -> ConfigT:
+def _require_fields(values: dict[str, Any]) -> None:
+    """Refuse a training state whose fields are not those of :class:`TrainingState`, or not of their types.
+
+    :raises ConfigError: naming the field.
+    """
+    fields = {field.name for field in dataclasses.fields(TrainingState)}
+    optional = {"processor_seconds", "parts"}
+    names = set(values)
+    require(
+        fields - optional <= names <= fields,
+        "its fields",
+        sorted(map(str, names)),
+        f"exactly {', '.join(sorted(fields))}",
+    )
+    require(isinstance(values["config"], str), "config", values["config"], "JSON as text")
     try:
-        return config_from_dict(kind, values)
+        require(isinstance(parse_json(values["config"]), dict), "config", values["config"], "a table of settings")
     except ConfigError as error:
-        raise CheckpointError(f"{path} does not describe a run: {error}") from error
+        raise ConfigError(f"config: {str(error).removeprefix('config: ')}") from error
+    _require_tensors("weights", values["weights"])
+    parts = values.get("parts", {})
+    is_text = isinstance(parts, dict) and all(isinstance(text, str) for item in parts.items() for text in item)
+    require(is_text, "parts", parts, "names as text")
+    for name in ("step", "next_video"):
+        value = values[name]
+        require(type(value) is int and 0 <= value < 2**63, name, value, "a whole number from 0")
+    _require_number("seconds", values["seconds"])
+    processor_seconds = values.get("processor_seconds", math.nan)
+    if not (isinstance(processor_seconds, float) and math.isnan(processor_seconds)):
+        _require_number("processor_seconds", processor_seconds)
+    _require_window(values["window"])
+    _require_optimiser(values["optimiser"])
+    _require_random(values["random"])
 
 
-def _require_kind(path: Path, values: Any, kind: Any) -> None:
-    """Refuse the run of another program, before its settings are taken for damaged ones."""
-    expected = _trained_by({field.name for field in dataclasses.fields(kind)})
-    found = _trained_by(values) if isinstance(values, Mapping) else None
-    if found and expected and found != expected:
-        raise CheckpointError(f"{path} is of a run of {found}, but a run of {expected} was expected.")
+def _require_number(name: str, value: Any) -> None:
+    known = type(value) in (int, float) and abs(value) <= 1e300
+    require(known and value >= 0, name, value, "a finite number from 0")
 
 
-def _trained_by(parts: Container[str]) -> str | None:
-    return next((trainer for part, trainer in TRAINED_BY.items() if part in parts), None)
+def _require_tensors(name: str, values: Any) -> None:
+    require(isinstance(values, dict), name, values, "a table of tensors")
+    for key, value in values.items():
+        require(isinstance(key, str) and isinstance(value, Tensor), name, value, f"a tensor by the name {key}")
 
 
-def require_same_config(path: Path, saved: Any, wanted: Any) -> None:
-    """Refuse a checkpoint of another config, naming the first field that differs.
-
-    :param saved: plain values; fields that are newer than the checkpoint have their defaults.
-    :param wanted: the config.
-    """
-    try:
-        saved = _plain(config_from_dict(type(wanted), saved))
-    except ConfigError:
-        pass  # what is no config differs from each that is one, and the difference is named below
-    difference = first_difference(saved, _plain(wanted))
-    if difference:
-        raise CheckpointError(f"{path} belongs to another config: {difference}.")
+def _require_window(window: Any) -> None:
+    """Nothing, or the sums of :class:`scalor_pyro.training.reporting.Window`."""
+    require(isinstance(window, dict), "window", window, "a table of sums")
+    for name, value in window.items():
+        known = type(value) in (int, float) and abs(value) <= 1e300 and (name != "steps" or type(value) is int)
+        require(known, f"window.{name}", value, "a whole number" if name == "steps" else "a finite number")
 
 
-def _plain(config: Any) -> Any:
-    """The config as JSON gives it back."""
-    return json.loads(json.dumps(config_to_dict(config)))
+def _require_optimiser(optimiser: Any) -> None:
+    """Nothing, or the state of a torch optimiser: finite tensors and numbers by the index of their parameter."""
+    require(isinstance(optimiser, dict), "optimiser", optimiser, "a table")
+    states = optimiser.get("state", {})
+    require(isinstance(states, dict), "optimiser.state", states, "a table")
+    for index, state in states.items():
+        name = f"optimiser.state.{index}"
+        require(type(index) is int and isinstance(state, dict), name, state, "a table by the number of a parameter")
+        for key, value in state.items():
+            numbers = value if isinstance(value, Tensor) else torch.tensor(float(value)) if _is_number(value) else None
+            finite = numbers is not None and bool(torch.isfinite(numbers).all())
+            require(finite, f"{name}.{key}", value, "finite numbers")
 
 
-def put_weights(path: Path, weights: Mapping[str, Tensor], scalor: Weighted) -> None:
-    """Load weights whose names and shapes fit the model, or leave it untouched.
-
-    Scheduled quantities that are newer than the weights stay as they are, at first at their defaults.
-    """
-    own = scalor.state_dict()
-    complete = {name: value for name, value in own.items() if name.startswith("annealed.")} | dict(weights)
-    for mismatch in _mismatches(complete, own):
-        raise CheckpointError(f"{path} does not fit the model: {mismatch}.")
-    scalor.load_state_dict(complete)
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= 1e300
 
 
-def own_parts(module: object) -> dict[str, str]:
-    """The parts of a model that are not standard ones, and the full names of their classes."""
-    return dict(getattr(module, "own_parts", {}))
-
-
-def require_parts(path: Path, trained_with: Any, given: Container[str]) -> None:
-    """Refuse weights of a model with parts of its own that are not given. Their names are text; nothing is imported.
-
-    :param trained_with: the model's :func:`own_parts`, as they were saved; None for a standard model.
-    :param given: names of parts.
-    """
-    parts = trained_with or {}
-    if not isinstance(parts, Mapping) or not all(isinstance(text, str) for item in parts.items() for text in item):
-        raise CheckpointError(f"{path}: expected the names of the model's parts as text, got something else.")
-    if missing := [name for name in parts if name not in given]:
-        which = " and ".join(f"{name[:80]} ({parts[name][:80]})" for name in missing)
-        arguments = ", ".join(f"{name[:80]}=…" for name in missing)
-        raise CheckpointError(f"{path}: trained with its own {which}; pass parts=Parts({arguments}).")
-
-
-def start_from(run: str | Path, own: Mapping[str, Tensor]) -> None:
-    """Give a model the parameters of a run that fit it by name and shape; all others stay as they are.
-
-    :param run: see :func:`located`; its model may differ, in the image's size, the cells or the slots, say.
-    :param own: the model's parameters by name, changed in place. Scheduled quantities and the scene of a static
-        background are none.
-    :raises CheckpointError: if the file cannot be used, or fewer than half of the parameters fit; nothing changes then.
-    """
-    path = located(run)
-    _, weights = _read(path)
-    fitting = [name for name, value in own.items() if name in weights and weights[name].shape == value.shape]
-    if 2 * len(fitting) < len(own):
-        raise CheckpointError(
-            f"{path} is no start for this model: {len(fitting)} of its {len(own)} parameters have their like there,"
-            " but at least half were expected."
-        )
-    logger.info("Starting from %s: %d of %d parameters are taken from there.", path, len(fitting), len(own))
-    with torch.no_grad():
-        for name in fitting:
-            own[name].copy_(weights[name])
-
-
-def _mismatches(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Iterator[str]:
-    for name, value in own.items():
-        if name not in saved:
-            yield f"it lacks {name}"
-        elif saved[name].shape != value.shape:
-            yield f"{name} has shape {tuple(saved[name].shape)}, but {tuple(value.shape)} was expected"
-    yield from (f"the model has no {name}" for name in saved if name not in own)
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """What a file of weights says of them: version, config and more, as plain values; tensors are not read.
-
-    :raises CheckpointError: if it cannot be used.
-    """
-    return _read(path, tensors=False)[0]
-
-
-def _read(path: Path, tensors: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a file of weights says of them, and the weights in single precision."""
-    _start(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            names = file.keys() if tensors else ()
-            weights = {name: _single(file.get_tensor(name)) for name in names}
-    except (safetensors.SafetensorError, *_UNREADABLE) as error:
-        raise CheckpointError(
-            f"{path} is cut off, damaged or of another kind: whole weights in safetensors form were expected."
-        ) from error
-    if FORMAT not in metadata:
-        raise CheckpointError(f"{path} was not written by {FORMAT}: weights of one of its runs were expected.")
-    try:
-        about = dict(json.loads(metadata[FORMAT]))
-        version, about["config"] = about["version"], dict(about["config"])
-    except (ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{path} holds no readable config: the JSON of a run's config was expected.") from error
-    _check_version(path, version)
-    return about, renamed(weights)
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value
-
-
-def _check_version(path: Path, version: object) -> None:
-    if str(version) != str(VERSION):
-        raise CheckpointError(f"{path} has format version {version}, but version {VERSION} was expected.")
-
-
-def _start(path: Path) -> bytes:
-    """The first bytes of a file that must be there."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4)
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be read ({error.strerror}): a file of a run was expected.") from error
+def _require_random(state: Any) -> None:
+    """Refuse random states that the generators do not take; those of this process stay as they are."""
+    wanted = "states of the random generators"
+    names = {"python", "numpy", "torch", "cuda"}
+    require(isinstance(state, dict) and names <= set(state), "random", state, wanted)
+    cuda = state["cuda"]
+    require(
+        isinstance(cuda, list) and all(isinstance(each, Tensor) and each.dtype == torch.uint8 for each in cuda),
+        "random.cuda",
+        cuda,
+        wanted,
+    )
+    for name, take in (
+        ("python", lambda: random.Random().setstate(_python_state(state))),
+        ("numpy", lambda: np.random.RandomState().set_state(_numpy_state(state))),
+        ("torch", lambda: torch.Generator().set_state(state["torch"])),
+    ):
+        try:
+            take()
+        except (TypeError, ValueError, RuntimeError, OverflowError, LookupError, AttributeError) as error:
+            raise ConfigError(f"random.{name}: expected the state of a random generator.") from error

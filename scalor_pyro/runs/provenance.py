@@ -13,12 +13,12 @@ import pyro
 import torch
 
 PACKAGE = Path(__file__).parents[1]
-# Beside the package, what decides a training.
+# Folder beside the package whose code also affects a training.
 EXAMPLES = "examples"
 
 
 class MadeBy(NamedTuple):
-    """What only the program that starts a run knows of it."""
+    """What only the program that starts a run knows about it."""
 
     command: str | None = None  # see command_line
     preset: str | None = None  # the name of its setting, see scalor_pyro.config.presets.setting_of
@@ -30,18 +30,18 @@ UNKNOWN = MadeBy()
 class Source(NamedTuple):
     """The state of a source tree."""
 
-    commit: str | None = None  # None: it is no checkout of this project (an installed wheel), or there is no git
+    commit: str | None = None  # None: not a checkout of this project (an installed wheel), or git is not available
     changed: bool | None = None  # whether package or examples differ from the commit
 
 
 def provenance(
     made_by: MadeBy, device: torch.device | str, processes: int = 1, resumed: bool = False
 ) -> dict[str, Any]:
-    """Values for JSON, as they are now: to be asked before a training, since sources may change during one.
+    """Where a run comes from, ready for JSON. Call it before training, since sources may change meanwhile.
 
-    :param device: where it computes.
-    :param processes: how many train together.
-    :param resumed: it goes on with an earlier run, of whose process nothing is said here.
+    :param device: that trains.
+    :param processes: number of processes that train together.
+    :param resumed: whether the run was resumed; the processes before that are not recorded here.
     """
     return {
         **made_by._asdict(),
@@ -68,15 +68,15 @@ def command_line(script: str, arguments: Sequence[str] | None) -> str:
 def source_of(package: Path) -> Source:
     """The commit that a package was loaded from.
 
-    :param package: its folder. The checkout is taken for its own only if the folder lies at the top of it and is
-        tracked: a wheel installed below another project's checkout has nothing to do with that project's commits.
+    :param package: its folder. A checkout counts only if the folder is tracked and at its top: a wheel inside
+        another project's checkout does not belong to that project's commits.
     """
     try:
         top, commit = _git(package, "rev-parse", "--show-toplevel", "HEAD").splitlines()
         if Path(top).resolve() != package.resolve().parent or not _git(package, "ls-files", "."):
             return Source()
         changes = _git(package.parent, "status", "--porcelain", "--", package.name, EXAMPLES)
-    except (OSError, subprocess.CalledProcessError):  # there is no git, or it knows no checkout here
+    except (OSError, subprocess.CalledProcessError):  # git is not available, or this is no checkout
         return Source()
     return Source(commit, bool(changes))
 
@@ -87,7 +87,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def machine(device: torch.device) -> str:
-    """In words: processor, cores, the threads that torch uses, and the GPU if it is one."""
+    """In words: processor, cores, the threads that torch uses, and the GPU if the device is one."""
     threads = torch.get_num_threads()
     words = [_processor(), f"{os.cpu_count()} cores", f"{threads} thread{'s' if threads > 1 else ''}"]
     if device.type == "cuda":
@@ -96,7 +96,7 @@ def machine(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    """The name of the processor: Linux alone tells it in a file."""
+    """The name of the processor, which only Linux has in a file."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

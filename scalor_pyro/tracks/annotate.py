@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from scalor_pyro.colours import identity_colour
-from scalor_pyro.files import RunFolderError, require_new, written_whole
+from scalor_pyro.files import OutputError, require_new, written_whole
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.video import ReadOptions, Video, VideoError
 from scalor_pyro.video.reading import Frame
@@ -106,7 +106,7 @@ class AnnotatedVideo:
     :param video: as it is read for tracking.
     :param overwrite: replace `out` if it exists.
     :raises VideoError: if the encoder is missing, or `out` is the video itself.
-    :raises RunFolderError: if `out` exists.
+    :raises OutputError: if `out` exists.
     """
 
     def __init__(self, out: str | Path, video: Video, overwrite: bool = False) -> None:
@@ -135,7 +135,7 @@ class AnnotatedVideo:
 
         :param frame: uncropped, in full size, see :meth:`~scalor_pyro.video.reading.Video.chunks`.
         :param tracks: its rows, in px of the file; None for no object.
-        :raises RunFolderError: if it cannot be written.
+        :raises OutputError: if it cannot be written.
         """
         if self._encoder is None:
             raise ValueError("AnnotatedVideo.add: expected to be called inside of the with statement.")
@@ -174,7 +174,7 @@ def annotate(
     :return: how many frames were written.
     :raises VideoError: if the encoder is missing, the video cannot be read or is `out` itself, or the tracks continue
         beyond its end.
-    :raises RunFolderError: if `out` exists or cannot be written.
+    :raises OutputError: if `out` exists or cannot be written.
     """
     shown = replace(options or ReadOptions(), crop=None, size=None, grey=False)
     source, rows = Video(video, shown), _RowsInOrder(tracks)
@@ -304,7 +304,7 @@ class _Encoder:
     :param file: its path, or a file object.
     :param name: for messages.
     :param rate: frames per second, on average.
-    :raises RunFolderError: if FFmpeg cannot write it.
+    :raises OutputError: if FFmpeg cannot write it.
     """
 
     def __init__(self, file: str | io.BytesIO, name: Path, rate: float) -> None:
@@ -344,7 +344,7 @@ class _Encoder:
         try:
             self._container.mux(self._stream.encode(frame))
         except FFmpegError as error:
-            raise RunFolderError(f"{self._name} could not be written ({error.strerror}).") from error
+            raise OutputError(f"{self._name} could not be written ({error.strerror}).") from error
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._container:

@@ -103,7 +103,7 @@ class TrackFiles:
     :param formats: which files.
     :param overwrite: replace existing files; otherwise they are refused here, before any work.
     :raises ConfigError: for an unknown format.
-    :raises RunFolderError: for a file that exists, or cannot be written.
+    :raises OutputError: for a file that exists, or cannot be written.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class TrackFiles:
         """Write a chunk; it is in the files when this returns.
 
         :raises ValueError: if it has rows of frames that an earlier chunk had, or before those.
-        :raises RunFolderError: if it cannot be written (a full disk, …).
+        :raises OutputError: if it cannot be written (a full disk, …).
         """
         if not len(tracks):
             return

@@ -69,7 +69,7 @@ class MaskFolder:
     :param stem: of the folder of masks.
     :param geometry: how the frames that are read lie in those of the file.
     :param overwrite: replace masks that exist; else they are refused here, before any work.
-    :raises RunFolderError: for a folder that exists, or cannot be written.
+    :raises OutputError: for a folder that exists, or cannot be written.
     """
 
     def __init__(self, folder: str | Path, stem: str, geometry: Geometry, overwrite: bool = False) -> None:
@@ -91,7 +91,7 @@ class MaskFolder:
         :param number: of the frame in the file, from 0; it stands in the name of the picture.
         :param identity: (H, W), see :func:`labels_in_source`.
         :raises ValueError: for identities that do not fit the geometry or 32 bits.
-        :raises RunFolderError: if it cannot be written.
+        :raises OutputError: if it cannot be written.
         """
         tiff = io.BytesIO()
         Image.fromarray(labels_in_source(identity, self.geometry)).save(tiff, "TIFF", compression=COMPRESSION)

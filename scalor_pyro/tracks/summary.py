@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from filelock import SoftFileLock, Timeout
 
-from scalor_pyro.files import RunFolderError, explained, write_atomically
+from scalor_pyro.files import OutputError, explained, write_atomically
 from scalor_pyro.tracks.tracker import Options
 
 # How summaries are recognised, and the number of their layout.
@@ -79,7 +79,7 @@ def printable(value: object) -> str:
 def write_summary(path: Path, made: Made, figures: Mapping[str, Any]) -> None:
     """Write the summary; the video is done.
 
-    :raises RunFolderError: if it cannot be written.
+    :raises OutputError: if it cannot be written.
     """
     about: dict[str, Any] = {"video": made.video["path"], "weights": made.weights["name"]}
     about |= {"format": FORMAT, "version": VERSION, "made_from": made._asdict(), **figures}
@@ -124,7 +124,7 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     The lock is a file with the process's id and host, made with O_EXCL; that of a process of this host that is gone is
     removed.
 
-    :raises RunFolderError: if another process writes them, or the folder cannot be written.
+    :raises OutputError: if another process writes them, or the folder cannot be written.
     """
     path, new = folder / f".{name}.lock", not folder.exists()
     with explained(path):
@@ -133,7 +133,7 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise RunFolderError(
+            raise OutputError(
                 f"{folder / name}: another process ({_holder(path)}) is writing these tracks; if it is gone, remove"
                 f" {path}."
             ) from None

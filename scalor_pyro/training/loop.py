@@ -17,20 +17,16 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from scalor_pyro.config import TrainConfig
 from scalor_pyro.runs.checkpoint import (
     TrainingState,
-    config_to_json,
-    copy_weights,
     export_weights,
     load_training_state,
-    own_parts,
-    put_weights,
     random_state,
-    require_parts,
-    require_same_config,
     save_checkpoint,
     set_random_state,
-    start_from,
 )
+from scalor_pyro.runs.configs import config_to_json, require_same_config
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import start_from
+from scalor_pyro.runs.weights import copy_weights, own_parts, put_weights, require_parts
 from scalor_pyro.training import collapse as watch
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.collapse import CollapseWatch, NonFiniteError
@@ -141,7 +137,7 @@ def train(
     :param tensorboard: write TensorBoard events, where it is installed.
     :param world: the processes that train together; after a restart by torchrun they go on with the run in the folder.
     :raises ConfigError: if the processes cannot share each batch evenly.
-    :raises RunFolderError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
+    :raises OutputError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
     :raises CheckpointError: if the checkpoint to resume from, or the weights to start from, cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
     """

@@ -86,7 +86,7 @@ def test_a_toy_run_leaves_figures_and_goes_on_where_it_stopped(
     assert again == {"scalor": trainings["scalor"]}, "a training that is done is not made again"
     capsys.readouterr()
     assert benchmark.main(["--steps", "5", *out]) == 2
-    assert "train.steps is 4 in the checkpoint, but 5" in capsys.readouterr().err
+    assert "train.steps: expected 5, got 4" in capsys.readouterr().err
 
 
 def test_runs_of_other_commands_are_drawn_by_their_own_minutes(

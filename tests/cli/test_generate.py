@@ -16,7 +16,7 @@ import torch
 from scalor_pyro.cli import generate, main
 from scalor_pyro.cli.generate import presence_seen
 from scalor_pyro.experiments.videos import RESULTS
-from scalor_pyro.files import RunFolderError
+from scalor_pyro.files import OutputError
 from scalor_pyro.inference.generation import Generated
 from scalor_pyro.inference.trained import load
 from scalor_pyro.plots import generated_files as generation_files
@@ -153,7 +153,7 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("street.mkv --frames 61", r"street.mkv has 24 frames from 0 on, at the stride of the run \(1\), but the 61"),
         ("street.mkv --start 20 --observed 2", "street.mkv has 4 frames from 20 on"),
         ("street.mkv --start 99", "no frame from 99 on"),
-        ("street.mkv --start -1", "start is -1"),
+        ("street.mkv --start -1", "start: expected .* got -1"),
         ("street.mkv --samples 0", "samples is 0"),
         ("street.mkv --seed -1", "--seed is -1"),
         ("street.mkv --first-presence 0.3", "--first-presence was given with a VIDEO, but none was expected"),
@@ -200,7 +200,7 @@ def test_a_run_without_figures_says_what_is_missing(here: Path, capsys: pytest.C
 def test_examples_refuse_runs_on_videos(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for example in ("generate.py", "inspect_latents.py", "evaluate.py"):
         assert load_example(example).main(["runs/street", "--out", str(here / "out")]) == 2
-        sentence(capsys, "is of a run of scalor train, but a run of an example on synthetic videos was expected")
+        sentence(capsys, "trained by `examples/train_mnist.py`, got one trained by `scalor train`")
 
 
 def refused(capsys: pytest.CaptureFixture[str], command: list[str], message: str) -> None:
@@ -269,7 +269,7 @@ def test_an_interrupt_leaves_no_file(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(RunFolderError, match="the folder could not be made"),
+        pytest.raises(OutputError, match="the folder could not be made"),
         GenerationFiles(tmp_path / "file", "imagine", 0),
     ):
         pass

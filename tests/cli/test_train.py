@@ -13,6 +13,7 @@ from scalor_pyro.cli import train as command
 from scalor_pyro.config import (
     ConfigError,
     ModelConfig,
+    RunConfig,
     TrainConfig,
     VideoData,
     VideoRunConfig,
@@ -21,7 +22,8 @@ from scalor_pyro.config import (
 )
 from scalor_pyro.experiments import videos as video_run
 from scalor_pyro.inference.trained import load
-from scalor_pyro.runs.checkpoint import CheckpointError, load_model, load_run, load_run_as
+from scalor_pyro.runs.configs import CheckpointError
+from scalor_pyro.runs.loading import load_model, load_run
 from scalor_pyro.video import Clips, Crop, ReadOptions, Video
 
 
@@ -146,12 +148,15 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "--out", "runs/street"], "holds a run.*--resume"),
-        (["street.mkv", "--out", "new", "--steps", "0"], "steps is 0"),
-        (["street.mkv", "--out", "new", "--minutes", "-1"], "minutes is -1"),
-        (["street.mkv", "--out", "new", "--slots", "0"], "slots is 0"),
+        (["street.mkv", "--out", "new", "--steps", "0"], "train.steps: expected .* got 0"),
+        (["street.mkv", "--out", "new", "--minutes", "-1"], "train.minutes: expected .* got -1"),
+        (["street.mkv", "--out", "new", "--slots", "0"], "model.slots: expected .* got 0"),
         (["street.mkv", "--out", "new", "--steps", "2", "--stride", "8"], "gives 3 frames, but at least 4"),
-        (["street.mkv", "--out", "new", "--seed", "-1"], "seed is -1"),
-        (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"], "no run .*none, but a run folder"),
+        (["street.mkv", "--out", "new", "--seed", "-1"], "seed: expected .* got -1"),
+        (
+            ["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"],
+            "no run .*none: expected a run folder",
+        ),
         (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "street.mkv"], "street.mkv"),
         (["--resume", "--out", "new"], "new holds no run"),
         (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device"),
@@ -177,21 +182,23 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert not Path("new").exists()
 
 
-def test_a_run_that_is_not_on_videos_is_told_apart(small_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="of a run of scalor train, but a run of an example"):
-        load_run(small_run / "runs" / "street")
+def test_a_run_of_another_kind_is_refused(small_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match="trained by `examples/train_mnist.py`, got one trained by `scalor train`"
+    ):
+        load_run(small_run / "runs" / "street", RunConfig)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="does not describe a run.*video"):
-        load_run_as(tmp_path, VideoRunConfig)
+    with pytest.raises(CheckpointError, match="config.json, config: expected the settings of a run"):
+        load_run(tmp_path, VideoRunConfig)
 
 
 def test_refuses_a_model_for_other_frames() -> None:
     static, options = ModelConfig(background="static"), ReadOptions(crop=Crop(0, 0, 90, 60), size=(64, 64))
     video = VideoData(("a.mkv",), options)
     assert VideoRunConfig(video, static, TrainConfig()).clip_length == 8
-    with pytest.raises(ConfigError, match=r"size is \(64, 64\).*\(32, 64\)"):
+    with pytest.raises(ConfigError, match=r"video.options.size: expected .*\(32, 64\), got \(64, 64\)"):
         VideoRunConfig(video, ModelConfig(background="static", image_size=(32, 64)), TrainConfig())
-    with pytest.raises(ConfigError, match="background is 'none'"):
+    with pytest.raises(ConfigError, match="model.background: expected 'static', .* got 'none'"):
         VideoRunConfig(video, ModelConfig(), TrainConfig())
-    with pytest.raises(ConfigError, match="at least one video"):
+    with pytest.raises(ConfigError, match="paths: expected at least one path"):
         VideoData((), options)

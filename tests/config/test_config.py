@@ -22,6 +22,10 @@ from scalor_pyro.config import (
     config_to_dict,
     constant,
 )
+from scalor_pyro.config.baselines import SequentialVAERun, SQAIRRun, VRNNRun
+from scalor_pyro.config.checks import shown
+from scalor_pyro.config.kinds import KINDS, kind_of, name_of, run_from_dict
+from scalor_pyro.config.plain import parse_json
 from scalor_pyro.model.scalor import Scalor
 
 values = st.floats(1e-6, 10)
@@ -142,6 +146,13 @@ BAD_MODEL: list[dict[str, Any]] = [
     {"background": "still"},
     {"z_bg_grid": 0},
     {"z_bg_extra": -1},
+    {"aspect": 1e308},
+    {"aspect": 1e-9},
+    {"sigma": math.inf},
+    {"slots": 10**400},
+    {"prior_dim": 10**9},
+    {"view": (0, 48)},
+    {"flicker": math.inf},
 ]
 BAD_TRAIN: list[dict[str, Any]] = [
     {"steps": 0},
@@ -166,6 +177,13 @@ BAD_TRAIN: list[dict[str, Any]] = [
     {"eval_every": 0},
     {"eval_videos": 0},
     {"checkpoint_every": -5},
+    {"steps": 10**400},
+    {"minutes": math.inf},
+    {"clip": math.inf},
+    {"temperature": constant(math.inf)},
+    {"start_from": ""},
+    {"start_from": "a\0b"},
+    {"start_from": "\ud800"},
 ]
 BAD_DATA: list[dict[str, Any]] = [
     {"objects": "cats"},
@@ -183,6 +201,9 @@ BAD_DATA: list[dict[str, Any]] = [
     {"digit_classes": (3, 10)},
     {"arrivals": (10,)},
     {"arrival_min": 16},
+    {"count_max": 10**9},
+    {"frames": 10**12},
+    {"speed_max": math.inf},
 ]
 # Read from the config of schedules that drive a model: values with which it cannot run.
 BAD_SCHEDULES: list[dict[str, Any]] = [
@@ -202,19 +223,19 @@ def as_name(changes: dict[str, Any]) -> str:
 @pytest.mark.parametrize("changes", BAD_MODEL, ids=as_name)
 def test_model_config_refuses(changes: dict[str, Any]) -> None:
     ModelConfig(**TINY)
-    with pytest.raises(ConfigError, match=rf"{next(iter(changes))} is .*expected\.$"):
+    with pytest.raises(ConfigError, match=rf"^{next(iter(changes))}: expected .*, got .*\.$"):
         ModelConfig(**{**TINY, **changes})
 
 
 @pytest.mark.parametrize("changes", BAD_TRAIN + BAD_SCHEDULES, ids=as_name)
 def test_train_config_refuses(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=rf"{next(iter(changes))} is .*expected\.$"):
+    with pytest.raises(ConfigError, match=rf"^{next(iter(changes))}: expected .*, got .*\.$"):
         TrainConfig(**changes)
 
 
 @pytest.mark.parametrize("changes", BAD_DATA, ids=as_name)
 def test_data_config_refuses(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=rf"{next(iter(changes))} is .*expected\.$"):
+    with pytest.raises(ConfigError, match=rf"^{next(iter(changes))}: expected .*, got .*\.$"):
         DataConfig(**changes)
 
 
@@ -284,21 +305,21 @@ def test_whole_numbers_do_for_real_ones() -> None:
         ({"modle": {}}, "modle"),
         ({"model": {"slot": 5}}, "slot"),
         ({"train": {"temperature": {"points": [[0, 1.0]], "logarithmic": True}}}, "logarithmic"),
-        ({"model": {"slots": 5.5}}, "slots.* int"),
-        ({"model": {"slots": "5"}}, "slots.* int"),
-        ({"model": {"slots": True}}, "slots.* int"),
-        ({"model": {"slots": None}}, "slots.* int"),
+        ({"model": {"slots": 5.5}}, "slots: expected a whole number"),
+        ({"model": {"slots": "5"}}, "slots: expected a whole number"),
+        ({"model": {"slots": True}}, "slots: expected a whole number"),
+        ({"model": {"slots": None}}, "slots: expected a whole number"),
         ({"model": {"sigma": "0.2"}}, "sigma.* number"),
         ({"model": {"sigma": True}}, "sigma.* number"),
-        ({"model": {"rejection": 1}}, "rejection.* bool"),
-        ({"model": {"rejection": "yes"}}, "rejection.* bool"),
+        ({"model": {"rejection": 1}}, "rejection: expected true or false"),
+        ({"model": {"rejection": "yes"}}, "rejection: expected true or false"),
         ({"model": {"image_size": 64}}, "image_size.* list"),
         ({"model": {"image_size": [64]}}, "image_size.* 2 values"),
         ({"model": {"image_size": [64, 64, 3]}}, "image_size.* 2 values"),
         ({"model": {"background": "still"}}, "background.*'none' or 'moving' or 'static'"),
         ({"model": {"background": ["none"]}}, "background.*'none' or 'moving' or 'static'"),
         ({"model": []}, "model.* table"),
-        ({"data": {"digit_classes": [1, "2"]}}, "digit_classes.* int"),
+        ({"data": {"digit_classes": [1, "2"]}}, "digit_classes: expected a whole number"),
         ({"train": {"temperature": 0.5}}, "temperature.* table"),
         ({"train": {"temperature": {"points": [[0, 0.0]]}}}, "temperature"),
         ({"train": {"temperature": {}}}, "points"),
@@ -311,6 +332,130 @@ def test_whole_numbers_do_for_real_ones() -> None:
 def test_reading_refuses(plain: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_from_dict(RunConfig, plain)
+
+
+def test_an_error_names_the_field_with_its_parts() -> None:
+    for plain, name in [
+        ({"model": {"slots": 0}}, "model.slots"),
+        ({"model": {"slots": "5"}}, "model.slots"),
+        ({"train": {"curriculum": [{"until": 1.0, "frames": 0, "batch": 1}]}}, "train.curriculum.frames"),
+        ({"seed": -1}, "seed"),
+    ]:
+        with pytest.raises(ConfigError, match=rf"^{name}: expected"):
+            config_from_dict(RunConfig, plain)
+
+
+NUMBERS = [
+    f"{part.name}.{field.name}"
+    for part in dataclasses.fields(RunConfig)
+    if part.name in ("data", "model", "train")
+    for field in dataclasses.fields(part.default_factory)  # type: ignore[arg-type]
+    if field.type in (int, float, "int", "float", "float | None")
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e308, -1e308, math.nan, math.inf])
+def test_every_number_has_a_range(name: str, value: float) -> None:
+    part, field = name.split(".")
+    with pytest.raises(ConfigError, match=rf"^{part}\.{field}: expected") as error:
+        config_from_dict(RunConfig, {part: {field: value}})
+    assert len(str(error.value)) < 300
+
+
+# ---------------------------------------------------------------------- JSON and messages
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_json_that_python_writes_is_read(value: Any) -> None:
+    assert parse_json(json.dumps(value)) == parse_json(json.dumps(value, ensure_ascii=False).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected JSON"),
+        ('{"a": 1', "expected JSON"),
+        (b"\xff\xfe", "expected JSON"),
+        ('{"a": NaN}', "finite numbers, got NaN"),
+        ('{"a": -Infinity}', "finite numbers, got -Infinity"),
+        ('{"a": 1e999}', "finite numbers, got '1e999'"),
+        ('{"a": 1, "a": 2}', "each key once, got 'a' twice"),
+        ("[" * 101 + "]" * 101, "nested"),
+        ("[" * 10**6, "nested"),
+        ("1" * 10**5, "expected JSON"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_other_text_is_refused_in_a_short_sentence(text: str | bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_json(text)
+    assert len(str(error.value)) < 200 and "\n" not in str(error.value)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    assert parse_json("[" * 100 + "]" * 100)
+
+
+@given(json_values, st.integers(8, 80))
+def test_a_message_quotes_a_bounded_part_of_a_value_on_one_line(value: Any, most: int) -> None:
+    text = shown(value, most)
+    assert len(text) <= most and text.isprintable()
+    if isinstance(value, int | float):
+        assert text == repr(value) or len(repr(value)) > most
+
+
+def test_a_large_value_is_quoted_at_once() -> None:
+    nested: list[Any] = []
+    for _ in range(10**5):
+        nested = [nested]
+    for value in ("x" * 10**7, 10**5000, [0] * 10**6, nested, {"a": "b" * 10**7}):
+        assert len(shown(value)) <= 80
+    assert shown("digits") == "'digits'" and shown((64, 64)) == "(64, 64)"
+
+
+# ---------------------------------------------------------------------- kinds of runs
+
+RUNS = [RunConfig(), VRNNRun(), SequentialVAERun(), SQAIRRun()]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.kind)
+def test_a_run_says_its_kind_and_an_older_one_is_recognised(run: Any) -> None:
+    plain = json.loads(json.dumps(config_to_dict(run)))
+    assert plain["kind"] == run.kind == kind_of(plain)
+    assert run_from_dict(plain) == run
+    del plain["kind"]
+    assert kind_of(plain) == run.kind and run_from_dict(plain) == run
+    assert config_from_dict(type(run), plain) == run
+
+
+def test_every_kind_is_that_of_its_config() -> None:
+    for name, kind in KINDS.items():
+        field = next(field for field in dataclasses.fields(kind.config) if field.name == "kind")
+        assert field.default == name == name_of(kind.config)
+    with pytest.raises(ConfigError, match="expected that of one of the kinds"):
+        name_of(ModelConfig)
+
+
+@pytest.mark.parametrize("plain", [{}, [], "run", {"kind": "cat"}, {"kind": []}, {"model": 3, "data": {}}, {"lr": 3}])
+def test_what_is_not_a_run_has_no_kind(plain: Any) -> None:
+    with pytest.raises(ConfigError, match="^(config|kind|model): expected"):
+        run_from_dict(plain)
+
+
+def test_a_config_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match="^kind: expected 'synthetic', got 'vrnn'"):
+        config_from_dict(RunConfig, {"kind": "vrnn"})
 
 
 def test_configs_are_frozen_and_hashable() -> None:

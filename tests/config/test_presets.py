@@ -124,7 +124,8 @@ def test_every_row_of_the_table_builds(objects: str, density: str, background: b
 
 
 @pytest.mark.parametrize(
-    ("objects", "density", "match"), [("cats", "MD", "'cats'.*digits"), ("digits", "XS", "'XS'.*VLD")]
+    ("objects", "density", "match"),
+    [("cats", "MD", "objects: expected one of digits.*'cats'"), ("digits", "XS", "density: expected one of VLD.*'XS'")],
 )
 def test_unknown_settings_are_refused(objects: str, density: str, match: str) -> None:
     with pytest.raises(ConfigError, match=match):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pooch
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scalor_pyro.data import choose_source, digits, load_digits
 from scalor_pyro.data.worlds import Split
@@ -102,6 +104,34 @@ def zipped(path: Path) -> Path:
     return path
 
 
+def npy(shape: Any) -> bytes:
+    """The header of an array of bytes that says this shape."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+def bomb(path: Path, images: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("x_train.npy", images)
+        archive.writestr("y_train.npy", npy((1,)) + b"1")
+    return path
+
+
+def marked(path: Path, offset: int, value: int) -> Path:
+    """The archive with another byte in all headers: that many behind the start of those in the central directory."""
+    content = bytearray(path.read_bytes())
+    for signature, shift in ((b"PK\x01\x02", 0), (b"PK\x03\x04", -2)):
+        at = -1
+        while (at := content.find(signature, at + 1)) >= 0:
+            content[at + offset + shift] = value
+    path.write_bytes(content)
+    return path
+
+
+def encrypted(path: Path) -> Path:
+    return marked(path, 8, 1)
+
+
 IMAGES = NAMES["train"][0]
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda f: f / "nowhere.npz", "does not exist"),
@@ -111,7 +141,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "truncated npz": (lambda f: truncated(write_npz(f / "mnist.npz")), "not a whole .npz"),
     "other zip": (lambda f: zipped(f / "mnist.npz"), "no array x_train"),
     "other arrays": (lambda f: write_npz(f / "mnist.npz", y_train=None), "no array x_train or y_train"),
-    "pickled arrays": (lambda f: write_npz(f / "m.npz", x_train=np.array([{}], object)), "cannot be read"),
+    "pickled arrays": (lambda f: write_npz(f / "m.npz", x_train=np.array([{}], object)), "Python objects"),
     "wrong size": (lambda f: write_npz(f / "m.npz", x_train=np.ones((5, 32, 32), np.uint8)), r"\(5, 32, 32\)"),
     "wrong type": (lambda f: write_npz(f / "m.npz", x_train=np.ones((5, 28, 28))), "float64"),
     "no pictures": (lambda f: write_npz(f / "m.npz", x_train=np.ones((0, 28, 28), np.uint8)), r"\(0, 28, 28\)"),
@@ -125,6 +155,14 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "truncated idx": (lambda f: folder_with(f, IMAGES, idx(pictures("train")[0])[:-9]), "header says"),
     "swapped": (lambda f: folder_with(f, IMAGES, idx(pictures("train")[1])), r"images uint8 \(5,\)"),
     "truncated gzip": (lambda f: folder_with(f, IMAGES, gzip.compress(idx(pictures("train")[0]))[:-9]), "be read"),
+    "gzip of zeros": (lambda f: folder_with(f, IMAGES, gzip.compress(bytes(2**28 + 1), 1)), "holds more than 268 MB"),
+    "npz of zeros": (lambda f: bomb(f / "mnist.npz", npy((2**28, 1, 1)) + bytes(2**28)), "holds 268 MB in x_train"),
+    "npz that claims more": (lambda f: bomb(f / "mnist.npz", npy((10**12, 28, 28)) + bytes(40)), "its header says"),
+    "npz that overflows": (lambda f: bomb(f / "mnist.npz", npy((2**62, 2**62)) + bytes(40)), "its header says"),
+    "npz with a strange header": (lambda f: bomb(f / "mnist.npz", npy("(((")), "cannot be read|is not"),
+    "encrypted npz": (lambda f: encrypted(write_npz(f / "mnist.npz")), "cannot be read"),
+    "other compression": (lambda f: marked(write_npz(f / "mnist.npz"), 10, 99), "cannot be read"),
+    "long name": (lambda f: f / ("x" * 300), "cannot be read"),
     "broken gzip": (lambda f: folder_with(f, IMAGES, b"\x1f\x8b" + bytes(90)), "cannot be read"),
 }
 
@@ -136,6 +174,26 @@ def test_what_is_not_mnist_is_refused_in_one_sentence(case: str, tmp_path: Path)
         load_digits("auto", "train", make(tmp_path))
     assert "expected" in str(caught.value) and "MNIST" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=60)
+@given(data=st.data(), layout=st.sampled_from(["npz", "gzipped folder", "folder"]))
+def test_damaged_files_are_refused_in_one_sentence_or_are_whole(
+    data: st.DataObject, layout: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = LAYOUTS[layout](tmp_path_factory.mktemp("digits"))
+    file = path if path.is_file() else next(path.glob(f"{IMAGES}*"))
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(content)
+    try:
+        images, _ = load_digits("mnist", "train", path)
+    except ValueError as error:
+        assert "expected MNIST" in str(error) and "\n" not in str(error) and len(str(error)) < 600
+        assert str(path) in str(error)
+    else:
+        assert images.shape[1:] == (20, 20)
 
 
 def test_bundled_digits_are_split_by_class() -> None:
@@ -230,9 +288,9 @@ def test_server_that_is_not_there_is_not_reachable() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("svhn", "train"), "digits is 'svhn'"),
-        (("uci", "valid"), "split is 'valid'"),
-        (("uci", "train", Path("mnist.npz")), "one or the other"),
+        (("svhn", "train"), "digits: expected .* got 'svhn'"),
+        (("uci", "valid"), "split: expected .* got 'valid'"),
+        (("uci", "train", Path("mnist.npz")), "expected 'mnist' with the file mnist.npz, got 'uci'"),
     ],
 )
 def test_unknown_sources_are_refused(arguments: Any, message: str) -> None:

@@ -20,7 +20,8 @@ import torch
 from scalor_pyro.config import TrainConfig
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import load_config, load_training_state
+from scalor_pyro.runs.checkpoint import load_training_state
+from scalor_pyro.runs.loading import load_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Seconds instead of minutes; the bundled digits need no network.
@@ -190,9 +191,9 @@ def test_inspecting_shows_what_is_there(
     ("arguments", "match"),
     [
         ("--eval-videos 0", "at least 1"),
-        ("--frames 0", "frames is 0"),
-        ("--count 3 2", "count_min is 3"),
-        ("--slots 0", "slots is 0"),
+        ("--frames 0", "frames: expected .* got 0"),
+        ("--count 3 2", "count_min: expected .* got 3"),
+        ("--slots 0", "slots: expected .* got 0"),
         ("--eval-videos 1 --nll 0", "samples is"),
         ("--mnist nowhere.npz", "nowhere.npz"),
     ],
@@ -216,7 +217,7 @@ def test_evaluation_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.Captur
     [
         (["--video", "-1"], "--video is -1, but a number from 0"),
         (["--frames", "3"], "--frames is 3, but 1 to 2"),
-        (["--mnist", "mnist.npz"], "'uci', but a MNIST file was given"),
+        (["--mnist", "mnist.npz"], "expected 'mnist' with the file mnist.npz, got 'uci'"),
     ],
 )
 def test_inspecting_refuses(
@@ -344,15 +345,15 @@ def test_interrupt_outside_of_training_is_no_crash(
         ("--batch-size -3", "--batch-size is -3, but at least 1"),
         ("--frames 0", "--frames is 0, but at least 1"),
         ("--eval-videos 0", "to evaluate on is 0, but at least 1"),
-        ("--minutes -1", "minutes is -1.0, but a number above 0"),
-        ("--minutes nan", "minutes is nan, but a number above 0"),
-        ("--seed -1", "seed is -1, but a whole number from 0"),
+        ("--minutes -1", "minutes: expected a number above 0, .* got -1.0"),
+        ("--minutes nan", "minutes: expected a number above 0, .* got nan"),
+        ("--seed -1", "seed: expected a whole number from 0 .* got -1"),
         ("--preset lg --density MD", "--preset lg says what to train on"),
-        ("--preset dense-discovery --frames 5", r"arrivals is \(1, 5, 9\), but 0 to 4"),
+        ("--preset dense-discovery --frames 5", r"arrivals: expected frames from 0 to 4, got \(1, 5, 9\)"),
         ("--objects sprites --digits uci", "the videos show sprites"),
         ("--objects sprites --mnist mnist.npz", "the videos show sprites"),
-        ("--mnist mnist.npz", "'uci', but a MNIST file was given"),
-        ("--resume", "holds no run to resume: a file training_state.pt"),
+        ("--mnist mnist.npz", "expected 'mnist' with the file mnist.npz, got 'uci'"),
+        ("--resume", "holds no run to resume: expected a file training_state.pt"),
         ("--resume --steps 7", "holds no run to resume"),
     ],
 )
@@ -448,10 +449,10 @@ def test_folder_of_another_run(run: Path, refuses: Callable[..., None]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ([*TINY_DIGITS[:-1], "7"], "another config: train.steps is 6 in the checkpoint, but 7"),
-        ([*TINY_DIGITS, "--precision", "bf16"], "train.precision is 'fp32' in the checkpoint, but 'bf16'"),
-        ([*TINY_DIGITS, "--seed", "1"], "seed is 0 in the checkpoint, but 1"),
-        (["--objects", "sprites"], "data.objects is 'digits' in the checkpoint, but 'sprites'"),
+        ([*TINY_DIGITS[:-1], "7"], "another config .train.steps: expected 7, got 6"),
+        ([*TINY_DIGITS, "--precision", "bf16"], "train.precision: expected 'bf16', got 'fp32'"),
+        ([*TINY_DIGITS, "--seed", "1"], "seed: expected 1, got 0"),
+        (["--objects", "sprites"], "data.objects: expected 'sprites', got 'digits'"),
     ],
 )
 def test_resume_with_other_options(arguments: list[str], match: str, run: Path, refuses: Callable[..., None]) -> None:
@@ -463,4 +464,4 @@ def test_resume_with_other_options(arguments: list[str], match: str, run: Path, 
 def test_resume_from_a_damaged_checkpoint(run: Path, tmp_path: Path, refuses: Callable[..., None]) -> None:
     state = (run / "training_state.pt").read_bytes()
     (tmp_path / "training_state.pt").write_bytes(state[: len(state) // 2])
-    refuses("--resume", "--out", tmp_path, match="training_state.pt is cut off or damaged")
+    refuses("--resume", "--out", tmp_path, match="training_state.pt is damaged or cut off")

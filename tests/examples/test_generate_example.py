@@ -11,8 +11,10 @@ import torch
 
 from scalor_pyro.config import DataConfig, RunConfig, Stage, TrainConfig
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import TrainingState, config_to_json, copy_weights, export_weights
+from scalor_pyro.runs.checkpoint import TrainingState, export_weights
+from scalor_pyro.runs.configs import config_to_json
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.weights import copy_weights
 from tests.examples.test_examples import load_example
 
 GENERATE = load_example("generate.py")

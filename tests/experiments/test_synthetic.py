@@ -17,7 +17,8 @@ from scalor_pyro.evaluation.metrics import score
 from scalor_pyro.experiments import synthetic as experiment
 from scalor_pyro.experiments.synthetic import evaluate, run_experiment, with_known_digits
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import load_config, load_run, load_weights, random_state
+from scalor_pyro.runs.checkpoint import random_state
+from scalor_pyro.runs.loading import load_config, load_run, load_weights
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import read_mot
 

@@ -25,7 +25,9 @@ from scalor_pyro.model.parts import Parts
 from scalor_pyro.model.propagation import PropagationPosterior, PropagationPrior
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import with_view
-from scalor_pyro.runs.checkpoint import CheckpointError, copy_weights, load_weights, write_weights
+from scalor_pyro.runs.configs import CheckpointError
+from scalor_pyro.runs.loading import load_weights
+from scalor_pyro.runs.weights import copy_weights, write_weights
 
 Tiny = Callable[..., ModelConfig]
 HERE = __name__

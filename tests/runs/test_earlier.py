@@ -10,9 +10,10 @@ from torch import Tensor
 
 from scalor_pyro.config import config_to_dict
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import load_model, write_weights
 from scalor_pyro.runs.earlier import RENAMED, renamed
+from scalor_pyro.runs.loading import load_model
 from scalor_pyro.runs.pretrained import file_of
+from scalor_pyro.runs.weights import write_weights
 
 
 def as_in_0_1(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -22,19 +22,12 @@ from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs import pretrained
 from scalor_pyro.runs.cards import card_of, shown_data
-from scalor_pyro.runs.checkpoint import (
-    CheckpointError,
-    TrainingState,
-    config_to_json,
-    copy_weights,
-    export_weights,
-    load_run,
-    load_weights,
-    located,
-    write_weights,
-)
+from scalor_pyro.runs.checkpoint import TrainingState, export_weights
+from scalor_pyro.runs.configs import CheckpointError, config_to_json
 from scalor_pyro.runs.folder import WEIGHTS, RunFolder
+from scalor_pyro.runs.loading import load_run, load_weights, located
 from scalor_pyro.runs.pretrained import names, own_folder
+from scalor_pyro.runs.weights import copy_weights, write_weights
 from scalor_pyro.tracks.text import read_csv
 from scalor_pyro.tracks.tracker import Options, tracker_of
 from tests.conftest import SMALL
@@ -155,7 +148,7 @@ def test_packing_a_run(
     assert packing.main(pack) == 2
     assert "run is not recorded: " in capsys.readouterr().err
     assert packing.main([str(run), "--name", "sprites-md"]) == 2
-    assert "is no run of sprites-md: count_min is 2 in the run, but 18 was expected." in capsys.readouterr().err
+    assert "is not a run of sprites-md (count_min: expected 18, got 2" in capsys.readouterr().err
     assert pretrained.file_of("sprites-vld").read_bytes() == before and names() == ("sprites-vld",)
 
 
@@ -171,7 +164,7 @@ def test_a_name_means_the_weights_even_beside_a_folder_of_that_name(digits: Path
 
 def test_another_name_is_refused_with_those_that_there_are() -> None:
     for load_it in (Scalor.from_pretrained, load_run, load):
-        with pytest.raises(CheckpointError, match="There is no run digits-vls, but .* names .*digits-vld.* expected"):
+        with pytest.raises(CheckpointError, match="There is no run digits-vls: expected .* names .*digits-vld"):
             load_it("digits-vls")
 
 
@@ -244,7 +237,7 @@ def test_a_scene_that_is_not_black_is_said(digits: Path, caplog: pytest.LogCaptu
     [
         ("--weights digits-vld --object-size 0", "object_size: expected at least 1 px, got 0.0"),
         ("--weights digits-vld --scene run", "background_image: expected 'auto', .* got 'run'"),
-        ("--weights digits", "There is no run digits, but .*digits-vld"),
+        ("--weights digits", "There is no run digits: .*digits-vld"),
     ],
 )
 def test_refused(digits: Path, capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:

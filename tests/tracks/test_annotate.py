@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scalor_pyro import files
 from scalor_pyro.colours import identity_colour
-from scalor_pyro.files import RunFolderError
+from scalor_pyro.files import OutputError
 from scalor_pyro.tracks import annotate as module
 from scalor_pyro.tracks.annotate import SHORTER_SIDE, annotate
 from scalor_pyro.tracks.table import Tracks
@@ -140,7 +141,7 @@ def test_tracks_of_another_video_are_refused_and_nothing_is_left(video: Path, tm
 def test_a_video_that_exists_is_refused_and_kept_until_the_new_one_is_whole(video: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     out.write_bytes(b"old")
-    with pytest.raises(RunFolderError, match="out.mp4 exists, but another name, or to overwrite it"):
+    with pytest.raises(OutputError, match="out.mp4 exists: expected another name, or --overwrite"):
         annotate(video, [], out)
 
     def interrupted() -> Iterator[Tracks]:
@@ -164,17 +165,18 @@ def test_the_video_itself_is_never_overwritten(video: Path, tmp_path: Path) -> N
 
 
 def test_a_folder_that_is_not_there_is_said(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="out.mp4 could not be written .No such file or directory"):
+    with pytest.raises(OutputError, match="out.mp4 could not be written .No such file or directory"):
         annotate(video, [], tmp_path / "nowhere" / "out.mp4")
     with pytest.raises(VideoError, match="There is no file or folder none.mp4"):
         annotate("none.mp4", [], tmp_path / "out.mp4")
 
 
-def test_a_full_disk_is_said(video: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_said(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    (tmp_path / ".out.mp4.tmp").symlink_to("/dev/full")
-    with pytest.raises(RunFolderError, match=f"could not be written .{os.strerror(errno.ENOSPC)}"):
+    monkeypatch.setattr(files, "_temporary", lambda path: path.with_name(".full"))
+    (tmp_path / ".full").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=f"could not be written .{os.strerror(errno.ENOSPC)}"):
         annotate(video, [], tmp_path / "out.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["video.mkv"]
 
@@ -206,7 +208,7 @@ def test_a_size_that_the_encoder_refuses_is_known_before_any_work(
 ) -> None:
     monkeypatch.setattr(module, "LARGEST_SIDE", 99_999)
     np.save(tmp_path / "video.npy", np.zeros((1, 2, 30_000), np.uint8))
-    with pytest.raises(RunFolderError, match="An annotated video of 30000 × 2 px could not be written"):
+    with pytest.raises(OutputError, match="An annotated video of 30000 × 2 px could not be written"):
         module.AnnotatedVideo(tmp_path / "out.mp4", Video(tmp_path / "video.npy"))
 
 

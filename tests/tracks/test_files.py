@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.files import RunFolderError
+from scalor_pyro.files import OutputError
 from scalor_pyro.tracks.files import TrackFiles
 from scalor_pyro.tracks.table import Tracks, to_napari
 from scalor_pyro.tracks.text import read_csv, read_mot
@@ -80,7 +80,7 @@ def test_a_video_without_objects_has_files_without_rows(tmp_path: Path) -> None:
 
 def test_files_that_exist_are_refused_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "video.csv").write_text("old")
-    with pytest.raises(RunFolderError, match=r"video.csv exists, but another name, or to overwrite it .--over"):
+    with pytest.raises(OutputError, match=r"video.csv exists: expected another name, or --over"):
         TrackFiles(tmp_path, "video")
     assert names(tmp_path) == ["video.csv"]
     TrackFiles(tmp_path, "video", ["mot"])
@@ -144,7 +144,7 @@ def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path, monkeypatch:
     from scalor_pyro.tracks import files as track_files
 
     monkeypatch.setattr(track_files, "open", lambda *a, **k: Full(open(*a, **k)), raising=False)
-    with pytest.raises(RunFolderError, match="video.txt.part could not be written .No space left on device"):
+    with pytest.raises(OutputError, match="video.txt.part could not be written .No space left on device"):
         with TrackFiles(tmp_path, "video", ["mot"]) as files:
             files.add(chunk(0))
             files.add(chunk(1))
@@ -155,7 +155,7 @@ def test_a_full_disk_is_said_and_leaves_whole_lines(tmp_path: Path, monkeypatch:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="could not be written"), TrackFiles(tmp_path / "file", "video"):
+    with pytest.raises(OutputError, match="could not be written"), TrackFiles(tmp_path / "file", "video"):
         pass
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scalor_pyro.files import RunFolderError
+from scalor_pyro.files import OutputError
 from scalor_pyro.tracks.masks import MaskFolder, labels_in_source
 from scalor_pyro.video import Crop, Geometry, ReadOptions, Video
 
@@ -77,7 +77,7 @@ def test_masks_that_exist_are_refused_and_replaced_when_asked(tmp_path: Path) ->
         with MaskFolder(tmp_path, "video", geometry(), overwrite=value == 2) as masks:
             masks.add(value, np.full((2, 3), value))
     assert [path.name for path in masks.path.iterdir()] == ["frame_0000002.tif"]
-    with pytest.raises(RunFolderError, match="video-masks exists, but another name, or to overwrite it"):
+    with pytest.raises(OutputError, match="video-masks exists: expected another name, or --overwrite"):
         MaskFolder(tmp_path, "video", geometry())
 
 

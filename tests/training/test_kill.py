@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scalor_pyro.runs.checkpoint import load_run, load_training_state, load_weights
+from scalor_pyro.runs.checkpoint import load_training_state
+from scalor_pyro.runs.loading import load_run, load_weights
 from tests.fake_training import FakeScalor
 
 HERE = Path(__file__).parents[1]

@@ -23,10 +23,12 @@ import torch
 from torch import Tensor
 
 from scalor_pyro.config import Schedule, constant
-from scalor_pyro.files import RunFolderError
+from scalor_pyro.files import OutputError
 from scalor_pyro.inference.elbo import ReparamELBO
-from scalor_pyro.runs.checkpoint import CheckpointError, load_run, load_training_state
+from scalor_pyro.runs.checkpoint import load_training_state
+from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_run
 from scalor_pyro.training import collapse as watch
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.collapse import NonFiniteError
@@ -351,17 +353,17 @@ def test_prefetching_stays_bounded_and_in_order() -> None:
 def test_new_run_in_a_used_folder_is_refused(tmp_path: Path) -> None:
     fake_train(tmp_path)
     before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
-    with pytest.raises(RunFolderError, match="holds another run"):
+    with pytest.raises(OutputError, match="holds another run"):
         fake_train(tmp_path)
     assert before == {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
 
 
 def test_resume_needs_a_run_of_the_same_config(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="holds no run to resume"):
+    with pytest.raises(OutputError, match="holds no run to resume"):
         fake_train(tmp_path / "none", resume=True)
     assert not (tmp_path / "none").exists()
     fake_train(tmp_path / "run")
-    with pytest.raises(CheckpointError, match="train.clip is 1.0 in the checkpoint, but 2.0 was expected"):
+    with pytest.raises(CheckpointError, match="train.clip: expected 2.0, got 1.0"):
         fake_train(tmp_path / "run", config=fake_config(clip=2.0), resume=True)
 
 

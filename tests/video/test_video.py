@@ -459,13 +459,13 @@ def test_options_that_do_not_fit_the_file_are_refused(tmp_path: Path, mkv: Path)
     ],
 )
 def test_options_that_no_video_can_have_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="was expected|were expected"):
+    with pytest.raises(ConfigError, match=r": expected .*, got .*\.$"):
         ReadOptions(**options)
 
 
 @pytest.mark.parametrize("crop", [(-1, 0, 4, 4), (0, 0, 0, 4), (0, 0, 4, -1)])
 def test_crops_that_no_video_can_have_are_refused(crop: tuple[int, int, int, int]) -> None:
-    with pytest.raises(ConfigError, match="crop is"):
+    with pytest.raises(ConfigError, match="crop: expected"):
         Crop(*crop)
 
 
