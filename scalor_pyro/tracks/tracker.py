@@ -23,7 +23,8 @@ from torch import Tensor
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.inference.latents import frames_of
-from scalor_pyro.inference.posterior import begun, follow, owners, slots_of, with_first_looks
+from scalor_pyro.inference.masks import owners
+from scalor_pyro.inference.posterior import begun, follow, slots_of, with_first_looks
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
@@ -57,7 +58,7 @@ class Tracked(NamedTuple):
     foreground: float  # share of the pictures that objects draw
 
     def segments(self) -> NDArray[np.int64]:
-        """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -1: none."""
+        """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -2: none."""
         labels: NDArray[np.int64] = torch.cat([owners(frame) for frame in self.latents]).cpu().numpy()
         return labels
 
