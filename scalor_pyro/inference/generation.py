@@ -24,6 +24,7 @@ from torch import Tensor
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.inference.inputs import parameter_of, require_videos, undisturbed
+from scalor_pyro.inference.latents import site_of
 from scalor_pyro.model import sites
 from scalor_pyro.model.program import Program
 
@@ -140,18 +141,24 @@ def _seed(root: int, number: int) -> int:
     return int(np.random.SeedSequence((root, number)).generate_state(1, np.uint64)[0])
 
 
+def _value(trace: poutine.Trace, name: str) -> Tensor:
+    """The value of a site of a trace."""
+    value: Tensor = site_of(trace, name)["value"]
+    return value
+
+
 def _sample(asked: _Asked, seed: int) -> Generated:
     program, x, frames, sequences = asked
     model, like = program.model, parameter_of(program) if x is None else x
     with undisturbed(), _seeded(seed, torch.device("cpu") if like is None else like.device):
         if x is not None:
             guided = poutine.trace(program.guide).get_trace(x, frames=frames, sequences=sequences)
-            drawn = {name: site["value"] for name, site in guided.nodes.items() if sites.is_latent(name)}
+            drawn = {name: _value(guided, name) for name in guided.nodes if sites.is_latent(name)}
             model = poutine.condition(model, data=drawn)
         found = poutine.trace(model).get_trace(x, frames=frames, sequences=sequences)
 
     def over_time(family: Callable[[int], str]) -> Tensor:
-        return torch.stack([found.nodes[family(t)]["value"] for t in range(frames)], 1)
+        return torch.stack([_value(found, family(t)) for t in range(frames)], 1)
 
     y = over_time(sites.y)[:, :, 0]
     if sites.slot_pres(0) in found:
