@@ -23,6 +23,7 @@ from scalor_pyro.experiments.synthetic import TEST_SEED
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.interventions import Track, Values, hold_velocity, move, remove, swap_appearance, track
 from scalor_pyro.inference.latents import frames_of
+from scalor_pyro.inference.objects import boxes, reported
 from scalor_pyro.inference.posterior import Inference, ModeMessenger, collect
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.pictures import draw_boxes, objects_picture, show, to_image
@@ -30,7 +31,6 @@ from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import own_folder
 from scalor_pyro.runs.sources import mnist_of
 from scalor_pyro.tracks.spread import Spread, box_spread
-from scalor_pyro.tracks.table import boxes, reported
 
 # An object is moved towards the middle of the view by this share, each way, of what one frame allows.
 SHIFT = 0.7

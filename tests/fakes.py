@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.data import GroundTruth
+from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.tracks.table import Tracks
 
@@ -53,11 +54,11 @@ def moving_squares(
     size = np.array([width, height])
     where = np.concatenate([np.broadcast_to(side / size, (*shape, 2)), centre / size * 2 - 1], axis=-1)
     identity = np.where(here, np.arange(slots), -1)
-    segments = _paint(centre, here, side, image_size)
+    owner = _paint(centre, here, side, image_size)
     colours = generator.uniform(0.4, 1, (slots, channels, 1, 1))
     ramp = np.linspace(0.1, 0.4, width) * np.ones((videos, frames, channels, height, 1))
-    foreground = (segments >= 0)[:, :, None]
-    painted = np.moveaxis(colours[segments, :, 0, 0], -1, 2)  # (B, T, C, H, W)
+    foreground = (owner >= 0)[:, :, None]
+    painted = np.moveaxis(colours[owner, :, 0, 0], -1, 2)  # (B, T, C, H, W)
     reconstruction = np.where(foreground, painted, ramp)
     disc = _disc(16)
     glimpses = np.concatenate([colours * disc, np.broadcast_to(disc, (slots, 1, 16, 16))], axis=1)
@@ -69,11 +70,13 @@ def moving_squares(
         discovered=torch.tensor(new.sum(-1)),
         where=torch.tensor(where, dtype=torch.float32),
         depth=torch.tensor(generator.normal(size=shape), dtype=torch.float32),
+        what=torch.tensor(generator.normal(size=(*shape, 6)), dtype=torch.float32),
         appearance=torch.tensor(np.broadcast_to(glimpses, (*shape[:2], *glimpses.shape)).copy(), dtype=torch.float32),
         reconstruction=torch.tensor(reconstruction, dtype=torch.float32),
         background=torch.tensor(ramp, dtype=torch.float32),
         foreground=torch.tensor(foreground, dtype=torch.float32),
-        segments=torch.tensor(segments),
+        importance=torch.tensor(foreground / 2, dtype=torch.float32),  # of about the right size
+        segments=torch.tensor(np.where(owner >= 0, owner, BACKGROUND)),
     )
     noise = generator.normal(0, 0.03, reconstruction.shape)
     noisy = torch.tensor((reconstruction + noise).clip(0, 1), dtype=torch.float32)

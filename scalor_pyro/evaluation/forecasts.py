@@ -27,7 +27,7 @@ from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.metrics import CARE_SHARE, STRICT_SIZES
 from scalor_pyro.evaluation.tables import NOTHING, lined_up
 from scalor_pyro.inference.generation import Generated, check_extent
-from scalor_pyro.tracks.table import REPORTED_PRESENCE, boxes
+from scalor_pyro.inference.objects import REPORTED_PRESENCE, boxes
 
 Numbers = NDArray[np.float64]
 

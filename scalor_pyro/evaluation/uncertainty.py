@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.evaluation.metrics import STRICT_SIZES
+from scalor_pyro.inference.objects import REPORTED_PRESENCE, boxes
 from scalor_pyro.inference.posterior import after_first_looks, infer, with_first_looks
 from scalor_pyro.model.frame import FrameLatents
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.table import REPORTED_PRESENCE, Tracks, boxes, tracks_of
+from scalor_pyro.tracks.table import Tracks, tracks_of
 
 # A spread needs this many samples.
 FEWEST_FOR_SPREAD = 2

@@ -30,6 +30,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from scalor_pyro.inference.inputs import require_videos, undisturbed
 from scalor_pyro.model.program import Program, mark_drawn
 from scalor_pyro.model.shared import shared_work
 
@@ -216,6 +217,8 @@ def nll(program: Program, x: Tensor, samples: int = 100) -> Tensor:
     :return: (B,)
     :raises ValueError: if x is not a batch of videos that this model can see, or N is below 1.
     """
-    evidence = log_evidence(program.model, program.guide, x, samples=[samples])
+    require_videos(program, x)
+    with undisturbed():
+        evidence = log_evidence(program.model, program.guide, x, samples=[samples])
     frames, height, width = x.shape[1], x.shape[3], x.shape[4]
     return -evidence.bound[-1] / (frames * height * width)

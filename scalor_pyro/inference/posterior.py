@@ -3,40 +3,92 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.layers.rendering import paste, window_size
+from scalor_pyro.inference.inputs import require_videos, undisturbed
+from scalor_pyro.inference.masks import importance, owners, shares
 from scalor_pyro.model.distributions import RelaxedPresence
 from scalor_pyro.model.frame import Carried, FrameLatents
-from scalor_pyro.model.inputs import check_videos
 from scalor_pyro.model.program import Program, mark_drawn
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.shared import shared_work
 
-# A pixel belongs to an object where the objects' total alpha is above this.
-FOREGROUND = 0.5
+# All videos, or all frames.
+ALL = slice(None)
 
 
 class Inference(NamedTuple):
-    """What the posterior says of a batch of videos, on the CPU. K slots, z_where in [-1, 1]."""
+    """What the posterior says about a batch of videos, on the CPU. K slots, z_where in [-1, 1].
+
+    Of an empty slot, only presence and identity mean anything. Objects that are drawn but find no free slot, or whose
+    presence is too low for one, are part of the pictures only.
+    """
 
     presence: Tensor  # (B, T, K) z_pres in [0, 1], 0 where the slot is empty
     identity: Tensor  # (B, T, K) long, unique within a video; -1 where the slot is empty
     new: Tensor  # (B, T, K) bool: discovered in this frame
     propagated: Tensor  # (B, T) long: how many propagated objects were drawn
-    discovered: Tensor  # (B, T) long: how many proposals were drawn, whether a slot was free for them or not
-    where: Tensor  # (B, T, K, 4)
-    depth: Tensor  # (B, T, K)
-    appearance: Tensor  # (B, T, K, C + 1, S, S) premultiplied colour, then alpha
+    discovered: Tensor  # (B, T) long: how many proposals were drawn, with or without a free slot
+    where: Tensor  # (B, T, K, 4) z_where = (s_x, s_y, t_x, t_y)
+    depth: Tensor  # (B, T, K) z_depth; the smaller is in front
+    what: Tensor  # (B, T, K, D) z_what, the embedding of the appearance
+    appearance: Tensor  # (B, T, K, C + 1, S, S) z_what decoded: premultiplied colour, then alpha
     reconstruction: Tensor  # (B, T, C, H, W)
     background: Tensor  # (B, T, C, H, W)
     foreground: Tensor  # (B, T, 1, H, W) total alpha of the objects
-    segments: Tensor  # (B, T, H, W) long: identity of the object that owns a pixel, -1 = background
+    importance: Tensor  # (B, T, 1, H, W) total α·z_pres·σ(−z_depth) of the objects, which blends them
+    segments: Tensor  # (B, T, H, W) long: identity of the object that owns a pixel; BACKGROUND (-2) where none does
+
+    def soft_masks(self, video: int | slice = ALL, frame: int | slice = ALL) -> Tensor:
+        """The share of each pixel that each slot's object draws.
+
+        Where every object drawn has a slot, the masks of a frame add up to its `foreground`, and together with
+        1 − `foreground`, the share of the background, to 1. Elsewhere they add up to less. An empty slot draws nothing.
+
+        Masks are not stored but worked out on each call, because they are large: 4·K·H·W bytes a frame, 4 MiB for 64
+        slots and 128 × 128 px, and 225 MiB for 1280 × 720 px. Of long videos or large frames, ask for one frame at a
+        time. The work is that of drawing the objects once.
+
+        :param video: one video, or a slice of them; default: all.
+        :param frame: one frame, or a slice of them; default: all.
+        :return: of the shape of ``presence[video, frame]``, then H, W: (K, H, W) for one frame of one video,
+            (B, T, K, H, W) for all; in [0, 1].
+        """
+        parts = (self.appearance, self.where, self.presence, self.depth, self.importance)
+        chosen = [_sliced(part, video, frame) for part in parts]
+        lead, total = chosen[2].shape[:2], chosen[4]
+        if total.numel() == 0:
+            masks = total.new_zeros(*chosen[2].shape, *total.shape[-2:])
+        else:
+            masks = shares(*(part.flatten(0, 1) for part in chosen)).unflatten(0, lead)
+        return masks[_kept(video), _kept(frame)]
+
+    def hard_masks(self, video: int | slice = ALL, frame: int | slice = ALL) -> Tensor:
+        """Which pixels each slot's object owns, as in `segments`; an empty slot owns none.
+
+        K·H·W bytes a frame; parameters and shape as in :meth:`soft_masks`.
+
+        :return: bool, of the shape of ``presence[video, frame]``, then H, W.
+        """
+        return self.segments[video, frame][..., None, :, :] == self.identity[video, frame][..., None, None]
+
+
+def _sliced(part: Tensor, video: int | slice, frame: int | slice) -> Tensor:
+    """Videos and frames of a tensor (B, T, …), with both axes kept."""
+    chosen = part[video, frame]
+    for dim, index in enumerate((video, frame)):
+        if not isinstance(index, slice):
+            chosen = chosen.unsqueeze(dim)
+    return chosen
+
+
+def _kept(index: int | slice) -> int | slice:
+    """What brings an axis that :func:`_sliced` kept to what was asked for."""
+    return ALL if isinstance(index, slice) else 0
 
 
 class SlotHistory(NamedTuple):
@@ -82,7 +134,7 @@ def with_first_looks(scalor: Program, x: Tensor) -> Tensor:
     :return: (B, first_looks − 1 + T, C, H, W)
     :raises ValueError: if x is not a batch of videos that this model can see.
     """
-    check_videos(x, scalor.config)
+    require_videos(scalor, x)
     return torch.cat((x[:, :1].expand(-1, scalor.config.first_looks - 1, -1, -1, -1), x), 1)
 
 
@@ -97,18 +149,16 @@ def begun(frame: FrameLatents) -> FrameLatents:
     return frame._replace(propagated=None, discovered=frame.drawn, slots=frame.slots._replace(new=frame.slots.alive))
 
 
-@torch.no_grad()
 def at_mode(program: Program, x: Tensor) -> Any:
     """What a model returns for the mode of its guide.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     """
-    with pyro.validation_enabled(False), ModeMessenger(), shared_work():
+    with undisturbed(), ModeMessenger(), shared_work():
         trace = poutine.trace(program.guide).get_trace(x)
         return poutine.replay(program.model, trace=trace)(x)
 
 
-@torch.no_grad()
 def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine.Trace:
     """The guide alone: all that tracks need, without reconstructing the frames.
 
@@ -116,7 +166,8 @@ def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine
     :param carried: of the last of the frames before, see :meth:`Scalor.guide`; None at the beginning.
     :return: a trace, whose return value are the latents of each frame.
     """
-    with pyro.validation_enabled(False), ModeMessenger():
+    require_videos(scalor, x)
+    with undisturbed(), ModeMessenger():
         return poutine.trace(scalor.guide).get_trace(x, carried=carried)
 
 
@@ -145,10 +196,12 @@ def collect(latents: list[FrameLatents], threshold: float = ModelConfig.presence
         new=stack(lambda f: f.slots.new),
         propagated=stack(lambda f: _propagated(f, threshold)),
         discovered=stack(lambda f: f.discovered.number(threshold)),
+        what=stack(lambda f: f.slots.objects.what),
         appearance=stack(lambda f: f.slots.objects.glimpse),
         reconstruction=stack(_reconstruction).clamp(0, 1),
         background=stack(_background).clamp(0, 1),
         foreground=stack(lambda f: f.canvas.alpha),
+        importance=stack(importance),
         segments=stack(owners),
     )
 
@@ -165,25 +218,3 @@ def _background(frame: FrameLatents) -> Tensor:
 
 def _reconstruction(frame: FrameLatents) -> Tensor:
     return frame.canvas.over(_background(frame))
-
-
-def owners(frame: FrameLatents) -> Tensor:
-    """Which object each pixel belongs to: the identity of the most important one there, -1 = none. (B, H, W)"""
-    objects, alpha = frame.slots.objects, frame.canvas.alpha
-    batch, (height, width) = len(alpha), alpha.shape[-2:]
-    importance = (
-        objects.glimpse[:, :, -1:] * (objects.presence * torch.sigmoid(-objects.depth[..., 0]))[:, :, None, None, None]
-    )
-    sides = objects.where[..., 1].max(), objects.where[..., 0].max()  # largest box, vertical and horizontal
-    rows, columns = (
-        window_size(float(share) * pixels, importance.shape[-1], pixels)
-        for share, pixels in zip(sides, (height, width), strict=True)
-    )
-    patches, index = paste(importance, objects.where, (height, width), (rows, columns))
-    patches, index = patches[:, 0].flatten(1), index.flatten(1)
-    most = patches.new_zeros(batch, height * width).scatter_reduce(1, index, patches, "amax")
-    wins = (patches > 0) & (patches == most.gather(1, index))
-    whose = frame.slots.identity[..., None].expand(-1, -1, rows * columns).flatten(1)
-    owner = torch.full_like(most, -1, dtype=torch.long)
-    owner = owner.scatter_reduce(1, index, torch.where(wins, whose, -1), "amax").view(batch, height, width)
-    return torch.where(alpha[:, 0] > FOREGROUND, owner, -1)

@@ -18,9 +18,9 @@ from torch import Tensor
 from scalor_pyro.colours import identity_colour
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.generation import Generated
+from scalor_pyro.inference.objects import REPORTED_PRESENCE, boxes
 from scalor_pyro.plots.pictures import PANEL, SHOWN_FRAMES, show, to_image
 from scalor_pyro.plots.player import write_animation
-from scalor_pyro.tracks.table import REPORTED_PRESENCE, boxes
 
 # Inches beside the panels of a strip: for the names of its rows, above them, and between two panels.
 LEFT, TOP, GAP = 0.95, 0.5, 0.05

@@ -23,10 +23,10 @@ from torch import Tensor
 from scalor_pyro.colours import Colour, identity_colour
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.objects import boxes, reported
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.plots.curves import Row, learning_curves
 from scalor_pyro.plots.style import INK, PALE, empty_figure
-from scalor_pyro.tracks.table import boxes, reported
 
 Image = NDArray[np.float64]  # (H, W, 3) in [0, 1]
 

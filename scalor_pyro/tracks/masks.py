@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scalor_pyro.files import explained, require_new, sync_folder, write_atomically
+from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.tracks.text import PART
 from scalor_pyro.video.geometry import Geometry
 
@@ -32,18 +33,18 @@ COMPRESSION = "tiff_adobe_deflate"
 def labels_in_source(identity: NDArray[np.int64], geometry: Geometry) -> Labels:
     """Map the owners of the pixels that the model sees to the pixels of the file's frame.
 
-    :param identity: (H, W) as read: the identity of the object that owns the pixel, -1 for the background.
+    :param identity: (H, W) as read: the identity of the object that owns the pixel; -2 or -1 where none does.
     :param geometry: how the frames that are read lie in those of the file.
     :return: (H, W) of the file: identity + 1 of the nearest pixel; 0 for the background and outside the crop.
-    :raises ValueError: for another shape, numbers that are not whole, below -1, or too large for 32 bits.
+    :raises ValueError: for another shape, numbers that are not whole, below -2, or too large for 32 bits.
     """
     if identity.shape != geometry.size or identity.dtype.kind not in "iu":
         raise ValueError(
             f"identity: expected integers of shape {geometry.size}, got {identity.dtype} of {identity.shape}."
         )
-    if identity.min() < -1 or identity.max() >= np.iinfo(np.int32).max:
+    if identity.min() < BACKGROUND or identity.max() >= np.iinfo(np.int32).max:
         raise ValueError(
-            f"identity: expected values from -1 to {np.iinfo(np.int32).max - 1}, got {identity.min()} to"
+            f"identity: expected values from {BACKGROUND} to {np.iinfo(np.int32).max - 1}, got {identity.min()} to"
             f" {identity.max()}."
         )
     crop = geometry.crop
@@ -51,7 +52,7 @@ def labels_in_source(identity: NDArray[np.int64], geometry: Geometry) -> Labels:
     x, y = (positions.astype(np.int64) for positions in geometry.from_source(*centres))
     labels = np.zeros(geometry.source_size, np.int32)
     inside = labels[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
-    inside[:] = identity[np.ix_(y, x)] + 1
+    inside[:] = np.maximum(identity[np.ix_(y, x)], -1) + 1
     return labels
 
 

@@ -7,11 +7,11 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.inference.latents import frames_of, site_of
+from scalor_pyro.inference.objects import boxes
 from scalor_pyro.layers.objects import Slots, gather
 from scalor_pyro.model import sites
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.table import boxes
 
 
 class Spread(NamedTuple):

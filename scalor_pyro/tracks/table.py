@@ -13,10 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from scalor_pyro.inference.objects import boxes, reported
 from scalor_pyro.inference.posterior import Inference, SlotHistory
-
-# An object is reported if its presence is above this: more likely than not.
-REPORTED_PRESENCE = 0.5
 
 # Columns of standard deviations, which need not be known.
 DEVIATIONS = ("x_sd", "y_sd", "width_sd", "height_sd")
@@ -163,30 +161,6 @@ def to_napari(tracks: Tracks) -> tuple[NDArray[np.float64], dict[str, NDArray[np
 def napari_rows(tracks: Tracks) -> NDArray[np.float64]:
     """(R, 4) of (track id, frame, y, x), as napari counts them, in the order of the tracks."""
     return np.stack([tracks.identity, tracks.frame, tracks.y + NAPARI_SHIFT, tracks.x + NAPARI_SHIFT], axis=1)
-
-
-def reported(inference: Inference | SlotHistory) -> Tensor:
-    """Which slots hold an object to report: present, and with its centre inside the view.
-
-    The model still carries an object whose centre has left the view, but it cannot be checked.
-
-    :return: (B, T, K) bool.
-    """
-    centre_inside = (inference.where[..., 2:].abs() <= 1).all(-1)  # (B, T, K)
-    return (inference.presence > REPORTED_PRESENCE) & centre_inside
-
-
-def boxes(where: Tensor, image_size: tuple[int, int]) -> NDArray[np.float64]:
-    """Boxes in pixels from z_where.
-
-    :param where: (…, 4): (s_x, s_y, t_x, t_y) in image coordinates.
-    :param image_size: H, W in px.
-    :return: (…, 4): centre x, centre y, width, height in px.
-    """
-    height, width = image_size
-    scale_x, scale_y, shift_x, shift_y = where.detach().cpu().double().unbind(-1)
-    x, y = (shift_x + 1) / 2 * width, (shift_y + 1) / 2 * height
-    return np.stack([x.numpy(), y.numpy(), (scale_x * width).numpy(), (scale_y * height).numpy()], axis=-1)
 
 
 def tracks_of(

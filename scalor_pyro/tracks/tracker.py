@@ -28,7 +28,8 @@ from torch import Tensor
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.inference.latents import frames_of, site_of
-from scalor_pyro.inference.posterior import Inference, begun, collect, follow, owners, slots_of, with_first_looks
+from scalor_pyro.inference.masks import owners
+from scalor_pyro.inference.posterior import Inference, begun, collect, follow, slots_of, with_first_looks
 from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model import sites
 from scalor_pyro.model.frame import Carried, FrameLatents
@@ -69,7 +70,7 @@ class Tracked(NamedTuple):
     foreground: float  # share of the pixels that objects cover
 
     def segments(self) -> NDArray[np.int64]:
-        """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -1: none."""
+        """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -2: none."""
         labels: NDArray[np.int64] = torch.cat([owners(frame) for frame in self.latents]).cpu().numpy()
         return labels
 

@@ -147,9 +147,9 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
     [
         ("none.mkv", "no file or folder none.mkv"),
         ("street.mkv --weights nowhere", "nowhere"),
-        ("street.mkv --observed 5 --frames 5", "The horizon is 0"),
-        ("street.mkv --observed 60 --frames 61", "60 frames were to be observed, but 1 to 24, as the video has,"),
-        ("street.mkv --observed 0", "0 frames were to be observed"),
+        ("street.mkv --observed 5 --frames 5", "Horizon: expected at least 1 frame, got 0"),
+        ("street.mkv --observed 60 --frames 61", "Observed frames: expected 1 to 24, which the video has, got 60"),
+        ("street.mkv --observed 0", "Observed frames: .* got 0"),
         ("street.mkv --frames 61", r"street.mkv has 24 frames from 0 on, at the stride of the run \(1\), but the 61"),
         ("street.mkv --start 20 --observed 2", "street.mkv has 4 frames from 20 on"),
         ("street.mkv --start 99", "no frame from 99 on"),
@@ -160,8 +160,8 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("--observed 3", "--observed was given without a VIDEO, but one was expected"),
         ("--discover", "--discover was given without a VIDEO"),
         ("--first-presence 1.5", "probability is 1.5"),
-        ("--first-presence 0.5 --frames 0", "frames is 0"),
-        ("--first-presence 0.5 --samples 0", "samples is 0"),
+        ("--first-presence 0.5 --frames 0", "frames: expected at least 1, got 0"),
+        ("--first-presence 0.5 --samples 0", "samples: expected at least 1, got 0"),
         ("small.mkv --frames 6", "crop reaches"),
     ],
 )

@@ -91,13 +91,13 @@ def test_reconstruct(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ("--observed 12 --frames 10", "12 frames were to be observed, but 1 to 10, as the video has"),
-        ("--observed 3 --frames 3", "horizon is 0"),
+        ("--observed 12 --frames 10", "Observed frames: expected 1 to 10, which the video has, got 12"),
+        ("--observed 3 --frames 3", "Horizon: expected at least 1 frame, got 0"),
         ("--observed 0", "--observed is 0, but at least 1"),
         ("--samples 0", "--samples is 0, but at least 1"),
         ("--videos 0", "--videos is 0, but at least 1"),
         ("--frames 0", "--frames is 0, but at least 1"),
-        ("--seed -1", "--seed is -1"),
+        ("--seed -1", "--seed: expected a whole number .*, got -1"),
         ("--first-presence 0.3", "--first-presence was given with --what forecast, but imagine was expected"),
         ("--what imagine --observed 2", "--observed was given with --what imagine, but forecast was expected"),
         ("--what imagine --videos 2", "--videos was given .*, but forecast or reconstruct was expected"),

@@ -4,6 +4,7 @@ known; film strip and player."""
 import gc
 import math
 import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from torch import Tensor
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.forecasts import ForecastEvaluation, table
 from scalor_pyro.evaluation.metrics import without_nan
-from scalor_pyro.inference import generation
 from scalor_pyro.inference.generation import Generated, forecast, imagine, reconstruct
 from scalor_pyro.inference.posterior import ModeMessenger, infer
 from scalor_pyro.inference.priors import first_frame_presence, no_discovery_from
@@ -84,33 +84,88 @@ def test_reconstructions_are_drawn_from_the_posterior(busy: Scalor, videos: Tens
 
 
 def test_streams(busy: Scalor, videos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Samples are drawn when they are asked for, a few at a time, and none is kept."""
-    asked: list[int] = []
+    """Samples are drawn when they are asked for, and none is kept."""
+    drawn = 0
+    model = busy.model
 
-    class Counting(Predictive):
-        def __init__(self, *arguments: object, num_samples: int, **others: object) -> None:
-            asked.append(num_samples)
-            super().__init__(*arguments, num_samples=num_samples, **others)
+    def counting(*arguments: object, **others: object) -> object:
+        nonlocal drawn
+        drawn += 1
+        return model(*arguments, **others)
 
-    monkeypatch.setattr(generation, "Predictive", Counting)
-    stream = forecast(busy, videos, 1, 2, samples=10**9, at_once=2)
-    assert asked == [], "nothing yet"
+    monkeypatch.setattr(busy, "model", counting)
+    stream = forecast(busy, videos, 1, 2, samples=10**9)
+    assert drawn == 0, "nothing yet"
     kept = [weakref.ref(next(stream).y) for _ in range(5)]
     gc.collect()
-    assert asked == [2, 2, 2]
+    assert drawn == 5
     assert sum(reference() is not None for reference in kept) <= 1
-    assert len(list(forecast(busy, videos, 1, 2, samples=3, at_once=2))) == 3
-    assert asked[3:] == [2, 1]
+    assert len(list(forecast(busy, videos, 1, 2, samples=3))) == 3
+
+
+STREAMS = {
+    "forecast": lambda scalor, x, samples, at_once: forecast(scalor, x, 2, 4, samples, at_once),
+    "imagine": lambda scalor, x, samples, at_once: imagine(scalor, 3, samples, 2, at_once),
+    "reconstruct": lambda scalor, x, samples, at_once: reconstruct(scalor, x, samples, at_once),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_a_sample_depends_on_its_number_alone(
+    busy: Scalor, videos: Tensor, stream: Callable[[Scalor, Tensor, int, int], Iterator[Generated]]
+) -> None:
+    def drawn(samples: int, at_once: int, seed: int = 3, others: int = 0) -> list[Generated]:
+        torch.manual_seed(seed)
+        found = []
+        for sample in stream(busy, videos, samples, at_once):
+            found.append(sample)
+            torch.rand(others)
+        return found
+
+    def same(one: list[Generated], other: list[Generated]) -> bool:
+        return all(torch.equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True))
+
+    expected = drawn(5, 1)
+    assert not torch.equal(expected[0].y, expected[1].y)
+    for at_once in (2, 3, 4, 7):
+        assert same(drawn(5, at_once), expected)
+    assert same(drawn(3, 4), expected[:3]) and same(drawn(5, 1, others=9), expected)
+    assert not same(drawn(5, 1, seed=4), expected)
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_the_global_generator_moves_by_one_draw(
+    busy: Scalor, videos: Tensor, stream: Callable[[Scalor, Tensor, int, int], Iterator[Generated]]
+) -> None:
+    after = []
+    for samples in (1, 4):
+        torch.manual_seed(3)
+        list(stream(busy, videos, samples, 1))
+        after.append(torch.get_rng_state())
+    assert torch.equal(*after)
+    torch.manual_seed(3)
+    first, second = (next(stream(busy, videos, 1, 1)) for _ in range(2))
+    assert not torch.equal(first.y, second.y), "another call draws other samples"
+
+
+def test_forecasts_follow_the_distributions_of_the_model(busy: Scalor, videos: Tensor) -> None:
+    """As many samples as Predictive draws have the same mean and spread."""
+    predictive = Predictive(busy.model, guide=busy.guide, num_samples=200, return_sites=["slot_where_3"])
+    with torch.no_grad():
+        theirs = predictive(videos[:, :2], frames=4)["slot_where_3"].flatten(1)
+    ours = torch.stack([each.where[:, 3].flatten() for each in forecast(busy, videos, 2, 4, samples=200)])
+    torch.testing.assert_close(ours.mean(), theirs.mean(), atol=0.02, rtol=0)
+    torch.testing.assert_close(ours.std(), theirs.std(), atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize(
     ("observed", "frames", "samples", "match"),
     [
-        (2, 2, 1, r"horizon is 0 \(2 frames in all, 2 of them observed\), but at least 1"),
-        (2, 1, 1, "horizon is -1"),
-        (4, 6, 1, "4 frames were to be observed, but 1 to 3, as the video has"),
-        (0, 6, 1, "0 frames were to be observed"),
-        (2, 4, 0, "samples is 0, but at least 1"),
+        (2, 2, 1, r"Horizon: expected at least 1 frame, got 0 \(2 frames in all, 2 of them observed\)"),
+        (2, 1, 1, "got -1"),
+        (4, 6, 1, "Observed frames: expected 1 to 3, which the video has, got 4"),
+        (0, 6, 1, "got 0"),
+        (2, 4, 0, "samples: expected at least 1, got 0"),
     ],
 )
 def test_forecast_refuses_at_once(
@@ -121,12 +176,16 @@ def test_forecast_refuses_at_once(
 
 
 def test_others_refuse_at_once(busy: Scalor, videos: Tensor) -> None:
-    for arguments, match in (((0, 1), "frames is 0"), ((2, 0), "samples is 0"), ((2, 1, 0), "sequences is 0")):
+    for arguments, match in (
+        ((0, 1), "frames: expected at least 1, got 0"),
+        ((2, 0), "samples: .* got 0"),
+        ((2, 1, 0), "sequences: .* got 0"),
+    ):
         with pytest.raises(ValueError, match=match):
             imagine(busy, *arguments)
     with pytest.raises(ValueError, match="Videos: expected shape"):
         reconstruct(busy, videos[0], 1)
-    with pytest.raises(ValueError, match="at_once is 0"):
+    with pytest.raises(ValueError, match="at_once: .* got 0"):
         reconstruct(busy, videos, 1, at_once=0)
 
 
@@ -231,7 +290,7 @@ def test_who_counts() -> None:
 
 def test_evaluation_refuses() -> None:
     frames, sample = torch.zeros(1, 5, 3, HEIGHT, WIDTH), made_up([10, 12, 14, 16, 18])
-    with pytest.raises(ValueError, match="horizon is 0"):
+    with pytest.raises(ValueError, match="Horizon: .* got 0"):
         ForecastEvaluation(5, 5)
     evaluation = ForecastEvaluation(3, 5)
     with pytest.raises(ValueError, match="expected at least one sample"):

@@ -12,6 +12,7 @@ from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import Evaluation
 from scalor_pyro.inference.latents import frames_of
+from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.inference.posterior import Inference, collect, follow, infer
 from scalor_pyro.model.scalor import Scalor
 
@@ -46,10 +47,12 @@ def test_shapes_and_kinds(busy: Scalor, videos: Tensor) -> None:
         "discovered": (B, T),
         "where": (B, T, K, 4),
         "depth": (B, T, K),
+        "what": (B, T, K, 9),
         "appearance": (B, T, K, 4, 8, 8),
         "reconstruction": (B, T, 3, 32, 48),
         "background": (B, T, 3, 32, 48),
         "foreground": (B, T, 1, 32, 48),
+        "importance": (B, T, 1, 32, 48),
         "segments": (B, T, 32, 48),
     }
     assert (seen.identity.dtype, seen.segments.dtype, seen.new.dtype) == (torch.long, torch.long, torch.bool)
@@ -171,7 +174,7 @@ def test_segments_belong_to_objects_that_are_there(
     for b in range(B):
         for t in range(T):
             alive = set(seen.identity[b, t][seen.identity[b, t] >= 0].tolist())
-            owners = set(seen.segments[b, t].unique().tolist()) - {-1}
+            owners = set(seen.segments[b, t].unique().tolist()) - {BACKGROUND}
             assert owners <= alive
             for identity in owners:
                 slot = int((seen.identity[b, t] == identity).nonzero())

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Ellipse, Rectangle
 
 from scalor_pyro.colours import identity_colour
+from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.plots import player
 from scalor_pyro.plots.curves import compare_curves, learning_curves
 from scalor_pyro.plots.pictures import MASK_GROUND, filmstrip, objects_picture, parts_of, save_pictures, trajectories
@@ -29,7 +30,7 @@ def without_objects(scene: Scene) -> Scene:
         presence=torch.zeros_like(none.presence),
         identity=torch.full_like(none.identity, -1),
         new=torch.zeros_like(none.new),
-        segments=torch.full_like(none.segments, -1),
+        segments=torch.full_like(none.segments, BACKGROUND),
     )
     return Scene(scene.frames, empty, scene.truths)
 
@@ -67,9 +68,9 @@ def test_masks_have_the_colours_of_their_identities() -> None:
     inference = moving_squares().inference
     masks = parts_of(inference, 0, 2)[2]
     segments = inference.segments[0, 2].numpy()
-    assert set(np.unique(segments)) == {-1, 0, 1}
+    assert set(np.unique(segments)) == {BACKGROUND, 0, 1}
     np.testing.assert_allclose(masks[segments == 1], [identity_colour(1)] * (segments == 1).sum())
-    np.testing.assert_allclose(masks[segments == -1], MASK_GROUND)
+    np.testing.assert_allclose(masks[segments == BACKGROUND], MASK_GROUND)
 
 
 def test_a_long_video_is_shown_by_some_of_its_frames() -> None:

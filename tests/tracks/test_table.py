@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from scalor_pyro.tracks.table import COLUMNS, Tracks, boxes, concatenate, to_dataframe, to_napari, tracks_of
+from scalor_pyro.inference.objects import boxes
+from scalor_pyro.tracks.table import COLUMNS, Tracks, concatenate, to_dataframe, to_napari, tracks_of
 from tests.fakes import make_tracks, moving_squares
 
 

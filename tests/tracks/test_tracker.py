@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
@@ -226,7 +227,7 @@ def test_masks_are_of_what_is_tracked(run: TrainedRun, video: Path) -> None:
     chunk = next(track_chunks(run, video))
     segments = chunk.segments()
     assert segments.shape == (11, 64, 96)
-    owned = set(np.unique(segments)) - {-1}
+    owned = set(np.unique(segments)) - {BACKGROUND}
     known = {int(each) for frame in chunk.latents for each in frame.slots.identity.unique()}
     assert owned and owned <= known
 
