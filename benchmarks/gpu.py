@@ -26,10 +26,10 @@ from torch.profiler import ProfilerActivity, profile
 from scalor_pyro.config import RunConfig
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.cuda_graph import WARM_UP, CapturedStep
 from scalor_pyro.training.distributed import ALONE
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import _Trainer
 
 GPU = torch.device("cuda")

@@ -36,7 +36,6 @@ from scalor_pyro.experiments.baselines import FRAMES_TRAIN
 from scalor_pyro.experiments.synthetic import EVALUATION_BATCH
 from scalor_pyro.experiments.videos import proposed_run, run_on_videos
 from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
@@ -44,6 +43,7 @@ from scalor_pyro.plots.generated import Row, save_strip
 from scalor_pyro.runs.checkpoint import load_training_state, load_weights
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, ReadOptions, Video, propose, survey
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from scalor_pyro.config import Stage
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.distributed import join
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 
 FRAMES = 8

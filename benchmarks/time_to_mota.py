@@ -39,12 +39,12 @@ from scalor_pyro.experiments.synthetic import (
     evaluate,
     with_known_digits,
 )
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.style import INK, empty_figure
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training.device import device_of
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import TrainResult, train
 
 # What follows objects can be compared: SCALOR, and the baselines that have tracks.

@@ -6,9 +6,9 @@ rendering → scalor (model and guide) → training → posterior → tracks →
 
 from scalor_pyro.config import ModelConfig, RunConfig, TrainConfig
 from scalor_pyro.config.presets import PRESETS, paper, preset
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import Inference, follow, infer
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 
 __all__ = [

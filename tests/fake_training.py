@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig, RunConfig, Schedule, Stage, TrainConfig
-from scalor_pyro.inference.elbo import ReparamELBO
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import make_optimiser, train
 
 

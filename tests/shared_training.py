@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from scalor_pyro.config import DataConfig, ModelConfig, RunConfig, Stage, TrainConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.distributed import ALONE, World, join
+from scalor_pyro.training.elbo import ReparamELBO
 from tests.fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_train
 
 BATCH = 4

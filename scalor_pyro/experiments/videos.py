@@ -13,13 +13,13 @@ import torch
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, VideoData, VideoRunConfig
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.pictures import save_pictures
 from scalor_pyro.plots.player import write_player
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training.distributed import ALONE, World
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, Proposal, ReadOptions, Video
 from scalor_pyro.video.background_files import save_background_image

@@ -85,7 +85,7 @@ class Run(Protocol):
 
 
 class Elbo(Protocol):
-    """An objective like :class:`~scalor_pyro.inference.elbo.ReparamELBO`."""
+    """An objective like :class:`~scalor_pyro.training.elbo.ReparamELBO`."""
 
     def differentiable_loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any) -> Tensor: ...
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from scalor_pyro.config import RunConfig, Stage, TrainConfig
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import cuda_graph as captured
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.cuda_graph import WARM_UP, CapturedStep
 from scalor_pyro.training.distributed import ALONE
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 from tests.fake_training import FakeScalor, FakeVideos, fake_train
 

@@ -24,12 +24,12 @@ from torch import Tensor
 
 from scalor_pyro.config import Schedule, constant
 from scalor_pyro.files import RunFolderError
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.runs.checkpoint import CheckpointError, load_run, load_training_state
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training import collapse as watch
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.collapse import NonFiniteError
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import make_optimiser
 from scalor_pyro.training.prefetch import Prefetcher, Request
 from tests.fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_train

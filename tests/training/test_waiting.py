@@ -15,11 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scalor_pyro.config import DataConfig, RunConfig
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model import inputs
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.distributed import ALONE
+from scalor_pyro.training.elbo import ReparamELBO
 from tests.fake_training import FakeVideos
 
 
