@@ -43,7 +43,6 @@ from scalor_pyro.plots.generated import Row, save_strip
 from scalor_pyro.runs.checkpoint import load_training_state, load_weights
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
-from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, ReadOptions, Video, propose, survey
 
@@ -94,7 +93,7 @@ def trained(name: str, config: VideoRunConfig | FrameVideoRun, folder: Path) -> 
         pyro.set_rng_seed(config.seed)
         _, build = OTHERS[name]
         program = build(config.model)
-        done = not train(program, ReparamELBO(), clips, config, folder, resume=resume).interrupted
+        done = not train(program, clips, config, folder, resume=resume).interrupted
     if not done:
         return None
     load_weights(folder, program)

@@ -34,7 +34,7 @@ from scalor_pyro.model.distributions import SMALLEST_WEIGHT
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.elbo import ReparamELBO
-from scalor_pyro.training.loop import make_optimiser
+from scalor_pyro.training.optimiser import make_optimiser
 
 # Name → model and videos.
 SETTINGS: dict[str, tuple[ModelConfig, DataConfig]] = {

@@ -63,7 +63,7 @@ def main() -> None:
         pyro.set_rng_seed(config.seed)
         videos = SyntheticVideos(config.data, config.seed, "train")
         run = Path(folder) / "run"
-        train(Scalor(config.model), elbo, videos, config, run, progress=False, tensorboard=False, world=world)
+        train(Scalor(config.model), videos, config, run, elbo=elbo, progress=False, tensorboard=False, world=world)
         measured = elbo.begun[-options.steps - 1 :]
         seconds = world.gather((measured[-1] - measured[0]) / options.steps)
         print(f"{world.size} processes, {options.videos} videos of {FRAMES} frames in a step")

@@ -36,7 +36,7 @@ from scalor_pyro.model import propagation, scalor
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.elbo import ReparamELBO
-from scalor_pyro.training.loop import make_optimiser
+from scalor_pyro.training.optimiser import make_optimiser
 
 # B and T of everything that is measured.
 VIDEOS, FRAMES = 16, 10

@@ -1,7 +1,7 @@
 """Settings of a whole run: what it is trained on, the model and the training."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from scalor_pyro.config.checks import ConfigError, require
 from scalor_pyro.config.data import DataConfig
@@ -70,6 +70,22 @@ class RunConfig:
     def evaluated(self) -> DataConfig:
         """The videos to evaluate on."""
         return self.data if self.test_data is None else self.test_data
+
+
+@dataclass(frozen=True)
+class ClipRunConfig:
+    """The settings of a run on clips from an array or a dataset, which are not part of it.
+
+    :raises ConfigError: for a seed out of range.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    seed: int = 0
+    kind: Literal["clips"] = "clips"
+
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, "seed", self.seed, "a whole number from 0 to 2**32 - 1")
 
 
 def check_run(config: Any) -> None:

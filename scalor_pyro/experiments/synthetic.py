@@ -27,9 +27,9 @@ from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.tracks.table import tracks_of
 from scalor_pyro.tracks.text import write_mot
+from scalor_pyro.training.callbacks import TrainResult
 from scalor_pyro.training.distributed import ALONE, World
-from scalor_pyro.training.elbo import ReparamELBO
-from scalor_pyro.training.loop import Run, TrainResult, train
+from scalor_pyro.training.loop import Run, train
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,6 @@ def run_experiment(
 
     ended = train(
         scalor,
-        ReparamELBO(analytic_kl=config.train.elbo == "analytic"),
         videos,
         config,
         folder,

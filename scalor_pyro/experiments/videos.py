@@ -19,7 +19,6 @@ from scalor_pyro.plots.pictures import save_pictures
 from scalor_pyro.plots.player import write_player
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training.distributed import ALONE, World
-from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 from scalor_pyro.video import Clips, Proposal, ReadOptions, Video
 from scalor_pyro.video.background_files import save_background_image
@@ -78,8 +77,7 @@ def run_on_videos(
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
     scalor.set_background_image(clips.batch(0, BACKGROUND_FRAMES, frames=1).tensor(device).flatten(0, 1))
-    elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
-    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress, world=world)
+    ended = train(scalor, clips, config, folder, resume=resume, progress=progress, world=world)
     world.on_rank_0(lambda: save_background_image(config, folder))
     return None if ended.interrupted else world.on_rank_0(lambda: report(scalor, clips, RunFolder.open(folder)))
 

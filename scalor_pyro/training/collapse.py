@@ -1,15 +1,9 @@
-"""Watch a training: has it collapsed, and where does a value that is not finite come from?"""
+"""Watch a training for collapse: no objects, no tracking, or one layer that explains everything."""
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import torch
-from pyro import poutine
-from pyro.poutine.util import site_is_subsample
-from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
 
@@ -27,10 +21,6 @@ REDISCOVERY = 0.2
 FULL = 0.9
 # Share of the picture drawn by objects, below which the background draws it all.
 NO_FOREGROUND = 1e-3
-
-
-class NonFiniteError(ValueError):
-    """A loss or gradient that is not finite; the message names the site or parameter."""
 
 
 class Collapse(NamedTuple):
@@ -123,43 +113,3 @@ class CollapseWatch:
         self.warned.add(found.kind)
         logger.warning("Collapse (%s) at step %d. %s", found.kind, row["step"], found.advice)
         return found
-
-
-def non_finite_site(model: Callable[[Tensor], Any], guide: Callable[[Tensor], Any], frames: Tensor) -> str | None:
-    """Run guide and model once, and name the first site whose value or log-probability is not finite.
-
-    :param frames: (B, T, C, H, W), the batch on which the loss was not finite.
-    :returns: the site in words, or None where every site is finite.
-    """
-    with torch.no_grad():
-        guide_trace = poutine.trace(guide).get_trace(frames)
-        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(frames)
-        return _first_site(guide_trace, "guide") or _first_site(model_trace, "model")
-
-
-def _first_site(trace: poutine.Trace, owner: str) -> str | None:
-    for name, site in trace.nodes.items():
-        if site["type"] != "sample" or site_is_subsample(site):
-            continue
-        if not _finite(site["value"]):
-            return f"the value of site {name} of the {owner}"
-        trace.compute_log_prob(site_filter=partial(_is_named, name))
-        if not _finite(site["log_prob"]):
-            return f"the log-probability of site {name} of the {owner}"
-    return None
-
-
-def _is_named(wanted: str, name: str, site: Any) -> bool:
-    return name == wanted
-
-
-def non_finite_gradient(parameters: Iterable[tuple[str, nn.Parameter]]) -> str | None:
-    """The first of the named parameters whose gradient is not finite, or None."""
-    for name, parameter in parameters:
-        if parameter.grad is not None and not _finite(parameter.grad):
-            return name
-    return None
-
-
-def _finite(value: Any) -> bool:
-    return bool(torch.isfinite(value).all())

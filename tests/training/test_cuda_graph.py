@@ -15,9 +15,8 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import cuda_graph as captured
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.cuda_graph import WARM_UP, CapturedStep
-from scalor_pyro.training.distributed import ALONE
-from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
+from scalor_pyro.training.optimiser import load_optimiser, set_learning_rate
 from tests.fake_training import FakeScalor, FakeVideos, fake_train
 
 
@@ -100,7 +99,7 @@ def test_learning_rates_follow_the_schedule_in_place() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
     for rate in (0.1, torch.tensor(0.1)):
         optimiser = torch.optim.Adam([weight], lr=rate, capturable=False)
-        training.set_learning_rate(optimiser, 0.025)
+        set_learning_rate(optimiser, 0.025)
         assert float(optimiser.param_groups[0]["lr"]) == pytest.approx(0.025)
         assert isinstance(rate, float) or optimiser.param_groups[0]["lr"] is rate
 
@@ -111,7 +110,7 @@ def test_an_optimiser_keeps_its_options_when_it_is_loaded() -> None:
     on_gpu = torch.optim.Adam([weight], lr=torch.tensor(0.1), capturable=True, foreach=False)
     on_gpu.state[weight] = {"step": torch.tensor(3.0), "exp_avg": torch.ones(2), "exp_avg_sq": torch.ones(2)}
     here = torch.optim.Adam([weight], lr=0.2, fused=True)
-    training.load_optimiser(here, on_gpu.state_dict())
+    load_optimiser(here, on_gpu.state_dict())
     assert here.param_groups[0]["lr"] == 0.2 and not here.param_groups[0]["capturable"]
     assert float(here.state[weight]["step"]) == 3
     here.step()
@@ -129,7 +128,7 @@ def test_captured_parameters_are_eager_ones(make_scalor: Callable[..., Scalor], 
         curriculum = (Stage(0.5, 2, 4), Stage(1.0, 3, 2))
         config = RunConfig(model=scalor.config, train=TrainConfig(steps=20, curriculum=curriculum, capture=capture))
         options = {"progress": False, "tensorboard": False}
-        train(scalor, ReparamELBO(), FakeVideos((3, 64, 64)), config, tmp_path / name, **options)
+        train(scalor, FakeVideos((3, 64, 64)), config, tmp_path / name, **options)
         return parameters_to_vector(scalor.parameters()).detach()
 
     start = parameters_to_vector(make_scalor(image_size=(64, 64), cells=(4, 4)).to("cuda").parameters()).detach()
@@ -141,7 +140,7 @@ def test_captured_parameters_are_eager_ones(make_scalor: Callable[..., Scalor], 
 def test_a_step_is_captured(make_scalor: Callable[..., Scalor], caplog: pytest.LogCaptureFixture) -> None:
     scalor = make_scalor(image_size=(64, 64), cells=(4, 4)).to("cuda")
     config = RunConfig(model=scalor.config)
-    trainer = training._Trainer(scalor, ReparamELBO(), FakeVideos((3, 64, 64)), config, None, None, ALONE)
+    trainer = training.Trainer(scalor, FakeVideos((3, 64, 64)), config)
     for _ in range(WARM_UP + 2):
         trainer.captured(torch.rand(2, 3, 3, 64, 64, device="cuda"))
     assert trainer.captured._replay is not None and not caplog.messages
