@@ -1,10 +1,12 @@
 """A recorded step does what the step does; where none can be recorded, training goes on without."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyro
 import pytest
 import torch
 from torch import Tensor
@@ -75,7 +77,82 @@ def test_what_cannot_be_recorded_runs_as_it_is(
         step(torch.full((1,), float(n)))
     assert done == [float(n) for n in range(WARM_UP + 3)]  # not one left out, not one twice
     (line,) = caplog.messages
-    assert "run as it is: operation not permitted" in line and "and more" not in line
+    assert "runs eagerly: operation not permitted" in line and "and more" not in line
+
+
+class FakeGenerator:
+    """As far as recording goes: the state of a CUDA generator, which a failed recording leaves marked."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset, self.recording = offset, False
+
+    def clone_state(self) -> "FakeGenerator":
+        assert not self.recording
+        return FakeGenerator(self.offset)
+
+    def graphsafe_set_state(self, state: "FakeGenerator") -> None:
+        self.offset, self.recording = state.offset, state.recording
+
+    def draw(self, inside: bool) -> int:
+        if self.recording and not inside:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        self.offset += 4
+        return self.offset
+
+
+class FakeCuda:
+    """Streams, a generator, and graphs whose recording fails when it ends, as one that reads a value does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.generator, self.streams, self.begun = FakeGenerator(), ["main"], 0
+        for name, stand_in in {
+            "default_generators": (self.generator,),
+            "current_device": lambda: 0,
+            "current_stream": lambda: self.streams[-1],
+            "stream": self.stream,
+            "CUDAGraph": object,
+            "graph": self.graph,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(captured, "on_side_stream", lambda step, frames: step(frames))
+
+    @contextmanager
+    def stream(self, stream: str) -> Iterator[None]:
+        before = list(self.streams)
+        self.streams.append(stream)
+        try:
+            yield
+        finally:
+            self.streams[:] = before
+
+    @contextmanager
+    def graph(self, graph: object, capture_error_mode: str) -> Iterator[None]:
+        self.begun += 1
+        self.streams.append("of the recording")
+        self.generator.recording = True
+        try:
+            yield
+        finally:
+            raise RuntimeError("operation not permitted when stream is capturing")  # and nothing is put back
+
+
+def test_after_a_failed_recording_steps_run_eagerly_with_the_same_random_numbers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cuda = FakeCuda(monkeypatch)
+    step = CapturedStep(lambda frames: cuda.generator.draw(cuda.streams[-1] != "main"), enabled=True)
+    with pyro.validation_enabled(False):
+        drawn = [step(torch.ones(1)) for _ in range(WARM_UP + 3)]
+    assert drawn == [4 * n for n in range(1, WARM_UP + 4)], "as if nothing had been recorded"
+    assert cuda.begun == 1 and cuda.streams == ["main"] and len(caplog.messages) == 1
+
+
+def test_with_validation_no_recording_begins(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    cuda = FakeCuda(monkeypatch)
+    step = CapturedStep(lambda frames: cuda.generator.draw(False), enabled=True)
+    with pyro.validation_enabled():
+        assert [step(torch.ones(1)) for _ in range(WARM_UP + 2)] == [4 * n for n in range(1, WARM_UP + 3)]
+    assert cuda.begun == 0 and "Pyro's validation is on" in caplog.text
 
 
 def test_nothing_is_recorded_on_a_cpu(
@@ -141,6 +218,7 @@ def test_a_step_is_captured(make_scalor: Callable[..., Scalor], caplog: pytest.L
     scalor = make_scalor(image_size=(64, 64), cells=(4, 4)).to("cuda")
     config = RunConfig(model=scalor.config)
     trainer = training.Trainer(scalor, FakeVideos((3, 64, 64)), config)
-    for _ in range(WARM_UP + 2):
-        trainer.captured(torch.rand(2, 3, 3, 64, 64, device="cuda"))
+    with pyro.validation_enabled(False):
+        for _ in range(WARM_UP + 2):
+            trainer.captured(torch.rand(2, 3, 3, 64, 64, device="cuda"))
     assert trainer.captured._replay is not None and not caplog.messages
