@@ -40,7 +40,7 @@ def numbers(module: nn.Module) -> Numbers:
 
 
 def folder_of(folder: Path, world: World) -> Path:
-    """Where a process writes, if it writes: not where the lead does."""
+    """Where a process writes, if it writes: not where rank 0 does."""
     return folder if world.is_rank_0 else folder.with_name(f"{folder.name}-of-{world.rank}")
 
 
@@ -87,7 +87,7 @@ def whole_run(folder: Path, die_at: int | None = None) -> tuple[Numbers, list[in
         return {"mota": step / 10}
 
     with join() as world:
-        scalor = FakeScalor(seed=world.rank)  # the lead's weights count
+        scalor = FakeScalor(seed=world.rank)  # those of rank 0 count
         elbo = ReparamELBO() if die_at is None or world.is_rank_0 or world.restarts else Doing(die_at, killed)
         where = folder_of(folder, world)
         fake_train(where, scalor, shared_config(), elbo=elbo, evaluate=evaluate, world=world)

@@ -101,5 +101,5 @@ def test_objects_that_explain_the_background_are_said_with_what_to_do(caplog: py
         for row in rows(*[{**WELL, "foreground_share": 0.8}] * 8, *[EMPTY] * 8):
             watch.look(row)
     covered, gone = caplog.messages
-    assert "at step 300" in covered and "set the scene" in covered and "crop" in covered and "flicker" in covered
+    assert "at step 300" in covered and "set its image" in covered and "crop" in covered and "flicker" in covered
     assert "half the sigma" in gone and "scalor info" in gone
