@@ -26,11 +26,9 @@ from torch.profiler import ProfilerActivity, profile
 from scalor_pyro.config import RunConfig
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.cuda_graph import WARM_UP, CapturedStep
-from scalor_pyro.training.distributed import ALONE
-from scalor_pyro.training.loop import _Trainer
+from scalor_pyro.training.loop import Trainer
 
 GPU = torch.device("cuda")
 # Videos per step, frames, and steps timed at once.
@@ -66,7 +64,7 @@ def measure_step(config: RunConfig, batch: int) -> Measured:
     scalor = Scalor(config.model).to(GPU)
     videos = SyntheticVideos(config.data, config.seed, "train")
     frames = videos.batch(0, batch, FRAMES).tensor(GPU)
-    trainer = _Trainer(scalor, ReparamELBO(), videos, config, None, None, ALONE)
+    trainer = Trainer(scalor, videos, config)
     kernels = count_kernels(trainer, frames)
     eager = seconds_of(CapturedStep(trainer.whole_step, enabled=False), frames)
     captured = seconds_of(trainer.captured, frames)
@@ -80,7 +78,7 @@ def measure_step(config: RunConfig, batch: int) -> Measured:
     }
 
 
-def count_kernels(trainer: _Trainer, frames: Tensor) -> int:
+def count_kernels(trainer: Trainer, frames: Tensor) -> int:
     """The number of kernels, copies and fills in a step."""
     trainer.whole_step(frames)  # the first makes the optimiser's state
     torch.cuda.synchronize()

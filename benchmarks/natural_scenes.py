@@ -36,7 +36,6 @@ from scalor_pyro.experiments.baselines import FRAMES_TRAIN
 from scalor_pyro.experiments.synthetic import EVALUATION_BATCH
 from scalor_pyro.experiments.videos import proposed_run, run_on_videos
 from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
@@ -95,7 +94,7 @@ def trained(name: str, config: VideoRunConfig | FrameVideoRun, folder: Path) -> 
         pyro.set_rng_seed(config.seed)
         _, build = OTHERS[name]
         program = build(config.model)
-        done = not train(program, ReparamELBO(), clips, config, folder, resume=resume).interrupted
+        done = not train(program, clips, config, folder, resume=resume).interrupted
     if not done:
         return None
     load_weights(folder, program)

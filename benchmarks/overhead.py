@@ -27,14 +27,14 @@ from torch.nn.utils import clip_grad_norm_
 
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.config.presets import preset
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Canvas
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.distributions import SMALLEST_WEIGHT
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
-from scalor_pyro.training.loop import make_optimiser
+from scalor_pyro.training.elbo import ReparamELBO
+from scalor_pyro.training.optimiser import make_optimiser
 
 # Name → model and videos.
 SETTINGS: dict[str, tuple[ModelConfig, DataConfig]] = {

@@ -21,9 +21,9 @@ from torch import Tensor
 from scalor_pyro.config import Stage
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.distributed import join
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 
 FRAMES = 8
@@ -63,7 +63,7 @@ def main() -> None:
         pyro.set_rng_seed(config.seed)
         videos = SyntheticVideos(config.data, config.seed, "train")
         run = Path(folder) / "run"
-        train(Scalor(config.model), elbo, videos, config, run, progress=False, tensorboard=False, world=world)
+        train(Scalor(config.model), videos, config, run, elbo=elbo, progress=False, tensorboard=False, world=world)
         measured = elbo.begun[-options.steps - 1 :]
         seconds = world.gather((measured[-1] - measured[0]) / options.steps)
         print(f"{world.size} processes, {options.videos} videos of {FRAMES} frames in a step")

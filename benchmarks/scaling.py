@@ -29,12 +29,12 @@ from torch import Tensor
 
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import ModeMessenger, follow
 from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
-from scalor_pyro.training.loop import make_optimiser
+from scalor_pyro.training.elbo import ReparamELBO
+from scalor_pyro.training.optimiser import make_optimiser
 
 # Side of a cell in px, of an object, and of the images of the series that do not vary it.
 CELL, OBJECT, SIDE = 8, 10.0, 64

@@ -30,13 +30,13 @@ from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiments.baselines import BASELINES, baseline
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import follow
 from scalor_pyro.layers.rendering import EPSILON, Canvas
 from scalor_pyro.model import propagation, scalor
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
-from scalor_pyro.training.loop import make_optimiser
+from scalor_pyro.training.elbo import ReparamELBO
+from scalor_pyro.training.optimiser import make_optimiser
 
 # B and T of every measurement.
 VIDEOS, FRAMES = 16, 10

@@ -38,13 +38,13 @@ from scalor_pyro.experiments.synthetic import (
     evaluate,
     with_known_digits,
 )
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.style import INK, empty_figure
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.training.callbacks import TrainResult
 from scalor_pyro.training.device import device_of
-from scalor_pyro.training.loop import TrainResult, train
+from scalor_pyro.training.loop import train
 
 # The models that can be compared: SCALOR and the baselines that track.
 MODELS: dict[str, Callable[[Any], Any]] = {
@@ -113,8 +113,7 @@ def watched(
         print(f"step {step:5}  {wall:6.2f} minutes  MOTA {figures['mota']:.3f}", flush=True)
         return {**without_nan(figures), WALL: wall, PROCESSOR: processor}
 
-    elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
-    return train(program, elbo, videos, config, folder, evaluate=look, resume=resume, progress=False, tensorboard=False)
+    return train(program, videos, config, folder, evaluate=look, resume=resume, progress=False, tensorboard=False)
 
 
 def spent(folder: RunFolder) -> tuple[float, float]:

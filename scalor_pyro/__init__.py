@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scalor_pyro.config import (
+        ClipRunConfig,
         ConfigError,
         Crop,
         DataConfig,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from scalor_pyro.config.presets import PRESETS, paper, preset
     from scalor_pyro.data import GroundTruth, SyntheticVideos
     from scalor_pyro.evaluation.uncertainty import TrackUncertainty, uncertainty
-    from scalor_pyro.inference.elbo import ReparamELBO
     from scalor_pyro.inference.generation import Generated, forecast, imagine, reconstruct
     from scalor_pyro.inference.latents import Stacked, latents
     from scalor_pyro.inference.likelihood import Evidence, log_evidence, nll
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from scalor_pyro.tracks.table import Tracks, to_dataframe, to_napari, tracks_of
     from scalor_pyro.tracks.text import read_csv, read_mot, read_tracks, tracks_by_frame, write_mot
     from scalor_pyro.tracks.tracker import track
+    from scalor_pyro.training.callbacks import Callback, TrainResult
+    from scalor_pyro.training.elbo import ReparamELBO
     from scalor_pyro.training.loop import train
     from scalor_pyro.video import Video, VideoError
 
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 _MODULES = {
     # Settings: sizes and switches of a model, its data and its training.
     "config": (
+        "ClipRunConfig",
         "ConfigError",
         "Crop",
         "DataConfig",
@@ -80,7 +83,8 @@ _MODULES = {
     "model.scalor": ("Scalor",),
     "model.parts": ("Parts",),
     "model.shared": ("shared_work",),
-    "inference.elbo": ("ReparamELBO",),
+    "training.elbo": ("ReparamELBO",),
+    "training.callbacks": ("Callback", "TrainResult"),
     "training.loop": ("train",),
     "inference.trained": ("TrainedRun", "load"),
     "runs.configs": ("CheckpointError",),
@@ -124,7 +128,9 @@ _PACKAGES = (
 
 __all__ = [
     "BACKGROUND",
+    "Callback",
     "CheckpointError",
+    "ClipRunConfig",
     "ConfigError",
     "Crop",
     "DataConfig",
@@ -148,6 +154,7 @@ __all__ = [
     "TrackUncertainty",
     "Tracks",
     "TrainConfig",
+    "TrainResult",
     "TrainedRun",
     "Video",
     "VideoData",

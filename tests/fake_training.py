@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig, RunConfig, Schedule, Stage, TrainConfig
-from scalor_pyro.inference.elbo import ReparamELBO
-from scalor_pyro.training.loop import make_optimiser, train
+from scalor_pyro.training.loop import train
+from scalor_pyro.training.optimiser import make_optimiser
 
 
 class FakeScalor(nn.Module):
@@ -92,9 +92,11 @@ def fake_config(**train_settings: Any) -> RunConfig:
     return RunConfig(train=TrainConfig(**settings), seed=7)
 
 
-def fake_train(folder: Path, scalor: FakeScalor | None = None, config: RunConfig | None = None, **options: Any) -> Any:
+def fake_train(
+    folder: Path | None, scalor: FakeScalor | None = None, config: RunConfig | None = None, **options: Any
+) -> Any:
     """Train a fake in a folder, quietly."""
-    defaults = {"elbo": ReparamELBO(), "videos": FakeVideos(), "progress": False, "tensorboard": False}
+    defaults = {"clips": FakeVideos(), "progress": False, "tensorboard": False}
     return train(scalor or FakeScalor(), config=config or fake_config(), folder=folder, **{**defaults, **options})
 
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from scalor_pyro.config import DataConfig, ModelConfig, RunConfig, Stage, TrainConfig
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import loop as training
+from scalor_pyro.training import meters
 from scalor_pyro.training.distributed import ALONE, World, join
+from scalor_pyro.training.elbo import ReparamELBO
 from tests.fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_train
 
 BATCH = 4
@@ -39,7 +40,7 @@ def numbers(module: nn.Module) -> Numbers:
 
 
 def folder_of(folder: Path, world: World) -> Path:
-    """Where a process writes, if it writes: not where the lead does."""
+    """Where a process writes, if it writes: not where rank 0 does."""
     return folder if world.is_rank_0 else folder.with_name(f"{folder.name}-of-{world.rank}")
 
 
@@ -52,7 +53,7 @@ def gradients(folder: Path, model: ModelConfig, frames: int, world: World = ALON
     videos = SyntheticVideos(data, 0, "train")
     config = RunConfig(data=data, model=model, train=train)
     options = {"progress": False, "tensorboard": False, "world": world}
-    training.train(scalor, ReparamELBO(), videos, config, folder_of(folder, world), **options)  # type: ignore[arg-type]
+    training.train(scalor, videos, config, folder_of(folder, world), **options)  # type: ignore[arg-type]
     stored = {name.partition("$$$")[2] for name in pyro.get_param_store()}
     assert stored == dict(scalor.named_parameters()).keys(), "the parameters are known by their own names, once"
     return {name: None if p.grad is None else p.grad.numpy() for name, p in scalor.named_parameters()}
@@ -86,7 +87,7 @@ def whole_run(folder: Path, die_at: int | None = None) -> tuple[Numbers, list[in
         return {"mota": step / 10}
 
     with join() as world:
-        scalor = FakeScalor(seed=world.rank)  # the lead's weights count
+        scalor = FakeScalor(seed=world.rank)  # those of rank 0 count
         elbo = ReparamELBO() if die_at is None or world.is_rank_0 or world.restarts else Doing(die_at, killed)
         where = folder_of(folder, world)
         fake_train(where, scalor, shared_config(), elbo=elbo, evaluate=evaluate, world=world)
@@ -128,11 +129,11 @@ def decisions(folder: Path) -> list[Any]:
     """What each process decides: when the minutes are over, after a stop asked of one, at a NaN that one sees."""
     with join() as world:
         ticks = itertools.count(step=1 + world.rank)  # clocks differ
-        clock, processor = training.time, training.time.process_time  # type: ignore[attr-defined]
-        training.time = SimpleNamespace(perf_counter=lambda: float(next(ticks)), process_time=processor)  # type: ignore
+        clock, processor = meters.time, meters.time.process_time  # type: ignore[attr-defined]
+        meters.time = SimpleNamespace(perf_counter=lambda: float(next(ticks)), process_time=processor)  # type: ignore
         timed = FakeScalor()
         fake_train(folder_of(folder / "timed", world), timed, shared_config(minutes=2.0), world=world)
-        training.time = clock  # type: ignore[attr-defined]
+        meters.time = clock  # type: ignore[attr-defined]
 
         elbo = ReparamELBO() if world.is_rank_0 else Doing(6, stopped)
         ended = fake_train(folder_of(folder / "stopped", world), config=shared_config(), elbo=elbo, world=world)
@@ -140,7 +141,7 @@ def decisions(folder: Path) -> list[Any]:
         said = []
         for where, videos in (("nan", BadFrom()), ("stopped", FakeVideos())):
             try:
-                fake_train(folder_of(folder / where, world), config=shared_config(), videos=videos, world=world)
+                fake_train(folder_of(folder / where, world), config=shared_config(), clips=videos, world=world)
             except ValueError as error:
                 said.append(str(error))
     return [numbers(timed), (ended.step, ended.interrupted), *said]

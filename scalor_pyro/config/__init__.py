@@ -13,13 +13,14 @@ from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
 from scalor_pyro.config.reading import Crop, ReadOptions
-from scalor_pyro.config.run import RunConfig, VideoData, VideoRunConfig, check_run
+from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoData, VideoRunConfig, check_run
 from scalor_pyro.config.schedule import Schedule, constant
 from scalor_pyro.config.train import ANYWHERE, SCHEDULED, Stage, TrainConfig
 
 __all__ = [
     "ANYWHERE",
     "SCHEDULED",
+    "ClipRunConfig",
     "ConfigError",
     "ConfigT",
     "Crop",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from scalor_pyro.config.baselines import SequentialVAEConfig, SequentialVAERun, SQAIRRun, VRNNRun
 from scalor_pyro.config.checks import ConfigError, require
 from scalor_pyro.config.plain import config_from_dict
-from scalor_pyro.config.run import RunConfig, VideoRunConfig
+from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoRunConfig
 
 
 class Kind(NamedTuple):
@@ -20,6 +20,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "synthetic": Kind(RunConfig, "examples/train_mnist.py"),
     "video": Kind(VideoRunConfig, "scalor train"),
+    "clips": Kind(ClipRunConfig, "scalor_pyro.train"),
     "vrnn": Kind(VRNNRun, "examples/baselines.py vrnn"),
     "sequential-vae": Kind(SequentialVAERun, "examples/baselines.py sequential-vae"),
     "sqair": Kind(SQAIRRun, "examples/baselines.py sqair"),

@@ -84,6 +84,22 @@ class RunConfig:
         return self.data if self.test_data is None else self.test_data
 
 
+@dataclass(frozen=True)
+class ClipRunConfig:
+    """The settings of a run on clips from an array or a dataset, which are not part of it.
+
+    :raises ConfigError: for a seed out of range.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    seed: int = 0
+    kind: Literal["clips"] = "clips"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+
 def check_seed(seed: int) -> None:
     """Refuse a seed that some random generator does not take.
 

@@ -18,7 +18,6 @@ from scalor_pyro.config import ConfigError, DataConfig
 from scalor_pyro.data import SyntheticVideos, VideoBatch, choose_source
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
 from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
@@ -29,8 +28,9 @@ from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.runs.sources import mnist_to_train_on, remember_mnist
 from scalor_pyro.tracks.table import tracks_of
 from scalor_pyro.tracks.text import write_mot
+from scalor_pyro.training.callbacks import TrainResult
 from scalor_pyro.training.distributed import ALONE, World
-from scalor_pyro.training.loop import Run, TrainResult, train
+from scalor_pyro.training.loop import Run, train
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,6 @@ def run_experiment(
         world.on_rank_0(lambda: remember_mnist(folder, mnist, resume or world.restarts > 0))
     ended = train(
         scalor,
-        ReparamELBO(analytic_kl=config.train.elbo == "analytic"),
         videos,
         config,
         folder,

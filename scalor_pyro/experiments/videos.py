@@ -13,7 +13,6 @@ import torch
 from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, VideoData, VideoRunConfig
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.pictures import save_pictures
@@ -78,8 +77,7 @@ def run_on_videos(
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
     scalor.set_background_image(clips.batch(0, BACKGROUND_FRAMES, frames=1).tensor(device).flatten(0, 1))
-    elbo = ReparamELBO(analytic_kl=config.train.elbo == "analytic")
-    ended = train(scalor, elbo, clips, config, folder, resume=resume, progress=progress, world=world)
+    ended = train(scalor, clips, config, folder, resume=resume, progress=progress, world=world)
     world.on_rank_0(lambda: save_background_image(config, folder))
     return None if ended.interrupted else world.on_rank_0(lambda: report(scalor, clips, RunFolder.open(folder)))
 

@@ -1,82 +1,72 @@
-"""Watch a training: has it collapsed, and where does a value that is not finite come from?"""
+"""Watch a training for collapse: no objects, no tracking, or one layer that explains everything."""
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-
-import torch
-from pyro import poutine
-from pyro.poutine.util import site_is_subsample
-from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
-# Before this step networks are still finding their feet, and propagation may be held at its bias.
+# Earlier steps say little: networks have hardly learned, and propagation may be held at its bias.
 WARMUP_STEPS = 200
-# So many logged rows in a row must agree: one odd batch is no collapse.
+# This many logged rows in succession must agree: one odd batch is no collapse.
 PATIENCE = 5
-# Fewer objects per frame than this is none: one in twenty frames.
+# Objects per frame below which there are none: one in twenty frames.
 NO_OBJECT = 0.05
-# Below this share of propagated objects, tracking has died; it is above 0.9 where it lives.
+# Share of propagated objects below which tracking has failed; in healthy training it is above 0.9.
 REDISCOVERY = 0.2
-# Slots are more than objects; with this share of them taken at all times, some draw what is no object.
+# Share of slots in use above which some of them draw background: there should be more slots than objects.
 FULL = 0.9
-# Share of the picture drawn by objects, below which the background draws it all.
+# Share of the picture drawn by objects below which the background draws all of it.
 NO_FOREGROUND = 1e-3
 
 
-class NonFiniteError(ValueError):
-    """A loss or gradient that is not finite; the message names the site or parameter."""
-
-
 class Collapse(NamedTuple):
-    """A way in which training has died."""
+    """A way in which training fails."""
 
     kind: str
-    advice: str  # what is seen, and what to try
+    advice: str  # the symptom, and what to try
 
 
 NO_OBJECTS_FOUND = Collapse(
     "no object",
-    "No object is found any more: try a higher discovery_prior for longer, a discovery_bound of 1.5 for the first "
-    "steps, or an object_size nearer to the objects'.",
+    "No objects are found any more. Try a higher discovery_prior for longer, a discovery_bound of 1.5 for the first "
+    "steps, or an object_size closer to the size of the objects.",
 )
 ALL_REDISCOVERED = Collapse(
     "everything rediscovered",
-    "Objects are rediscovered in each frame instead of being tracked: switch rejection on, lower reject_propagated, or "
+    "Objects are rediscovered in each frame instead of being tracked. Switch rejection on, lower reject_propagated, or "
     "hold propagation at its bias for the first steps (propagation_release).",
 )
 ALL_BACKGROUND = Collapse(
     "background explains everything",
-    "The background explains everything and objects draw nothing: switch colour_start and contrast_input on, keep "
-    "discovery_bound small for the first steps, or give the background fewer numbers (z_bg_grid, z_bg_extra); where "
-    "the camera stands still, take a static background and set its scene.",
+    "The background explains everything, and objects draw nothing. Switch colour_start and contrast_input on, keep "
+    "discovery_bound small for the first steps, or make the background latent smaller (z_bg_grid, z_bg_extra). If the "
+    "camera stands still, use a static background and set its image (Scalor.set_background_image).",
 )
 ALL_SCENE = Collapse(
     ALL_BACKGROUND.kind,
-    "The background explains everything and objects draw nothing: try half the sigma, so that fainter objects count, "
-    "look with scalor info --out whether its boxes are on objects, and leave colour_start, difference_input and a "
-    "small discovery_bound for the first steps as scalor train has them.",
+    "The background explains everything, and objects draw nothing. Try half the sigma, so that fainter objects count; "
+    "check with scalor info --out that its boxes are on objects; and keep colour_start, difference_input and the small "
+    "discovery_bound of the first steps as scalor train sets them.",
 )
 ALL_FOREGROUND = Collapse(
     "objects explain the background",
-    "Objects take nearly all slots, or draw more of the picture than all slots should cover, and so explain the "
-    "background: give a moving background more numbers (z_bg_grid, z_bg_extra); set the scene of a static one before "
-    "training, as scalor train does, and where it moves by itself crop that part off, or set flicker to 3; if each box "
-    "is on an object, give more slots.",
+    "Objects explain the background: they take nearly all slots, or draw more of the picture than all slots should "
+    "cover. If the background moves, make its latent larger (z_bg_grid, z_bg_extra). If it is static, set its image "
+    "before training, as scalor train does; if a part of it moves by itself, crop that part off, or set flicker to 3. "
+    "If every box is on an object, use more slots.",
 )
 
 
 def collapse(rows: Sequence[Mapping[str, Any]], model: ModelConfig) -> Collapse | None:
-    """Say whether the last rows of the metrics show a collapse.
+    """The collapse that the last rows of the metrics show, or None.
 
     :param rows: rows of a training with ``step``, ``objects_per_frame``, ``propagation_rate`` and
-        ``foreground_share``, oldest first; a statistic that is missing or None speaks against a collapse.
-    :param model: what is trained.
+        ``foreground_share``, oldest first; a statistic that is missing or None counts against a collapse.
+    :param model: config of the model.
     """
     recent = rows[-PATIENCE:]
     if len(recent) < PATIENCE or recent[0]["step"] <= WARMUP_STEPS:
@@ -99,14 +89,14 @@ def collapse(rows: Sequence[Mapping[str, Any]], model: ModelConfig) -> Collapse 
 
 
 def most_foreground(model: ModelConfig) -> float:
-    """Share of the picture that K objects of the typical size cover, apart from each other; above 1 in crowds."""
+    """Share of the picture that K objects of the typical size cover if none overlap; above 1 in crowds."""
     return model.slots * model.object_size**2 / math.prod(model.image_size)
 
 
 class CollapseWatch:
     """Warns of each kind of collapse once.
 
-    :param model: what is trained.
+    :param model: config of the model.
     """
 
     def __init__(self, model: ModelConfig) -> None:
@@ -115,7 +105,7 @@ class CollapseWatch:
         self.warned: set[str] = set()
 
     def look(self, row: Mapping[str, Any]) -> Collapse | None:
-        """Take in a new row; gives back (and logs) a collapse that has not been warned of yet."""
+        """Add a row; returns, and logs, a collapse that has not been warned of yet."""
         self.rows = [*self.rows, row][-PATIENCE:]
         found = collapse(self.rows, self.model)
         if found is None or found.kind in self.warned:
@@ -123,43 +113,3 @@ class CollapseWatch:
         self.warned.add(found.kind)
         logger.warning("Collapse (%s) at step %d. %s", found.kind, row["step"], found.advice)
         return found
-
-
-def non_finite_site(model: Callable[[Tensor], Any], guide: Callable[[Tensor], Any], frames: Tensor) -> str | None:
-    """Run guide and model once, and name the first site whose value or log-probability is not finite.
-
-    :param frames: (B, T, C, H, W), the batch on which the loss was not finite.
-    :returns: the site in words, or None where every site is finite.
-    """
-    with torch.no_grad():
-        guide_trace = poutine.trace(guide).get_trace(frames)
-        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(frames)
-        return _first_site(guide_trace, "guide") or _first_site(model_trace, "model")
-
-
-def _first_site(trace: poutine.Trace, owner: str) -> str | None:
-    for name, site in trace.nodes.items():
-        if site["type"] != "sample" or site_is_subsample(site):
-            continue
-        if not _finite(site["value"]):
-            return f"the value of site {name} of the {owner}"
-        trace.compute_log_prob(site_filter=partial(_is_named, name))
-        if not _finite(site["log_prob"]):
-            return f"the log-probability of site {name} of the {owner}"
-    return None
-
-
-def _is_named(wanted: str, name: str, site: Any) -> bool:
-    return name == wanted
-
-
-def non_finite_gradient(parameters: Iterable[tuple[str, nn.Parameter]]) -> str | None:
-    """The first of the named parameters whose gradient is not finite, or None."""
-    for name, parameter in parameters:
-        if parameter.grad is not None and not _finite(parameter.grad):
-            return name
-    return None
-
-
-def _finite(value: Any) -> bool:
-    return bool(torch.isfinite(value).all())

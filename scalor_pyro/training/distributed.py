@@ -1,14 +1,14 @@
-"""Several processes, on one machine or on many: one training among them, or a share of some files for each.
+"""Several processes, on one machine or more: they train one model together, or each takes a share of some files.
 
-A training is shared by data. Each process computes the gradient of its rows of a step's batch, and
-:class:`~torch.nn.parallel.DistributedDataParallel` averages the gradients before the optimiser steps. All else is kept
-alike: weights, optimiser, random numbers and the view of the budget. The first process, the *lead*, reads and writes
-the files of the run; the others learn from it.
+Training is data-parallel. Each process computes the gradient of its rows of a step's batch, and
+:class:`~torch.nn.parallel.DistributedDataParallel` averages the gradients before the optimiser steps. Weights,
+optimiser, random numbers and the spent budget stay the same in all processes. Rank 0 reads and writes the files of the
+run, and tells the others what they need.
 
-The same as in one process with the whole batch: the videos of a step, the random numbers of each sequence, and so
-loss, gradient and weights, but for the order in which numbers are added (1e-7 of a gradient; over many steps such
-differences grow, as they do between two machines). Not the same: the statistics in the metrics are means over the
-processes, and that of a ratio, the propagation rate, is not quite the ratio over all sequences.
+Compared with one process and the whole batch, the videos of a step and the random numbers of each sequence are the
+same. Loss, gradient and weights are the same up to the order of additions (1e-7 of a gradient; over many steps such
+differences grow, as they do between two machines). Statistics in the metrics are means over the processes; for a ratio,
+the propagation rate, that is not exactly the ratio over all sequences.
 """
 
 import logging
@@ -33,24 +33,24 @@ from torch.nn.parallel import DistributedDataParallel
 from scalor_pyro.config import ConfigError
 from scalor_pyro.training.prefetch import VideoStream
 
-# How long the others wait for the lead to evaluate and draw. Processes that die are noticed at once, not by this.
+# How long the others wait while rank 0 evaluates and draws. A process that dies is noticed at once in another way.
 PATIENCE = timedelta(hours=2)
-# Seconds that a process has to say what went wrong, before others exit for the same reason: torchrun ends all at the
-# first exit.
+# Seconds for one process to report an error before the others exit for the same reason: torchrun ends all processes
+# at the first exit.
 TO_SAY_IT = 1.0
 
 ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
 
 
-class LeadError(ValueError):
-    """What the lead could not do, said to the others in its words."""
+class RankZeroError(ValueError):
+    """An exception of rank 0, raised in the other processes with the same message."""
 
 
 class World:
-    """The processes that train together: here, this one alone.
+    """The processes that train together; this class: a single process.
 
-    :param restarts: how often torchrun has started the training again after a process died.
+    :param restarts: how often torchrun has restarted the training after a process died.
     """
 
     rank, size = 0, 1
@@ -64,35 +64,36 @@ class World:
         return self.rank == 0
 
     def require_shares(self, batch: int) -> None:
-        """Refuse a batch that cannot be shared out evenly.
+        """Refuse a batch that cannot be divided evenly among the processes.
 
-        :raises ConfigError: saying so.
+        :raises ConfigError: if it cannot.
         """
         if batch % self.size:
             raise ConfigError(
-                f"The batch of a step is {batch}, but a multiple of {self.size}, the number of processes, was expected."
+                f"curriculum: expected batches that are a multiple of {self.size}, the number of processes,"
+                f" got {batch}."
             )
 
     def share(self, videos: VideoStream) -> VideoStream:
-        """The stream with this process's part of each batch that is asked for."""
+        """The stream of this process's rows of each batch."""
         return videos
 
     def wrap(self, loss: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
         """A module whose backward leaves the mean gradient over the processes, for one whose forward is the loss.
 
         :param loss: takes a batch, gives a scalar.
-        :param batches: of each shape that it will be given, to see whether it always uses all its parameters.
+        :param batches: one of each shape to come, to find out whether every batch uses all parameters.
         """
         return loss
 
     def noise(self) -> AbstractContextManager[Any]:
-        """A handler that draws, for the rows of this process, what one process would draw for them."""
+        """A handler that draws the random numbers that these rows would get in a single process."""
         return nullcontext()
 
     def on_rank_0(self, work: Callable[[], ResultT]) -> ResultT:
-        """Work that the lead does while the others wait; all of them get the result.
+        """Work that rank 0 does while the others wait; all of them get the result.
 
-        :raises LeadError: in the others, if it raises in the lead.
+        :raises RankZeroError: in the others, if rank 0 raises an exception.
         """
         return work()
 
@@ -101,7 +102,7 @@ class World:
         return values
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over the processes, apart from the graph."""
+        """The mean over the processes, detached."""
         return value.detach()
 
     def gather(self, value: ResultT) -> list[ResultT]:
@@ -113,10 +114,10 @@ ALONE = World()
 
 
 class Processes(World):
-    """The processes that train together: several, each knowing the others by :mod:`torch.distributed`.
+    """Several processes that train together, connected by :mod:`torch.distributed`.
 
     :param rank: of this one.
-    :param size: how many.
+    :param size: number of processes.
     :param restarts: see :class:`World`.
     """
 
@@ -131,8 +132,8 @@ class Processes(World):
         device = next(loss.parameters()).device
         if device.type == "cuda" and (here := _number(os.environ, "LOCAL_WORLD_SIZE", 1)) > torch.cuda.device_count():
             raise ConfigError(
-                f"{here} processes run on a machine with {torch.cuda.device_count()} GPUs, but at most one for each "
-                "was expected."
+                f"torchrun: expected at most one process per GPU of this machine ({torch.cuda.device_count()}), got"
+                f" {here}."
             )
         return DistributedDataParallel(
             loss,
@@ -144,18 +145,18 @@ class Processes(World):
         return JointNoise(self.rank, self.size)
 
     def on_rank_0(self, work: Callable[[], ResultT]) -> ResultT:
-        told: list[Any] = [None, None]  # the result, and why there is none
+        told: list[Any] = [None, None]  # the result, or the message of the exception
         failure: Exception | None = None
         if self.is_rank_0:
             try:
                 told[0] = work()
-            except Exception as error:  # it is raised again below, when the others know
+            except Exception as error:  # raised again below, once the others know
                 failure, told[1] = error, str(error)
         dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
         if failure is not None:
             raise failure
         if told[1] is not None:
-            raise LeadError(told[1])
+            raise RankZeroError(told[1])
         result: ResultT = told[0]
         return result
 
@@ -176,14 +177,14 @@ class Processes(World):
 
 
 def _uses_all_parameters(loss: nn.Module, batch: Tensor) -> bool:
-    """Whether all get a gradient; with one frame, say, nothing is propagated."""
+    """Whether all parameters get a gradient; with one frame, for example, nothing is propagated."""
     trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     gradients = torch.autograd.grad(loss(batch), trained, allow_unused=True)
     return all(gradient is not None for gradient in gradients)
 
 
 class _Share:
-    """A process's part of a stream: of each batch, the rows that are its own."""
+    """A process's share of a stream: its rows of each batch."""
 
     def __init__(self, videos: VideoStream, rank: int, size: int) -> None:
         self._videos, self._rank, self._size = videos, rank, size
@@ -194,17 +195,17 @@ class _Share:
 
 
 class JointNoise(Messenger):
-    """Draws latents as if the rows of all processes were here, and takes those of this one.
+    """Draws latents for the rows of all processes, and keeps those of this one.
 
-    The random numbers of a sequence then do not depend on how many processes there are, and the generators of all
-    processes stay alike: one saved state goes on in any number of them. It costs size times the random numbers, which
-    are few beside the work of the networks.
+    The random numbers of a sequence then do not depend on the number of processes, and the generators of all processes
+    stay in the same state, so that one saved state serves any number of them. This draws ``size`` times as many
+    numbers, which costs little next to the networks.
 
-    For sites that are reparameterised and whose leftmost dimension is the rows, as in the guide of
+    Sites must be reparameterised, with rows as their leftmost dimension, as in the guide of
     :class:`~scalor_pyro.model.scalor.Scalor`.
 
     :param rank: of this process, from 0.
-    :param size: how many processes have as many rows as this one.
+    :param size: number of processes, all with as many rows as this one.
     """
 
     def __init__(self, rank: int, size: int) -> None:
@@ -221,12 +222,12 @@ class JointNoise(Messenger):
 
 @contextmanager
 def join() -> Iterator[World]:
-    """The processes that torchrun has started together with this one; without torchrun, this one alone.
+    """The processes that torchrun started together with this one; without torchrun, this one alone.
 
-    Each has the GPU of its local rank, where there are GPUs. While entered, only the lead prints and warns. What one
-    or more of them raise on leaving is left to be said by one: the others exit with status 2.
+    With GPUs, each uses the one of its local rank. Within, only rank 0 prints and warns. If several of them end with
+    the same exception, one raises it, and the others exit with status 2.
 
-    :raises ConfigError: if the environment is not torchrun's.
+    :raises ConfigError: if the variables of torchrun are damaged.
     """
     place, restarts = ranks(os.environ), _number(os.environ, "TORCHELASTIC_RESTART_COUNT", 0)
     if place.count == 1:
@@ -249,15 +250,15 @@ def join() -> Iterator[World]:
             time.sleep(TO_SAY_IT)
             raise SystemExit(2) from error
         raise
-    # Not after an error: NCCL would wait for processes that may be gone.
+    # Not after an exception: NCCL would wait for processes that may be gone.
     dist.destroy_process_group()
 
 
 def fresh_store(store: Store, rank: int, size: int) -> Store:
-    """A part of a store that is these processes' own, by a name that the lead finds and hands to each.
+    """A part of a store for these processes only, under a name that rank 0 makes and tells each of the others.
 
-    torchrun keeps one store through all restarts, where the addresses of processes that are gone still stand, and
-    would be taken for those of the new ones. If a process dies here, torchrun ends the others.
+    torchrun keeps one store through all restarts; it still holds the addresses of processes that are gone, which the
+    new ones would use. If a process dies here, torchrun ends the others.
     """
     name = uuid.uuid4().hex
     if rank > 0:
@@ -268,7 +269,7 @@ def fresh_store(store: Store, rank: int, size: int) -> Store:
     missing = set(range(1, size))
     while missing := {other for other in missing if not store.check([f"{name}/{other}"])}:
         for key in (f"here/{other}" for other in missing):
-            if store.check([key]):  # perhaps one of before: then this is an answer to nobody
+            if store.check([key]):  # perhaps of an earlier process, which will not read the answer
                 store.set(f"lead/{store.get(key).decode()}", name)
         time.sleep(0.01)
     return PrefixStore(name, store)
@@ -276,7 +277,7 @@ def fresh_store(store: Store, rank: int, size: int) -> Store:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Print nothing, and log nothing but errors."""
+    """Print nothing, and log only errors."""
     package = logging.getLogger("scalor_pyro")
     level = package.level
     package.setLevel(logging.ERROR)
@@ -289,44 +290,42 @@ def _silence() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Place:
-    """Which of several processes, or of several tasks, this is."""
+    """The place of this process, or task, among several."""
 
     index: int  # from 0
     count: int
 
 
 def share_of(items: Sequence[ItemT], environment: Mapping[str, str] = os.environ) -> list[ItemT]:
-    """The files that fall to this process, where several share them.
+    """This process's share of some files.
 
-    Processes are those of torchrun, and the tasks of a job array of SLURM or Grid Engine; with both, each task of the
-    array is a torchrun. A process takes every n-th file, whether or not the others run at the same time. With neither,
-    all files are this process's.
+    Files are shared by the processes of torchrun, and by the tasks of a job array of SLURM or Grid Engine; with both,
+    each task of the array is a torchrun. A process takes every n-th file, whether or not the others run at the same
+    time. Without either, it takes all files.
 
-    :param items: the files, the same in the same order for all.
-    :param environment: variables that say which process this is.
-    :raises ConfigError: if they do not say it.
+    :param items: the files, in the same order for all processes.
+    :param environment: variables that tell the place of this process.
+    :raises ConfigError: if they are missing or damaged.
     """
     task, process = array_task(environment), ranks(environment)
     return list(items[task.index * process.count + process.index :: task.count * process.count])
 
 
 def ranks(environment: Mapping[str, str]) -> Place:
-    """Which of torchrun's processes this is, by ``RANK`` and ``WORLD_SIZE``.
+    """The place among torchrun's processes, from ``RANK`` and ``WORLD_SIZE``.
 
-    :raises ConfigError: if they do not say it.
+    :raises ConfigError: if they are damaged.
     """
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         return Place(0, 1)
     place = Place(_number(environment, "RANK"), _number(environment, "WORLD_SIZE"))
     if not 0 <= place.index < place.count:
-        raise ConfigError(
-            f"RANK is {place.index}, but a number from 0 to WORLD_SIZE - 1 ({place.count - 1}) was expected."
-        )
+        raise ConfigError(f"RANK: expected a number from 0 to WORLD_SIZE - 1 ({place.count - 1}), got {place.index}.")
     return place
 
 
 class _ArrayVariables(NamedTuple):
-    """What a scheduler calls the variables of a job array."""
+    """The names of a scheduler's variables for a job array."""
 
     task: str
     first: str
@@ -341,12 +340,12 @@ ARRAYS = (
 
 
 def array_task(environment: Mapping[str, str]) -> Place:
-    """Which task of a job array this is, by SLURM's or Grid Engine's variables.
+    """The place among the tasks of a job array, from the variables of SLURM or Grid Engine.
 
-    :raises ConfigError: if they do not say it, as for an array of chosen ids (``--array=1,3,7``).
+    :raises ConfigError: if they are damaged, or the array is of chosen ids (``--array=1,3,7``).
     """
     for names in ARRAYS:
-        if environment.get(names.task, "undefined") == "undefined":  # Grid Engine's word for no array
+        if environment.get(names.task, "undefined") == "undefined":  # as Grid Engine says that there is no array
             continue
         first, last = _number(environment, names.first), _number(environment, names.last)
         task, step = _number(environment, names.task), _number(environment, names.step, 1)
@@ -354,8 +353,8 @@ def array_task(environment: Mapping[str, str]) -> Place:
         tasks = _number(environment, "SLURM_ARRAY_TASK_COUNT", len(ids))
         if task not in ids or tasks != len(ids):
             raise ConfigError(
-                f"{names.task} is {task}, one of {tasks} from {first} to {last}, but a range of evenly spaced ids "
-                "was expected."
+                f"{names.task}: expected a range of evenly spaced ids, got {task},"
+                f" one of {tasks} from {first} to {last}."
             )
         return Place(ids.index(task), len(ids))
     return Place(0, 1)
@@ -366,5 +365,5 @@ def _number(environment: Mapping[str, str], name: str, default: int | None = Non
     if isinstance(value, int):
         return value
     if value is None or not value.lstrip("-").isdigit():
-        raise ConfigError(f"The variable {name} is {value!r}, but a whole number was expected.")
+        raise ConfigError(f"The variable {name}: expected a whole number, got {value!r}.")
     return int(value)

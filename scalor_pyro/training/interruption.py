@@ -1,4 +1,4 @@
-"""Leave in order when asked to: SIGINT and SIGTERM end the training after the step in hand."""
+"""End in order when asked to: SIGINT and SIGTERM stop the training after the current step."""
 
 import logging
 import signal
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 class StopRequest:
     """While entered, the first SIGINT or SIGTERM sets :attr:`requested`; a second SIGINT is a KeyboardInterrupt.
 
-    The handlers of before come back on leaving. Off the main thread, where Python has no signals, nothing is set.
+    The earlier handlers are restored on leaving. Outside the main thread, where Python has no signals, nothing is set.
     """
 
     def __init__(self) -> None:
@@ -35,4 +35,4 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        logger.warning("%s: saving after this step, then leaving.", signal.Signals(number).name)
+        logger.warning("%s: saving after this step, then stopping.", signal.Signals(number).name)

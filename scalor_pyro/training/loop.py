@@ -1,9 +1,7 @@
-"""Stochastic variational inference: the loop, its budget, and what it writes on the way."""
+"""Stochastic variational inference: :func:`train`, and the loop over steps."""
 
-import json
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -14,28 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from scalor_pyro.config import TrainConfig
-from scalor_pyro.runs.checkpoint import (
-    TrainingState,
-    export_weights,
-    load_training_state,
-    random_state,
-    save_checkpoint,
-    set_random_state,
-)
-from scalor_pyro.runs.configs import config_to_json, require_same_config
+from scalor_pyro.config import ClipRunConfig, ConfigError, TrainConfig
+from scalor_pyro.runs.checkpoint import random_state, set_random_state
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
-from scalor_pyro.runs.weights import copy_weights, own_parts, put_weights, require_parts
-from scalor_pyro.training import collapse as watch
 from scalor_pyro.training.allocator import keep_freed_memory
-from scalor_pyro.training.collapse import CollapseWatch, NonFiniteError
+from scalor_pyro.training.callbacks import Callback, CallbackError, Callbacks, TrainResult, standard_callbacks
+from scalor_pyro.training.checkpointing import Checkpoints, last_evaluation, logged
+from scalor_pyro.training.clips import Clips, ClipStream, as_stream
+from scalor_pyro.training.collapse import PATIENCE, CollapseWatch
 from scalor_pyro.training.cuda_graph import CapturedStep
+from scalor_pyro.training.diagnosis import NonFiniteError, diagnosis
 from scalor_pyro.training.distributed import ALONE, World
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.interruption import StopRequest
+from scalor_pyro.training.meters import Clock, Window
+from scalor_pyro.training.optimiser import make_optimiser, set_learning_rate
 from scalor_pyro.training.precision import networks_in_bfloat16
 from scalor_pyro.training.prefetch import Prefetcher, Request, VideoStream
-from scalor_pyro.training.reporting import Report, Window
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +38,7 @@ Draw = Callable[[int], Mapping[str, Tensor]]
 
 
 class Trainable(Protocol):
-    """What the loop needs of :class:`~scalor_pyro.model.scalor.Scalor`, besides being a module."""
+    """The parts of :class:`~scalor_pyro.model.scalor.Scalor` that the loop needs, besides being a module."""
 
     config: Any
 
@@ -70,7 +64,7 @@ class Trainable(Protocol):
 
 
 class Run(Protocol):
-    """What the loop needs of a config like :class:`~scalor_pyro.config.RunConfig`; all of it is saved."""
+    """The parts of a run's config that the loop needs, as in :class:`~scalor_pyro.config.RunConfig`; all is saved."""
 
     @property
     def model(self) -> Any: ...
@@ -83,121 +77,147 @@ class Run(Protocol):
 
 
 class Elbo(Protocol):
-    """An objective like :class:`~scalor_pyro.inference.elbo.ReparamELBO`."""
+    """An objective like :class:`~scalor_pyro.training.elbo.ReparamELBO`, or an ELBO of Pyro."""
 
     def differentiable_loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any) -> Tensor: ...
 
 
 class StepResult(NamedTuple):
-    """What a step says of itself, on its device."""
+    """The outcome of a step, on its device."""
 
     loss: Tensor  # () per frame
     norm: Tensor  # () of the gradient, before it is clipped
     statistics: Mapping[str, Tensor]  # the model's last_statistics
 
 
-class TrainResult(NamedTuple):
-    """How a training ended."""
-
-    step: int  # steps done, those before a resume included
-    minutes: float  # the same in wall time
-    processor_minutes: float  # … of all threads of this process; NaN after a resume from where they were not counted
-    interrupted: bool  # by SIGINT or SIGTERM, with budget left
-    evaluation: Mapping[str, Any] | None  # at the end; None if interrupted, or nothing evaluates
-
-
 def train(
     scalor: Trainable,
-    elbo: Elbo,
-    videos: VideoStream,
-    config: Run,
-    folder: str | Path,
+    clips: Clips,
+    config: TrainConfig | Run,
+    folder: str | Path | None = None,
     *,
+    seed: int | None = None,
+    elbo: Elbo | None = None,
+    callbacks: Iterable[Callback] = (),
     evaluate: Evaluate | None = None,
     draw: Draw | None = None,
     resume: bool = False,
+    workers: int = 0,
     progress: bool = True,
     tensorboard: bool = True,
     world: World = ALONE,
 ) -> TrainResult:
-    """Train a model until its budget is spent, and keep the run in a folder.
+    """Train a model until its budget is spent.
 
-    Training happens where the parameters are. With a budget in steps a resumed run ends, on the CPU, with the very
-    weights of an uninterrupted one: evaluation and pictures do not touch the random numbers of training.
+    ::
+
+        result = train(scalor, clips, TrainConfig(steps=2000), folder="runs/mine", seed=0)
+        scalor = Scalor.from_pretrained("runs/mine")
+
+    Training runs on the device of the parameters. With a budget in steps, a resumed run ends on the CPU with exactly
+    the weights of an uninterrupted one: evaluation, pictures and callbacks leave the random numbers of training alone.
 
     :param scalor: the model and guide.
-    :param elbo: the objective.
-    :param videos: the stream to train on, a pure function of the index.
-    :param config: of the run; ``config.train`` rules the loop.
-    :param folder: the run folder, see :mod:`scalor_pyro.runs.folder`.
-    :param evaluate: figures at a step, for the metrics; called each ``eval_every`` steps and at the end.
-    :param draw: pictures (C, H, W) in [0, 1] by name; called after each evaluation where TensorBoard shows them.
-    :param resume: go on with the run in the folder.
+    :param clips: (N, T, C, H, W), a tensor or an array, with T at least as long as the curriculum asks for; a map-style
+        dataset of clips (T, C, H, W); or a stream that is a pure function of the index, such as
+        :class:`~scalor_pyro.data.SyntheticVideos`. Pixels are floating point in [0, 1], or uint8, which is divided by
+        255. Steps take random windows of clips, see :class:`~scalor_pyro.training.clips.ClipStream`.
+    :param config: budget, curriculum and schedules; or the config of a whole run, such as
+        :class:`~scalor_pyro.config.RunConfig`. It is saved as ``config.json``, in the first case as a
+        :class:`~scalor_pyro.config.ClipRunConfig`.
+    :param folder: the run folder, see :mod:`scalor_pyro.runs.folder`; None: write no files.
+    :param seed: of the noise, and of the order of clips; default: that of the run's config, or 0.
+    :param elbo: the objective; default: :class:`~scalor_pyro.training.elbo.ReparamELBO`. Any ELBO of Pyro with a
+        ``differentiable_loss`` will do.
+    :param callbacks: see :class:`~scalor_pyro.training.callbacks.Callback`.
+    :param evaluate: called every ``eval_every`` steps and at the end with the step; its figures go to the metrics.
+    :param draw: makes pictures (C, H, W) in [0, 1] by name; called after each evaluation if TensorBoard or another
+        callback shows them.
+    :param resume: go on with the run in the folder, given the same clips and config again.
+    :param workers: processes that load clips of a dataset; 0: a thread.
     :param progress: show a progress bar.
-    :param tensorboard: write TensorBoard events, where it is installed.
+    :param tensorboard: write TensorBoard events to the folder, if the tensorboard package is installed.
     :param world: the processes that train together; after a restart by torchrun they go on with the run in the folder.
-    :raises ConfigError: if the processes cannot share each batch evenly.
+    :raises ConfigError: if the processes cannot share each batch evenly, or the seed contradicts the run's config.
+    :raises ValueError: for clips that do not suit the model or the curriculum.
     :raises OutputError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
     :raises CheckpointError: if the checkpoint to resume from, or the weights to start from, cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
+    :raises CallbackError: if a callback raises; the last checkpoint is kept.
     """
-    keep_freed_memory()
-    for stage in config.train.curriculum:
+    run = run_config(scalor, config, seed)
+    if resume and folder is None:
+        raise ConfigError("resume: expected the folder of the run to go on with, got none.")
+    for stage in run.train.curriculum:
         world.require_shares(stage.batch)
-    goes_on = world.on_rank_0(lambda: resume or (world.restarts > 0 and RunFolder(folder).state.exists()))
-    start = config.train.start_from
-    if start is not None and not goes_on:
-        # In the lead alone: the trainer gives its parameters to the others.
-        world.on_rank_0(lambda: start_from(start, dict(scalor.named_parameters())))
-    trainer = _Trainer(scalor, elbo, videos, config, evaluate, draw, world)
-    if goes_on:
-        trainer.folder = world.on_rank_0(lambda: RunFolder.open(folder))
-        trainer.restore()
-    else:
-        trainer.folder = world.on_rank_0(lambda: RunFolder.create(folder))
-        pyro.set_rng_seed(config.seed)
-        trainer.save()
-    shown = progress and world.is_rank_0
-    report = Report(trainer.folder, trainer.step, trainer.progress(), shown, tensorboard and world.is_rank_0)
-    with StopRequest() as trainer.stop, report as trainer.report, pyro.validation_enabled(False):
-        return trainer.run()
+    listening = Callbacks([*standard_callbacks(folder is not None, progress, tensorboard), *callbacks])
+    keep_freed_memory()
+    videos = as_stream(clips, run, workers)
+    try:
+        trainer = Trainer(
+            scalor,
+            videos,
+            run,
+            elbo,
+            folder,
+            resume=resume,
+            callbacks=listening if world.is_rank_0 else Callbacks(()),
+            evaluate=evaluate,
+            draw=draw,
+            world=world,
+        )
+        with trainer.stop_request, pyro.validation_enabled(False):
+            return trainer.run()
+    finally:
+        if isinstance(videos, ClipStream):
+            videos.close()
 
 
-class _Loss(nn.Module):
-    """The negative ELBO of frames (B, T, C, H, W), per frame: the module whose gradient is descended."""
+def run_config(scalor: Trainable, config: TrainConfig | Run, seed: int | None = None) -> Run:
+    """The config of a whole run: as it is, or that of a model and its training.
 
-    def __init__(self, scalor: Trainable, elbo: Elbo) -> None:
-        super().__init__()
-        self.scalor, self.elbo = scalor, elbo
+    :raises ConfigError: if the seed is out of range, or not that of the run's config.
+    """
+    if isinstance(config, TrainConfig):
+        return ClipRunConfig(scalor.config, config, seed or 0)
+    if seed not in (None, config.seed):
+        raise ConfigError(f"seed: expected {config.seed}, that of the run's config, or none, got {seed}.")
+    return config
 
-    def forward(self, frames: Tensor) -> Tensor:
-        loss = self.elbo.differentiable_loss(self.scalor.model, self.scalor.guide, frames)
-        return loss / (frames.shape[0] * frames.shape[1])
 
+class Trainer:
+    """A training at some step: the parts that change, and the loop over steps. Parameters are those of :func:`train`.
 
-class _Trainer:
-    """The training in hand: counters, optimiser, and the loop over steps."""
-
-    folder: RunFolder
-    report: Report
-    stop: StopRequest
+    A new run is saved when it is built; one to resume is restored.
+    """
 
     def __init__(
         self,
         scalor: Trainable,
-        elbo: Elbo,
         videos: VideoStream,
         config: Run,
-        evaluate: Evaluate | None,
-        draw: Draw | None,
-        world: World,
+        elbo: Elbo | None = None,
+        folder: str | Path | None = None,
+        *,
+        resume: bool = False,
+        callbacks: Callbacks | None = None,
+        evaluate: Evaluate | None = None,
+        draw: Draw | None = None,
+        world: World = ALONE,
     ) -> None:
+        goes_on = world.on_rank_0(lambda: resume or _restarted(folder, world))
+        start = config.train.start_from
+        if start is not None and not goes_on:
+            # On rank 0 alone: DistributedDataParallel gives its parameters to the others.
+            world.on_rank_0(lambda: start_from(start, dict(scalor.named_parameters())))
         self.scalor, self.videos, self.config, self.world = scalor, videos, config, world
+        self.callbacks = callbacks or Callbacks(())
         self.evaluate_model, self.draw = evaluate, draw
         self.budget = config.train
         self.parameters = list(scalor.parameters())
         self.device = self.parameters[0].device
-        self.loss = world.wrap(_Loss(scalor, elbo), self.blank_videos())
+        objective = ReparamELBO(analytic_kl=self.budget.elbo == "analytic") if elbo is None else elbo
+        self.loss = world.wrap(_Loss(scalor, objective), self.blank_videos())
         self.optimiser = make_optimiser(self.parameters, self.budget)
         self.watch = CollapseWatch(config.model)
         self.check_each_step = checks_each_step(self.device)
@@ -206,73 +226,134 @@ class _Trainer:
         self.statistics: Mapping[str, Tensor] = {}
         self.step = 0  # steps done
         self.next_video = 0
-        self.saved: int | None = None  # step of the last checkpoint
         self.evaluation: Mapping[str, Any] | None = None  # the last one
-        self.seconds_before, self.started = 0.0, time.perf_counter()
-        self.processor_before, self.processor_started = 0.0, time.process_time()
-        self.stopped, self.elapsed = False, 0.0  # a stop is asked for, and the seconds so far: as agreed before a step
-        self.window = Window(self.device)
+        self.stop_request, self.stopped = StopRequest(), False
+        self.clock, self.window = Clock(), Window(self.device)
+        self.elapsed = 0.0  # seconds so far, as the processes agreed before the step
+        find = RunFolder.open if goes_on else RunFolder.create
+        kept = None if folder is None else world.on_rank_0(lambda: find(folder))
+        self.checkpoints = Checkpoints(kept, config, scalor, self.optimiser, self.clock, self.window, world)
+        if goes_on:
+            self.restore()
+        else:
+            pyro.set_rng_seed(config.seed)
+            self.save()
+
+    # ------------------------------------------------------------------ as callbacks see it
+
+    @property
+    def folder(self) -> Path | None:
+        """The run folder, or None if the run writes no files."""
+        return None if self.checkpoints.folder is None else self.checkpoints.folder.path
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget spent, in [0, 1]."""
+        return self.progress_at(self.step)
+
+    def stop(self) -> None:
+        """End the training after this step, as SIGINT does."""
+        self.stop_request.requested = True
+
+    # ------------------------------------------------------------------ the loop
 
     def run(self) -> TrainResult:
-        """Train to the end of the budget or to a stop, and evaluate what came out."""
+        """Train to the end of the budget or to a stop, and evaluate the trained model."""
+        try:
+            self.callbacks("on_start", self)
+            if self.folder is not None and self.step == 0:
+                self.callbacks("on_checkpoint", self.folder, 0)
+            interrupted = self.train()
+            result = self.result(interrupted)
+            self.callbacks("on_end", result)
+            return result
+        except CallbackError as error:
+            self.callbacks.failed(error)
+            kept = "" if self.folder is None else f" The checkpoint of step {self.checkpoints.step} is kept."
+            raise CallbackError(f"{error}{kept}") from error.__cause__
+        except BaseException as error:
+            self.callbacks.failed(error)
+            raise
+
+    def train(self) -> bool:
+        """Train and evaluate; whether it was interrupted."""
         try:
             self.loop()
         except NonFiniteError as error:
             if self.check_each_step:
                 raise
             # A GPU is asked only now and then: the same steps again, asked each time, find the one that broke.
-            logger.warning("%s Going back to step %d to find where it comes from.", error, self.saved)
+            logger.warning("%s Going back to step %d to find where it comes from.", error, self.checkpoints.step)
             self.check_each_step = True
             self.restore()
             self.loop()
-        if self.stopped and self.progress() < 1:
-            return self.result(interrupted=True)
+        if self.stopped and self.progress < 1:
+            return True
         if self.evaluation is None or self.evaluation["step"] != self.step:
             self.evaluate()
-        return self.result(interrupted=False)
+        return False
 
     def result(self, interrupted: bool) -> TrainResult:
         """How it ended."""
-        minutes, processor_minutes = self.seconds() / 60, self.processor_seconds() / 60
+        minutes, processor_minutes = self.clock.wall / 60, self.clock.processor / 60
         evaluation = None if interrupted else self.evaluation
         return TrainResult(self.step, minutes, processor_minutes, interrupted, evaluation)
 
     def loop(self) -> None:
-        """Step after step, until the budget is spent or a stop is asked for; the end is saved."""
+        """Step after step, until the budget is spent or a stop is asked for; then save."""
         train = self.budget
         with Prefetcher(self.world.share(self.videos), self.plan(), self.device) as feed:
             while self.goes_on():
                 request, frames = feed.take()
-                self.update(frames)
+                loss = self.update(frames)
                 self.step += 1
                 self.next_video = request.start + request.count
+                self.callbacks.step(self.step, loss)
                 if self.step % train.log_every == 0:
                     self.log(request, feed)
                 if self.step % train.eval_every == 0:
                     self.evaluate()
                 if self.step % train.checkpoint_every == 0:
                     self.save()
-                self.report.advance(self.progress())
-        if self.saved != self.step:
+        if self.checkpoints.step != self.step:
             self.save()
 
     def goes_on(self) -> bool:
         """Whether there is another step: budget is left, and no process was asked to stop."""
-        stop, self.elapsed = self.world.agree(self.stop.requested, self.seconds())
+        stop, self.elapsed = self.world.agree(self.stop_request.requested, self.clock.wall)
         self.stopped = bool(stop)
-        return self.progress() < 1 and not self.stopped
+        return self.progress < 1 and not self.stopped
 
-    def update(self, frames: Tensor) -> None:
-        """One step of the optimiser on frames (B, T, C, H, W)."""
+    def plan(self) -> Iterator[Request]:
+        """The videos of each step to come."""
+        step, start = self.step, self.next_video
+        while self.progress_at(step) < 1:
+            stage = self.budget.stage(self.progress_at(step))
+            yield Request(start, stage.batch, stage.frames)
+            step, start = step + 1, start + stage.batch
+
+    def progress_at(self, step: int) -> float:
+        """The share of the budget spent after a number of steps; a budget in minutes only knows the present."""
+        if self.budget.minutes is not None:
+            return min(1.0, self.elapsed / 60 / self.budget.minutes)
+        return min(1.0, step / self.budget.steps)
+
+    def blank_videos(self) -> Iterator[Tensor]:
+        """One black video of each length that a step can have."""
+        channels, size = self.config.model.channels, self.config.model.image_size
+        for stage in self.budget.curriculum:
+            yield torch.zeros(1, stage.frames, channels, *size, device=self.device)
+
+    # ------------------------------------------------------------------ a step
+
+    def update(self, frames: Tensor) -> Tensor:
+        """One step of the optimiser on frames (B, T, C, H, W); the loss per frame."""
         self.scalor.schedule(self.budget.scheduled(self.step))
-        set_learning_rate(self.optimiser, self.budget.learning_rate_at(self.progress()))
+        set_learning_rate(self.optimiser, self.budget.learning_rate_at(self.progress))
         done = self.checked_step(frames) if self.check_each_step else self.captured(frames)
         self.statistics = done.statistics
         self.window.add(done.loss, done.norm, len(frames) * self.world.size)
-
-    def settle(self) -> None:
-        """Give scheduled quantities the values that the model is used with; the next step sets its own."""
-        self.scalor.schedule(self.budget.settled(self.step))
+        return done.loss
 
     def whole_step(self, frames: Tensor) -> StepResult:
         """One step that neither waits for the device nor needs more of the host than to be queued."""
@@ -280,11 +361,13 @@ class _Trainer:
         return self.descend(loss, norm)
 
     def checked_step(self, frames: Tensor) -> StepResult:
-        """One step that looks whether loss and gradient are finite before it changes the parameters."""
+        """One step that checks that loss and gradient are finite before it changes the parameters."""
         random = random_state()
         loss, norm = self.gradients(frames)
         if not bool(torch.isfinite(loss + norm)):
-            raise self.diagnosis(loss, frames, random)
+            kept = "" if self.folder is None else f", the checkpoint of step {self.checkpoints.step} is kept"
+            where = f"at step {self.step}; training stopped{kept}."
+            raise diagnosis(self.scalor, loss, frames, random, self.world, where)
         return self.descend(loss, norm)
 
     def gradients(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -303,46 +386,19 @@ class _Trainer:
         return StepResult(loss, norm, self.scalor.last_statistics)
 
     def precision(self) -> AbstractContextManager[None]:
-        """Where networks compute as the config says."""
+        """Within, networks compute as the config says."""
         if self.budget.precision == "fp32":
             return nullcontext()
         return networks_in_bfloat16(self.scalor, self.device)
 
-    def plan(self) -> Iterator[Request]:
-        """The videos of each step to come."""
-        step, start = self.step, self.next_video
-        while self.progress(step) < 1:
-            stage = self.budget.stage(self.progress(step))
-            yield Request(start, stage.batch, stage.frames)
-            step, start = step + 1, start + stage.batch
-
-    def blank_videos(self) -> Iterator[Tensor]:
-        """One black video of each length that a step can have."""
-        channels, size = self.config.model.channels, self.config.model.image_size
-        for stage in self.budget.curriculum:
-            yield torch.zeros(1, stage.frames, channels, *size, device=self.device)
-
-    def progress(self, step: int | None = None) -> float:
-        """The share of the budget spent after so many steps (a budget in minutes knows only now)."""
-        if self.budget.minutes is not None:
-            return min(1.0, self.elapsed / 60 / self.budget.minutes)
-        return min(1.0, (self.step if step is None else step) / self.budget.steps)
-
-    def seconds(self) -> float:
-        """Wall time of the run so far, that before a resume included."""
-        return self.seconds_before + time.perf_counter() - self.started
-
-    def processor_seconds(self) -> float:
-        """The same in time of the processor, of all threads of this process."""
-        return self.processor_before + time.process_time() - self.processor_started
+    # ------------------------------------------------------------------ between steps
 
     def log(self, request: Request, feed: Prefetcher) -> None:
-        """Write a row of the metrics, and look whether training is well."""
+        """Write a row of the metrics, and look for collapse."""
         self.require_finite()
         statistics = {name: float(self.world.mean(value)) for name, value in self.statistics.items()}
-        done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
         row = {
-            **done,
+            **self.done(),
             **self.window.averages(),
             **statistics,
             **self.budget.scheduled(self.step - 1),
@@ -352,12 +408,16 @@ class _Trainer:
             **self.window.rates(*feed.collect()),
         }
         if self.world.is_rank_0:
-            self.report.row(row)
+            self.callbacks("on_row", row)
             self.watch.look(row)
         self.window.reset()
 
+    def done(self) -> dict[str, Any]:
+        """The first columns of each row of the metrics."""
+        return {"step": self.step, "progress": self.progress, "minutes": self.clock.wall / 60}
+
     def evaluate(self) -> None:
-        """Write an evaluation to the metrics; the random numbers of training go on as if it had not been."""
+        """Evaluate, on rank 0; the random numbers of training go on as if nothing had been evaluated."""
         self.evaluation = None
         if self.evaluate_model is None:
             return
@@ -369,96 +429,57 @@ class _Trainer:
         set_random_state(before)
 
     def evaluated(self, evaluate_model: Evaluate) -> Mapping[str, Any]:
-        """The row of an evaluation, which is written; pictures are, too."""
+        """The row of an evaluation, given to the callbacks like its pictures."""
         figures = evaluate_model(self.step)
-        done = {"step": self.step, "progress": self.progress(), "minutes": self.seconds() / 60}
-        row = {**done, "evaluation": True, **figures}
-        self.report.row(row)
-        if self.draw is not None:
-            self.report.pictures(self.step, self.draw)
+        row = {**self.done(), "evaluation": True, **figures}
+        self.callbacks("on_evaluation", row)
+        if self.draw is not None and self.callbacks.handles("on_pictures"):
+            self.callbacks("on_pictures", self.step, self.draw(self.step))
         return row
 
+    def settle(self) -> None:
+        """Give scheduled quantities the values that the model is used with; the next step sets its own."""
+        self.scalor.schedule(self.budget.settled(self.step))
+
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Save a checkpoint."""
         self.require_finite()
         self.settle()
         with self.window.pause():
-            state = TrainingState(
-                config=config_to_json(self.config),
-                weights=copy_weights(self.scalor),
-                optimiser=self.optimiser.state_dict(),
-                step=self.step,
-                next_video=self.next_video,
-                seconds=self.seconds(),
-                processor_seconds=self.processor_seconds(),
-                window=self.window.sums(),
-                random=random_state(),
-                parts=own_parts(self.scalor),
-            )
-            self.world.on_rank_0(lambda: save_checkpoint(self.folder, state))
-        self.saved = self.step
+            self.checkpoints.save(self.step, self.next_video)
+            if self.folder is not None and self.step > 0:  # the first one is saved before callbacks are started
+                self.callbacks("on_checkpoint", self.folder, self.step)
 
     def restore(self) -> None:
-        """Go back to the checkpoint of the folder, metrics included."""
-        state = self.world.on_rank_0(lambda: load_training_state(self.folder.state))
-        require_same_config(self.folder.state, json.loads(state.config), self.config)
-        require_parts(self.folder.state, state.parts, own_parts(self.scalor))
-        put_weights(self.folder.state, state.weights, self.scalor)
-        load_optimiser(self.optimiser, state.optimiser)
-        self.captured.forget()
-        set_random_state(state.random)
-        self.step, self.next_video, self.saved = state.step, state.next_video, state.step
-        self.seconds_before, self.started = state.seconds, time.perf_counter()
-        self.processor_before, self.processor_started = state.processor_seconds, time.process_time()
-        self.elapsed = state.seconds
-        self.window.reset(state.window)
-        self.world.on_rank_0(lambda: export_weights(self.folder, state))
-        rows = self.world.on_rank_0(lambda: self.folder.keep_rows(state.step))
-        self.watch.rows = [row for row in rows if not row.get("evaluation")][-watch.PATIENCE :]
-        self.evaluation = next((row for row in reversed(rows) if row.get("evaluation")), None)
+        """Go back to the last checkpoint, metrics included."""
+        state, rows = self.checkpoints.restore(self.captured.forget)
+        self.step, self.next_video, self.elapsed = state.step, state.next_video, state.seconds
+        self.watch.rows = logged(rows)[-PATIENCE:]
+        self.evaluation = last_evaluation(rows)
 
     def require_finite(self) -> None:
         """Refuse to go on from, or to save, steps whose loss or gradient was not finite."""
         if not self.window.finite():
             raise NonFiniteError(f"Loss or gradient became non-finite in the last steps before step {self.step}.")
 
-    def diagnosis(self, loss: Tensor, frames: Tensor, random: Mapping[str, Any]) -> NonFiniteError:
-        """The error that says what was not finite in a step, by running it again with the same random numbers."""
-        where = f"at step {self.step}; training stopped, the checkpoint of step {self.saved} is kept."
-        if bool(torch.isfinite(loss)):
-            name = watch.non_finite_gradient(self.scalor.named_parameters())
-            return NonFiniteError(f"The gradient of {name or 'all parameters together'} is not finite {where}")
-        set_random_state(random)
-        with self.world.noise():
-            site = watch.non_finite_site(self.scalor.model, self.scalor.guide, frames)
-        site = next(filter(None, self.world.gather(site)), None)
-        return NonFiniteError(f"The loss is {loss.item()}, first in {site or 'the sum over all sites'}, {where}")
+
+class _Loss(nn.Module):
+    """The negative ELBO of frames (B, T, C, H, W), per frame: the module whose gradient is descended."""
+
+    def __init__(self, scalor: Trainable, elbo: Elbo) -> None:
+        super().__init__()
+        self.scalor, self.elbo = scalor, elbo
+
+    def forward(self, frames: Tensor) -> Tensor:
+        loss = self.elbo.differentiable_loss(self.scalor.model, self.scalor.guide, frames)
+        return loss / (frames.shape[0] * frames.shape[1])
 
 
-def make_optimiser(parameters: list[nn.Parameter], train: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser that a config names; on a GPU its learning rate is a tensor there, so that a graph can read it."""
-    device = parameters[0].device
-    on_gpu = device.type == "cuda"
-    rate = torch.tensor(train.learning_rate, device=device) if on_gpu else train.learning_rate
-    if train.optimiser == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=rate, capturable=on_gpu)
-    return torch.optim.Adam(parameters, lr=rate, fused=True, capturable=on_gpu)
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give all parameters a learning rate, in place where it is a tensor."""
-    for group in optimiser.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
-
-def load_optimiser(optimiser: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Take over the state of an optimiser, which may have been on another device; the options stay this one's."""
-    optimiser.load_state_dict({"state": saved["state"], "param_groups": optimiser.state_dict()["param_groups"]})
+def _restarted(folder: str | Path | None, world: World) -> bool:
+    """Whether torchrun started these processes again, so that a run in the folder is their own."""
+    return folder is not None and world.restarts > 0 and RunFolder(folder).state.exists()
 
 
 def checks_each_step(device: torch.device) -> bool:
-    """Whether reading the loss at each step is cheap: on a GPU it would stop the queue of work."""
+    """Whether reading the loss at each step is cheap: on a GPU the queue of work would stop."""
     return device.type == "cpu"

@@ -1,4 +1,4 @@
-"""Networks in bfloat16, everything between them in float32."""
+"""Networks in bfloat16, and everything between them in float32."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,18 +8,18 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-# What computes in bfloat16. The RNNs of objects do not: what they remember is carried over many frames.
+# These compute in bfloat16. The RNNs of objects do not: their memory is carried over many frames.
 NETWORKS = (nn.Sequential, nn.Conv2d, nn.Linear)
 
 
 class Parts(Protocol):
-    """What is asked of a module here."""
+    """A module, as far as it is needed here."""
 
     def children(self) -> Iterator[nn.Module]: ...
 
 
 def networks(module: Parts) -> Iterator[nn.Module]:
-    """The networks of a model: the largest parts of it that are nothing but layers."""
+    """The networks of a model: its largest parts that consist of layers only."""
     for child in module.children():
         if isinstance(child, NETWORKS):
             yield child
@@ -31,14 +31,14 @@ def networks(module: Parts) -> Iterator[nn.Module]:
 def networks_in_bfloat16(model: Parts, device: torch.device) -> Iterator[None]:
     """Within, each network of a model computes in bfloat16 and gives float32.
 
-    Weights stay in float32, and so does all that the program does with what networks say: boxes, rendering, draws,
-    log-probabilities and KLs. On a CPU, strided convolutions compute in float32, too.
+    Weights stay in float32, and so does everything that the program computes from the networks' outputs: boxes,
+    rendering, draws, log-probabilities and KLs. On a CPU, strided convolutions compute in float32, too.
 
     :param device: where the model is.
     """
     inside = list(networks(model))
     exact = [layer for network in inside for layer in network.modules() if _wrong_in_bfloat16(layer, device)]
-    # The outermost autocast keeps the cast weights, so that each is cast once and not once a frame.
+    # The outermost autocast caches the cast weights, so that each is cast once, not once per frame.
     with torch.autocast(device.type, enabled=False):
         try:
             for layer in exact:
@@ -52,7 +52,7 @@ def networks_in_bfloat16(model: Parts, device: torch.device) -> Iterator[None]:
 
 
 def _wrong_in_bfloat16(layer: nn.Module, device: torch.device) -> bool:
-    """Strided convolutions on a CPU: where it has AMX, oneDNN gives some of them noise for a result.
+    """Whether this is a strided convolution on a CPU: with AMX, the result of oneDNN is noise for some of them.
 
     https://github.com/pytorch/pytorch/issues/169688
     """

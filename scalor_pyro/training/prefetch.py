@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-# Batches generated ahead: one in the making and one ready, so that an expensive batch does not stop a step.
+# Batches generated ahead: one in progress and one ready, so that an expensive batch does not delay a step.
 AHEAD = 2
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which videos a step trains on: indices ``start`` to ``start + count - 1``, their first ``frames`` frames."""
+    """The videos of a step: indices ``start`` to ``start + count - 1``, with ``frames`` frames each."""
 
     start: int
     count: int
@@ -39,8 +39,8 @@ class VideoStream(Protocol):
 class Prefetcher:
     """Batches in the order of a plan, made by one background thread; use as a context manager.
 
-    :param videos: where they come from; used by the thread alone.
-    :param plan: the requests; drawn on the calling thread, at most ``AHEAD`` requests early.
+    :param videos: the stream; only the thread uses it.
+    :param plan: the requests; read on the calling thread, at most ``AHEAD`` requests early.
     :param device: where the batches go.
     """
 
@@ -62,7 +62,7 @@ class Prefetcher:
     def take(self) -> tuple[Request, Tensor]:
         """The next batch of the plan; frames (B, T, C, H, W) on the device.
 
-        :raises Exception: whatever generating the batch raised.
+        :raises Exception: that was raised while the batch was made.
         """
         request, future = self._queue.popleft()
         self._ask()
@@ -73,7 +73,7 @@ class Prefetcher:
         return request, frames.to(self._device, non_blocking=True)
 
     def collect(self) -> tuple[float, float]:
-        """Seconds the caller stood still, and processor seconds spent on its batches, since the last call."""
+        """Seconds that the caller waited, and processor seconds spent on its batches, since the last call."""
         seconds = self._waited, self._worked
         self._waited = self._worked = 0.0
         return seconds

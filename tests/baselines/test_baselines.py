@@ -20,7 +20,6 @@ from scalor_pyro.config.baselines import BaselineRun, SequentialVAERun, SQAIRRun
 from scalor_pyro.experiments.assessment import reconstruction
 from scalor_pyro.experiments.baselines import BASELINES, baseline
 from scalor_pyro.experiments.synthetic import Likelihood, run_experiment
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.generation import forecast, imagine
 from scalor_pyro.inference.latents import latents
 from scalor_pyro.inference.likelihood import log_evidence, nll
@@ -32,6 +31,7 @@ from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import sites
 from scalor_pyro.model.shared import shared_work
 from scalor_pyro.runs.loading import load_run
+from scalor_pyro.training.elbo import ReparamELBO
 
 # B = 2, T = 3, 32 × 48 px, as the videos of conftest have.
 FRAMES: dict[str, Any] = {

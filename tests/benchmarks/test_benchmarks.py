@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.video import Video
 from tests.video_files import squares, write_video
 

@@ -12,8 +12,8 @@ import torch
 from scalor_pyro.config import ConfigError, ModelConfig, RunConfig, config_from_dict, config_to_dict
 from scalor_pyro.config.presets import COUNTS, PRESETS, SIZES, paper, preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 
 # Every switch of the model as the paper has it; whoever adds one decides here, in `paper` and in docs/deviations.md.
 AS_THE_PAPER = {

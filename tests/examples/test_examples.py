@@ -376,7 +376,14 @@ def test_cuda_where_there_is_none(
     tmp_path: Path, refuses: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refuses(*TINY_DIGITS, "--device", "cuda", "--out", tmp_path / "run", match="no CUDA device: auto or cpu")
+    refuses(
+        *TINY_DIGITS,
+        "--device",
+        "cuda",
+        "--out",
+        tmp_path / "run",
+        match="No CUDA device is available; use --device auto or cpu",
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -10,7 +10,6 @@ from pyro import poutine
 from pyro.infer import Predictive
 from torch import Tensor
 
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import ModeMessenger, infer
 from scalor_pyro.inference.priors import (
     NEVER,
@@ -23,6 +22,7 @@ from scalor_pyro.inference.priors import (
 from scalor_pyro.inference.swap_prior import swap_prior
 from scalor_pyro.model.distributions import RelaxedPresence
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 
 # B, T, K, N, M of later frames
 B, T, K, N, M = 2, 3, 5, 12, 6

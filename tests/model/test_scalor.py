@@ -13,7 +13,6 @@ from pyro.infer import SVI, Predictive, Trace_ELBO
 from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.layers.networks import GlimpseDecoder
 from scalor_pyro.layers.objects import Slots
 from scalor_pyro.model import scalor as scalor_module
@@ -25,6 +24,7 @@ from scalor_pyro.model.discovery import DiscoveryDistributions, DiscoveryPrior
 from scalor_pyro.model.distributions import normal
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPrior
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 
 Make = Callable[..., Scalor]
 

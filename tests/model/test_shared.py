@@ -11,10 +11,10 @@ from pyro import poutine
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model import sites
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.shared import once, shared_work
+from scalor_pyro.training.elbo import ReparamELBO
 
 Context = Callable[[], AbstractContextManager[None]]
 either = pytest.mark.parametrize("context", [nullcontext, shared_work], ids=["alone", "shared"])

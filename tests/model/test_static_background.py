@@ -9,11 +9,11 @@ from pyro import poutine
 from pyro.infer import Predictive
 from torch import Tensor
 
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model import sites
 from scalor_pyro.model.background import LIGHT_RANGE
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 
 Make = Callable[..., Scalor]
 

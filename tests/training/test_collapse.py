@@ -1,17 +1,12 @@
-"""The watch: collapses are told from training that is well, and bad values are traced to their site."""
+"""The watch recognises each kind of collapse, and leaves healthy training alone."""
 
 import logging
 from dataclasses import replace
 from typing import Any
 
-import pyro
-import pyro.distributions as dist
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pyro import poutine
-from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.training.collapse import (
@@ -24,8 +19,6 @@ from scalor_pyro.training.collapse import (
     WARMUP_STEPS,
     CollapseWatch,
     collapse,
-    non_finite_gradient,
-    non_finite_site,
 )
 
 WELL = {"objects_per_frame": 3.1, "propagation_rate": 0.97, "foreground_share": 0.12}
@@ -108,58 +101,5 @@ def test_objects_that_explain_the_background_are_said_with_what_to_do(caplog: py
         for row in rows(*[{**WELL, "foreground_share": 0.8}] * 8, *[EMPTY] * 8):
             watch.look(row)
     covered, gone = caplog.messages
-    assert "at step 300" in covered and "set the scene" in covered and "crop" in covered and "flicker" in covered
+    assert "at step 300" in covered and "set its image" in covered and "crop" in covered and "flicker" in covered
     assert "half the sigma" in gone and "scalor info" in gone
-
-
-def guide(frames: Tensor) -> None:
-    with pyro.plate("sequences", 2):
-        pyro.sample("z_a", dist.Normal(frames[0], 1.0))
-        pyro.sample("z_b", dist.Normal(frames[1], frames[2]))
-
-
-def model(frames: Tensor) -> None:
-    with pyro.plate("sequences", 2):
-        pyro.sample("z_a", dist.Normal(0.0, 1.0))
-        hidden = pyro.sample("z_b", dist.Normal(0.0, 1.0))
-        pyro.sample("z_c", dist.Normal(0.0, 1.0), obs=frames[3])
-        with poutine.mask(mask=torch.BoolTensor([True, False])):
-            pyro.sample("x", dist.Normal(hidden, 1.0), obs=frames[4])
-
-
-@pytest.mark.parametrize(
-    ("argument", "value", "named"),
-    [
-        (0, torch.inf, "the value of site z_a of the guide"),
-        (1, torch.nan, "the value of site z_b of the guide"),
-        (2, 0.0, "the log-probability of site z_b of the guide"),
-        (3, torch.nan, "the value of site z_c of the model"),
-        (4, torch.nan, "the value of site x of the model"),
-        (4, 1e30, "the log-probability of site x of the model"),
-        (4, 1.0, None),
-    ],
-)
-def test_first_site_that_is_not_finite_is_named(argument: int, value: float, named: str | None) -> None:
-    frames = torch.ones(5, 2)
-    frames[argument, 0] = value
-    with pyro.validation_enabled(False):
-        assert non_finite_site(model, guide, frames) == named
-
-
-def test_masked_log_probabilities_do_not_count() -> None:
-    frames = torch.ones(5, 2)
-    frames[4, 1] = 1e30
-    with pyro.validation_enabled(False):
-        assert non_finite_site(model, guide, frames) is None
-
-
-def test_first_gradient_that_is_not_finite_is_named() -> None:
-    first, second = nn.Linear(2, 3), nn.Linear(3, 5)
-    module = nn.Sequential(first, second)
-    assert non_finite_gradient(module.named_parameters()) is None
-    module(torch.ones(2)).sum().backward()
-    assert non_finite_gradient(module.named_parameters()) is None
-    for parameter in (second.bias, first.bias):
-        assert parameter.grad is not None
-        parameter.grad[1] = torch.nan
-    assert non_finite_gradient(module.named_parameters()) == "0.bias"

@@ -1,23 +1,24 @@
 """A recorded step does what the step does; where none can be recorded, training goes on without."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyro
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
 from scalor_pyro.config import RunConfig, Stage, TrainConfig
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import cuda_graph as captured
 from scalor_pyro.training import loop as training
 from scalor_pyro.training.cuda_graph import WARM_UP, CapturedStep
-from scalor_pyro.training.distributed import ALONE
 from scalor_pyro.training.loop import train
+from scalor_pyro.training.optimiser import load_optimiser, set_learning_rate
 from tests.fake_training import FakeScalor, FakeVideos, fake_train
 
 
@@ -76,7 +77,82 @@ def test_what_cannot_be_recorded_runs_as_it_is(
         step(torch.full((1,), float(n)))
     assert done == [float(n) for n in range(WARM_UP + 3)]  # not one left out, not one twice
     (line,) = caplog.messages
-    assert "run as it is: operation not permitted" in line and "and more" not in line
+    assert "runs eagerly: operation not permitted" in line and "and more" not in line
+
+
+class FakeGenerator:
+    """As far as recording goes: the state of a CUDA generator, which a failed recording leaves marked."""
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset, self.recording = offset, False
+
+    def clone_state(self) -> "FakeGenerator":
+        assert not self.recording
+        return FakeGenerator(self.offset)
+
+    def graphsafe_set_state(self, state: "FakeGenerator") -> None:
+        self.offset, self.recording = state.offset, state.recording
+
+    def draw(self, inside: bool) -> int:
+        if self.recording and not inside:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        self.offset += 4
+        return self.offset
+
+
+class FakeCuda:
+    """Streams, a generator, and graphs whose recording fails when it ends, as one that reads a value does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.generator, self.streams, self.begun = FakeGenerator(), ["main"], 0
+        for name, stand_in in {
+            "default_generators": (self.generator,),
+            "current_device": lambda: 0,
+            "current_stream": lambda: self.streams[-1],
+            "stream": self.stream,
+            "CUDAGraph": object,
+            "graph": self.graph,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        monkeypatch.setattr(captured, "on_side_stream", lambda step, frames: step(frames))
+
+    @contextmanager
+    def stream(self, stream: str) -> Iterator[None]:
+        before = list(self.streams)
+        self.streams.append(stream)
+        try:
+            yield
+        finally:
+            self.streams[:] = before
+
+    @contextmanager
+    def graph(self, graph: object, capture_error_mode: str) -> Iterator[None]:
+        self.begun += 1
+        self.streams.append("of the recording")
+        self.generator.recording = True
+        try:
+            yield
+        finally:
+            raise RuntimeError("operation not permitted when stream is capturing")  # and nothing is put back
+
+
+def test_after_a_failed_recording_steps_run_eagerly_with_the_same_random_numbers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cuda = FakeCuda(monkeypatch)
+    step = CapturedStep(lambda frames: cuda.generator.draw(cuda.streams[-1] != "main"), enabled=True)
+    with pyro.validation_enabled(False):
+        drawn = [step(torch.ones(1)) for _ in range(WARM_UP + 3)]
+    assert drawn == [4 * n for n in range(1, WARM_UP + 4)], "as if nothing had been recorded"
+    assert cuda.begun == 1 and cuda.streams == ["main"] and len(caplog.messages) == 1
+
+
+def test_with_validation_no_recording_begins(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    cuda = FakeCuda(monkeypatch)
+    step = CapturedStep(lambda frames: cuda.generator.draw(False), enabled=True)
+    with pyro.validation_enabled():
+        assert [step(torch.ones(1)) for _ in range(WARM_UP + 2)] == [4 * n for n in range(1, WARM_UP + 3)]
+    assert cuda.begun == 0 and "Pyro's validation is on" in caplog.text
 
 
 def test_nothing_is_recorded_on_a_cpu(
@@ -100,7 +176,7 @@ def test_learning_rates_follow_the_schedule_in_place() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
     for rate in (0.1, torch.tensor(0.1)):
         optimiser = torch.optim.Adam([weight], lr=rate, capturable=False)
-        training.set_learning_rate(optimiser, 0.025)
+        set_learning_rate(optimiser, 0.025)
         assert float(optimiser.param_groups[0]["lr"]) == pytest.approx(0.025)
         assert isinstance(rate, float) or optimiser.param_groups[0]["lr"] is rate
 
@@ -111,7 +187,7 @@ def test_an_optimiser_keeps_its_options_when_it_is_loaded() -> None:
     on_gpu = torch.optim.Adam([weight], lr=torch.tensor(0.1), capturable=True, foreach=False)
     on_gpu.state[weight] = {"step": torch.tensor(3.0), "exp_avg": torch.ones(2), "exp_avg_sq": torch.ones(2)}
     here = torch.optim.Adam([weight], lr=0.2, fused=True)
-    training.load_optimiser(here, on_gpu.state_dict())
+    load_optimiser(here, on_gpu.state_dict())
     assert here.param_groups[0]["lr"] == 0.2 and not here.param_groups[0]["capturable"]
     assert float(here.state[weight]["step"]) == 3
     here.step()
@@ -129,7 +205,7 @@ def test_captured_parameters_are_eager_ones(make_scalor: Callable[..., Scalor], 
         curriculum = (Stage(0.5, 2, 4), Stage(1.0, 3, 2))
         config = RunConfig(model=scalor.config, train=TrainConfig(steps=20, curriculum=curriculum, capture=capture))
         options = {"progress": False, "tensorboard": False}
-        train(scalor, ReparamELBO(), FakeVideos((3, 64, 64)), config, tmp_path / name, **options)
+        train(scalor, FakeVideos((3, 64, 64)), config, tmp_path / name, **options)
         return parameters_to_vector(scalor.parameters()).detach()
 
     start = parameters_to_vector(make_scalor(image_size=(64, 64), cells=(4, 4)).to("cuda").parameters()).detach()
@@ -141,7 +217,8 @@ def test_captured_parameters_are_eager_ones(make_scalor: Callable[..., Scalor], 
 def test_a_step_is_captured(make_scalor: Callable[..., Scalor], caplog: pytest.LogCaptureFixture) -> None:
     scalor = make_scalor(image_size=(64, 64), cells=(4, 4)).to("cuda")
     config = RunConfig(model=scalor.config)
-    trainer = training._Trainer(scalor, ReparamELBO(), FakeVideos((3, 64, 64)), config, None, None, ALONE)
-    for _ in range(WARM_UP + 2):
-        trainer.captured(torch.rand(2, 3, 3, 64, 64, device="cuda"))
+    trainer = training.Trainer(scalor, FakeVideos((3, 64, 64)), config)
+    with pyro.validation_enabled(False):
+        for _ in range(WARM_UP + 2):
+            trainer.captured(torch.rand(2, 3, 3, 64, 64, device="cuda"))
     assert trainer.captured._replay is not None and not caplog.messages

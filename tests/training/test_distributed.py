@@ -130,7 +130,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 
 
 @pytest.mark.usefixtures("handlers")
-def test_processes_end_with_one_model_and_the_lead_alone_writes(whole: tuple[Path, list[Any]]) -> None:
+def test_processes_end_with_one_model_and_rank_0_alone_writes(whole: tuple[Path, list[Any]]) -> None:
     folder, ((rank_0, evaluated), (other, nothing)) = whole
     require_same(other, rank_0)
     saved = load_training_state(folder / "run" / "training_state.pt").weights
@@ -188,7 +188,7 @@ def test_sigterm_saves_and_ends_all(tmp_path: Path) -> None:
     agent.terminate()
     agent.join()
     said = [path.read_text() for path in sorted(tmp_path.glob("said-*"))]
-    assert said == ["SIGTERM: saving after this step, then leaving.", ""]
+    assert said == ["SIGTERM: saving after this step, then stopping.", ""]
     assert load_training_state(folder.state).step == folder.rows()[-1]["step"] >= 3
     for process in tmp_path.glob("process-*"):
         with pytest.raises(ProcessLookupError):
@@ -219,7 +219,7 @@ def test_batch_that_cannot_be_shared_is_said_once(tmp_path: Path) -> None:
     options = ["--digits", "uci", "--batch-size", "1", "--device", "cpu", "--out", str(tmp_path / "run")]
     ended = subprocess.run([*TORCHRUN, script, *options], env=environment(), capture_output=True, text=True)
     said = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
-    assert said == ["error: The batch of a step is 1, but a multiple of 2, the number of processes, was expected."]
+    assert said == ["error: curriculum: expected batches that are a multiple of 2, the number of processes, got 1."]
     assert ended.returncode != 0 and "exitcode  : 2" in ended.stderr.partition("Root Cause")[2] and ended.stdout == ""
     assert not (tmp_path / "run").exists()
 
@@ -274,12 +274,15 @@ def test_shares_by_either_or_neither() -> None:
 @pytest.mark.parametrize(
     "variables, message",
     [
-        (torchrun(2, 2), "RANK is 2, but a number from 0 to WORLD_SIZE - 1 .1. was expected"),
-        ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK is 'first', but a whole number was expected"),
-        ({"SLURM_ARRAY_TASK_ID": "3"}, "SLURM_ARRAY_TASK_MIN is None, but a whole number was expected"),
-        (slurm(3, 1, 7, SLURM_ARRAY_TASK_COUNT="3"), "one of 3 from 1 to 7, but a range of evenly spaced ids"),
-        (slurm(2, 1, 7, 3), "SLURM_ARRAY_TASK_ID is 2"),
-        (grid_engine(9, 1, 7), "SGE_TASK_ID is 9"),
+        (torchrun(2, 2), "RANK: expected a number from 0 to WORLD_SIZE - 1 .1., got 2"),
+        ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK: expected a whole number, got 'first'"),
+        ({"SLURM_ARRAY_TASK_ID": "3"}, "SLURM_ARRAY_TASK_MIN: expected a whole number, got None"),
+        (
+            slurm(3, 1, 7, SLURM_ARRAY_TASK_COUNT="3"),
+            "expected a range of evenly spaced ids, got 3, one of 3 from 1 to 7",
+        ),
+        (slurm(2, 1, 7, 3), "SLURM_ARRAY_TASK_ID: expected .*, got 2"),
+        (grid_engine(9, 1, 7), "SGE_TASK_ID: expected .*, got 9, one of 7"),
     ],
 )
 def test_variables_that_say_nothing_are_refused(variables: dict[str, str], message: str) -> None:
@@ -305,7 +308,7 @@ def test_one_process_needs_no_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_batches_are_shared_evenly_or_not_at_all() -> None:
     Processes(1, 3).require_shares(6)
     ALONE.require_shares(1)
-    with pytest.raises(ConfigError, match="batch of a step is 8, but a multiple of 3"):
+    with pytest.raises(ConfigError, match="expected batches that are a multiple of 3, the number of processes, got 8"):
         Processes(1, 3).require_shares(8)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.layers.networks import GlimpseDecoder
 from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import scalor as program
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.precision import networks, networks_in_bfloat16
 
 CPU = torch.device("cpu")

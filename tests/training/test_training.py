@@ -24,15 +24,16 @@ from torch import Tensor
 
 from scalor_pyro.config import Schedule, constant
 from scalor_pyro.files import OutputError
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.training import collapse as watch
 from scalor_pyro.training import loop as training
-from scalor_pyro.training.collapse import NonFiniteError
-from scalor_pyro.training.loop import make_optimiser
+from scalor_pyro.training import meters
+from scalor_pyro.training.diagnosis import NonFiniteError
+from scalor_pyro.training.elbo import ReparamELBO
+from scalor_pyro.training.optimiser import make_optimiser
 from scalor_pyro.training.prefetch import Prefetcher, Request
 from tests.fake_training import FakeBatch, FakeScalor, FakeVideos, fake_config, fake_train
 
@@ -124,7 +125,7 @@ def test_finished_run_resumes_to_its_evaluation(tmp_path: Path) -> None:
 def test_rows_say_what_the_step_used(tmp_path: Path) -> None:
     videos = FakeVideos()
     config = fake_config()
-    fake_train(tmp_path, config=config, videos=videos, evaluate=noisy_evaluation)
+    fake_train(tmp_path, config=config, clips=videos, evaluate=noisy_evaluation)
     rows = RunFolder(tmp_path).rows()
     logged = [row for row in rows if not row.get("evaluation")]
     evaluated = [row for row in rows if row.get("evaluation")]
@@ -187,9 +188,9 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 def test_budget_in_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(10**6))
     clock = types.SimpleNamespace(perf_counter=lambda: float(next(now)), process_time=time.process_time)
-    monkeypatch.setattr(training, "time", clock)  # each look at the clock is a second later
+    monkeypatch.setattr(meters, "time", clock)  # each look at the clock is a second later
     videos = FakeVideos()
-    result = fake_train(tmp_path, config=fake_config(minutes=2.0, steps=1), videos=videos)
+    result = fake_train(tmp_path, config=fake_config(minutes=2.0, steps=1), clips=videos)
     assert 1 < result.step < 120 and not result.interrupted and result.minutes >= 2
     assert {asked[1:] for asked in videos.asked} == {(5, 2), (2, 3)}, "the curriculum follows the time"
     seconds = load_training_state(tmp_path / "training_state.pt").seconds
@@ -281,7 +282,7 @@ def test_rare_checks_go_back_and_find_the_step(
 ) -> None:
     monkeypatch.setattr(training, "checks_each_step", lambda device: each_step)
     with pytest.raises(NonFiniteError, match="value of site z of the guide, at step 6; .* step 4 is kept"):
-        fake_train(tmp_path, videos=BadFrom())
+        fake_train(tmp_path, clips=BadFrom())
     assert load_training_state(tmp_path / "training_state.pt").step == 4
     assert [row["step"] for row in RunFolder(tmp_path).rows()] == [2, 4, 6]
 
@@ -327,7 +328,7 @@ def test_errors_of_the_videos_come_through(tmp_path: Path) -> None:
             return super().batch(start, count, frames)
 
     with pytest.raises(OSError, match="the digits are gone"):
-        fake_train(tmp_path, videos=Ending())
+        fake_train(tmp_path, clips=Ending())
     assert load_training_state(tmp_path / "training_state.pt").step == 4
 
 

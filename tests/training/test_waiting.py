@@ -15,11 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scalor_pyro.config import DataConfig, RunConfig
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model import inputs
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training import loop as training
-from scalor_pyro.training.distributed import ALONE
+from scalor_pyro.training.elbo import ReparamELBO
 from tests.fake_training import FakeVideos
 
 
@@ -64,7 +63,7 @@ def test_what_would_wait_is_noticed() -> None:
 def test_the_trainers_step_reads_no_value(busy: Scalor, videos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "check_videos", lambda x, config: None)  # on a GPU it does not look at values
     config = RunConfig(model=busy.config, data=DataConfig(image_size=busy.config.image_size))
-    trainer = training._Trainer(busy, ReparamELBO(), FakeVideos(), config, None, None, ALONE)
+    trainer = training.Trainer(busy, FakeVideos(), config)
     trainer.step = 150  # in the middle of a schedule
     trainer.check_each_step = False
     with pyro.validation_enabled(False):

@@ -14,14 +14,13 @@ from scalor_pyro.model.shared import shared_work
 
 
 class ReparamELBO(ELBO):
-    """:class:`pyro.infer.Trace_ELBO` for guides whose every site is reparameterised.
+    """:class:`pyro.infer.Trace_ELBO` for guides in which every site is reparameterised.
 
-    Values and gradients are those of ``Trace_ELBO`` with one particle. It keeps everything in tensors where
-    ``Trace_ELBO`` reads each site's value back to the host, which on a GPU makes training wait over a hundred times
-    a step.
+    Values and gradients are those of ``Trace_ELBO`` with one particle. ``Trace_ELBO`` reads each site's value back to
+    the host, which makes a GPU wait over a hundred times per step; here everything stays in tensors.
 
-    :param bool analytic_kl: take the KL of a site in closed form where one is registered, as
-        :class:`pyro.infer.TraceMeanField_ELBO` does; the presence-weighting of the guide's sites applies to it.
+    :param bool analytic_kl: use the closed-form KL of a site if one is registered, as
+        :class:`pyro.infer.TraceMeanField_ELBO` does; the presence weights of the guide's sites apply to it.
     """
 
     def __init__(self, analytic_kl: bool = False) -> None:
@@ -48,7 +47,9 @@ class ReparamELBO(ELBO):
             if latent is None:
                 elbo = elbo + site["log_prob_sum"]
             elif not latent["fn"].has_rsample:
-                raise ValueError(f"Site {name} of the guide is {latent['fn']}, but a reparameterised one was expected.")
+                raise ValueError(
+                    f"Site {name} of the guide: expected a reparameterised distribution, got {latent['fn']}."
+                )
             elif self.analytic_kl:
                 elbo = elbo - _scaled(kl_divergence(latent["fn"], site["fn"]), latent)
             else:

@@ -9,10 +9,10 @@ import torch
 from pyro.infer import ELBO, SVI, Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor
 
-from scalor_pyro.inference.elbo import ReparamELBO
 from scalor_pyro.model.distributions import weighted_by
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.shared import shared_work
+from scalor_pyro.training.elbo import ReparamELBO
 
 DATA = torch.linspace(-1, 2, 6)
 
