@@ -7,9 +7,8 @@ the file.
 """
 
 from scalor_pyro.config import Crop, ReadOptions
-from scalor_pyro.video.clips import ClipBatch, Clips
+from scalor_pyro.video.clips import ClipBatch, Clips, grand_central
 from scalor_pyro.video.geometry import Geometry
-from scalor_pyro.video.layouts import grand_central
 from scalor_pyro.video.proposal import Proposal, propose
 from scalor_pyro.video.reading import Chunk, Frame, Video
 from scalor_pyro.video.source import VideoError
