@@ -1,6 +1,6 @@
 """Blobs: what differs from a static background, by classical means. Nothing here is learned."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ LEAST_AREA = 9
 SPECK = 0.33
 # Of the other blobs' areas, the quantile that is a single object's.
 SINGLE_QUANTILE = 0.25
+# Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
+ENOUGH_PIXELS = 50_000
 # Rows of the image whose median is taken at a time: bounds the copy that this makes.
 MEDIAN_ROWS = 64
 
@@ -69,14 +71,23 @@ def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDA
 def _light(signed: NDArray[np.float32]) -> NDArray[np.float32]:
     """A plane through differences, by the medians of the whole and of its halves. (C, H, W) → (C, H, W)"""
     height, width = signed.shape[1:]
+    signed = thinned(signed)
+    rows, columns = signed.shape[1:]
     halves = [
-        (signed[:, : height // 2], signed[:, height // 2 :]),
-        (signed[..., : width // 2], signed[..., width // 2 :]),
+        (signed[:, : rows // 2], signed[:, rows // 2 :]),
+        (signed[..., : columns // 2], signed[..., columns // 2 :]),
     ]
     down, right = (2 * (_median(after) - _median(before)) for before, after in halves)
     y, x = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None], np.linspace(-0.5, 0.5, width, dtype=np.float32)
     plane: NDArray[np.float32] = _median(signed) + down * y + right * x
     return plane
+
+
+def thinned(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Every n-th pixel each way of large frames. (…, H, W) → (…, H', W')"""
+    height, width = pixels.shape[-2:]
+    step = max(1, int((height * width / ENOUGH_PIXELS) ** 0.5))
+    return pixels[..., ::step, ::step]
 
 
 def _median(signed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -123,11 +134,11 @@ def find_blobs(differing: NDArray[np.float32], threshold: NDArray[np.float32], g
     """
     reach = differing > threshold
     if gap > 0:
-        square = np.ones(gap + 1, bool)
-        padded = np.pad(reach, gap + 1)  # closing eats at the border otherwise
-        for side in (square[None], square[:, None]):
-            padded = ndimage.binary_closing(padded, side)
-        reach = padded[gap + 1 : -gap - 1, gap + 1 : -gap - 1]
+        padded = np.pad(reach, gap + 1).astype(np.uint8)  # closing eats at the border otherwise
+        for axis in (1, 0):  # a closing by a line: ten times as fast as ndimage.binary_closing
+            padded = ndimage.maximum_filter1d(padded, gap + 1, axis)
+            padded = ndimage.minimum_filter1d(padded, gap + 1, axis, origin=-(gap % 2))
+        reach = padded[gap + 1 : -gap - 1, gap + 1 : -gap - 1] > 0
     labels, count = ndimage.label(reach, np.ones((3, 3)))
     y, x = np.nonzero(labels)
     label = labels[y, x] - 1

@@ -30,7 +30,7 @@ DASHES = str.maketrans({dash: "-" for dash in "\u2010\u2011\u2012\u2212\ufe63\uf
 # A number in a name: perhaps signed, perhaps grouped by commas, perhaps with an exponent as Python writes it.
 WHOLE = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+"
 NUMBER = re.compile(rf"([+-]?)({WHOLE})")
-DECIMAL = re.compile(rf"([+-]?)((?:{WHOLE})(?:\.\d+(?![.]?\d))?(?:e[+-]\d\d+(?!\d))?)")
+DECIMAL = re.compile(rf"([+-]?)((?:(?<!\d\.)(?:{WHOLE})\.\d+(?!\.?\d)|{WHOLE})(?:e[+-]\d\d+(?!\d))?)")
 FRACTION = re.compile(r"(?<![\d.])(?:\d+)\.(\d+)(?![.]?\d)")
 
 Key = list[tuple[Decimal, str]]

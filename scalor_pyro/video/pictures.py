@@ -14,7 +14,7 @@ from scalor_pyro.video.source import FileInfo, Pixels, Shot, VideoError, reading
 
 PICTURE_SUFFIXES = frozenset({".png", ".apng", ".jpg", ".jpeg", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm"})
 # Formats by content, whatever the name says. Not all that Pillow knows: some run other programs.
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "PPM", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF")
 EXPECTED = "a picture"
 PNG = b"\x89PNG\r\n\x1a\n"
 # Colour types of PNG with 16 bits that Pillow would cut to 8: colour, grey and alpha, colour and alpha.

@@ -1,7 +1,7 @@
 """Reading a video: frames for the model, one after the other, with memory for few of them."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import dropwhile, islice
@@ -109,8 +109,7 @@ class Video:
 
         :raises VideoError: if there is none in the range, one changes its size, or one cannot be read.
         """
-        colour_is_lost = self.info.channels == 1 and not self.options.grey
-        develop = Developing(self.path, self.geometry, self.channels, self.levels, colour_is_lost)
+        develop = self._developing()
         shot = None
         for shot in self._selected():
             yield Frame(shot.number, shot.time, develop(shot.pixels(), shot.number))
@@ -119,11 +118,23 @@ class Video:
                 f"{self.path}: expected at least 1 frame from {self.options.start} on, got a video that ends before it."
             )
 
+    def at(self, positions: Collection[int]) -> Iterator[tuple[int, Frame]]:
+        """Some of the frames that iterating gives, by their positions there; the pixels of others are not computed."""
+        develop = self._developing()
+        last = max(positions, default=-1)
+        for position, shot in enumerate(islice(self._selected(), last + 1)):
+            if position in positions:
+                yield position, Frame(shot.number, shot.time, develop(shot.pixels(), shot.number))
+
     def chunks(self, length: int) -> Iterator[Chunk]:
         """Read the frames in chunks of `length`; the last one may be shorter."""
         frames = iter(self)
         while taken := list(islice(frames, length)):
             yield Chunk(np.array([frame.number for frame in taken]), np.stack([frame.image for frame in taken]))
+
+    def _developing(self) -> Developing:
+        colour_is_lost = self.info.channels == 1 and not self.options.grey
+        return Developing(self.path, self.geometry, self.channels, self.levels, colour_is_lost)
 
     def _selected(self) -> Iterator[Shot]:
         options = self.options

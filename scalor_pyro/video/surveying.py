@@ -4,6 +4,7 @@ The camera is taken to stand still: the background is the temporal median, objec
 only has to find typical sizes; finding the objects themselves is the model's part.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,9 +21,15 @@ from scalor_pyro.video.source import VideoError
 # Frames are looked at in runs of consecutive ones (which tell noise and speed), spread over the beginning of the video.
 RUNS, RUN_LENGTH = 16, 4
 LOOKED_AT = 1500
+# The median of fewer frames is no background.
+LEAST_FRAMES = 3
+# With so few frames, nothing may be seen to move because objects cover the background in half of them.
+FEW_FRAMES = 12
 # Bytes of frames held at a time: fewer runs of larger frames.
 MEMORY = 200 << 20
-# Larger frames (px) are looked at reduced.
+# Larger frames (px) are looked at reduced: first to few px, and if the objects are then smaller than this (px, side),
+# or none are found, to more.
+QUICK, LEAST_SEEN = 500_000, 12.0
 LARGEST = 2_000_000
 # Parts of an object are joined over gaps of this part of its size (in whole px, cut off).
 GAP = 0.17
@@ -72,23 +79,40 @@ def survey(*videos: Video) -> Survey:
 
     Crop, range, frame rate, grey and levels of the videos' options hold; their stride and size do not.
 
-    :raises VideoError: if one cannot be read, has fewer than two frames or other frames than the first, or if nothing
+    :raises VideoError: if one cannot be read, has fewer than three frames or other frames than the first, or if nothing
         moves.
     """
+    crop = videos[0].geometry.crop
+    shape_of_all([_to_look_at(each, LARGEST) for each in videos])
+    if crop.height * crop.width > QUICK and LARGEST > QUICK:
+        try:
+            seen = _survey(videos, QUICK)
+        except VideoError:
+            return _survey(videos, LARGEST)
+        reduced = (seen.height * seen.width * QUICK / (crop.height * crop.width)) ** 0.5
+        if reduced >= LEAST_SEEN:
+            return seen
+    return _survey(videos, LARGEST)
+
+
+def _survey(videos: Sequence[Video], largest: int) -> Survey:
+    """:func:`survey`, with frames of at most so many px."""
     video, names = videos[0], f"{len(videos)} videos" if len(videos) > 1 else str(videos[0].path)
-    reduced = [_to_look_at(each) for each in videos]
-    shape_of_all(reduced)
+    reduced = [_to_look_at(each, largest) for each in videos]
     scale = video.geometry.crop.height / reduced[0].geometry.size[0]
     frames, runs = _sample_all(reduced)
     images = np.stack([frame.image for frame in frames])
+    colour = _has_colour(images)
+    shown = images
+    if not colour:  # a third of the work; levels and contrast are of grey then
+        images = np.rint(_grey(images)).astype(np.uint8)[:, None]
     background = blobs_of.temporal_median(images)
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
     contrast = blobs_of.contrast_of(differences, noise)
-    nothing = f"Nothing was seen to move in the {len(frames)} frames of {names} that were looked at"
     if contrast is None:
-        raise VideoError(f"{nothing}, but objects that move over a background that rests were expected.")
+        raise VideoError(_nothing_moves(names, len(frames), moves))
     threshold = np.maximum(blobs_of.LEAST_SIGNAL * noise, blobs_of.EDGE * contrast).astype(np.float32)
     gap = 0
     for _ in range(PASSES):
@@ -96,16 +120,14 @@ def survey(*videos: Video) -> Survey:
         whole = blobs_of.joined(found)
         whole = whole.chosen(whole.whole)
         if len(whole.x) == 0:
-            camera = ", because the camera seems to move" if moves else ""
-            raise VideoError(f"{nothing} as a whole{camera}: objects over a background that rests were expected.")
+            raise VideoError(_nothing_moves(names, len(frames), moves))
         gap = int(GAP * blobs_of.halving_area(whole) ** 0.5)
     area = blobs_of.typical_area(whole)
     found = [each.chosen(each.area >= SINGLE[0] * area) for each in found]
     copies = [np.where(each.area > SINGLE[1] * area, np.rint(each.area / area), 1.0) for each in found]
     single = whole.chosen((whole.area >= SINGLE[0] * area) & (whole.area <= SINGLE[1] * area))
     height, width = float(np.median(single.height)), float(np.median(single.width))
-    colour = _has_colour(images)
-    dark, bright = (float(level) / 255 for level in np.percentile(images if colour else _grey(images), EXTREMES))
+    dark, bright = (float(level) / 255 for level in np.percentile(blobs_of.thinned(images), EXTREMES))
     counts = [float(each.sum()) for each in copies]
     return Survey(
         frames=len(frames),
@@ -126,14 +148,24 @@ def survey(*videos: Video) -> Survey:
         objects=tuple(_scaled(each, scale) for each in found),
         copies=tuple(copies),
         shown=tuple(frames),
-        background=np.rint(background).astype(np.uint8),
+        background=np.rint(background).astype(np.uint8).repeat(shown.shape[1] // len(background), 0),
     )
 
 
-def _to_look_at(video: Video) -> Video:
-    """The video with every frame in its own size, or reduced if that is very large."""
+def _nothing_moves(names: str, frames: int, camera: bool) -> str:
+    """The message, with the likely reason."""
+    text = f"Nothing was seen to move in the {frames} frames of {names} that were looked at"
+    if camera:
+        return f"{text} as a whole: the camera seems to move; expected objects over a background at rest."
+    if frames < FEW_FRAMES:
+        return f"{text}: expected at least {FEW_FRAMES} frames, to tell objects from the background."
+    return f"{text}; expected objects that move over a background at rest."
+
+
+def _to_look_at(video: Video, largest: int) -> Video:
+    """The video with every frame in its own size, or reduced to this many px."""
     crop = video.geometry.crop
-    share = (LARGEST / (crop.height * crop.width)) ** 0.5
+    share = (largest / (crop.height * crop.width)) ** 0.5
     size = None if share >= 1 else (max(1, round(crop.height * share)), max(1, round(crop.width * share)))
     return Video(video.path, replace(video.options, stride=1, size=size))
 
@@ -160,14 +192,13 @@ def _sample(video: Video, most: int) -> tuple[list[Frame], list[list[int]]]:
     wanted = {int(start) + i: run for run, start in enumerate(starts) for i in range(RUN_LENGTH)}
     frames: list[Frame] = []
     members: list[list[int]] = [[] for _ in starts]
-    for index, frame in enumerate(video):
-        if index in wanted:
-            members[wanted[index]].append(len(frames))
-            frames.append(frame)
-        if index >= max(wanted):
-            break
-    if len(frames) < 2:
-        raise VideoError(f"{video.path} gives {len(frames)} frame, but at least 2 were expected, to see what moves.")
+    for index, frame in video.at(wanted):
+        members[wanted[index]].append(len(frames))
+        frames.append(frame)
+    if len(frames) < LEAST_FRAMES:
+        raise VideoError(
+            f"{video.path}: expected at least {LEAST_FRAMES} frames, to see what moves, got {len(frames)}."
+        )
     return frames, [run for run in members if run]
 
 
@@ -198,6 +229,9 @@ def _displacement(pairs: list[tuple[Blobs, Blobs]], size: float) -> float:
 
 def _has_colour(images: NDArray[np.uint8]) -> bool:
     """Whether colours differ within the pictures; one tint over all of them is none."""
+    if images.shape[1] == 1:
+        return False
+    images = blobs_of.thinned(images)
     tinted = images - np.median(images[0], axis=(1, 2), keepdims=True)
     return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
 

@@ -107,7 +107,7 @@ class TiffStack:
         if not by_pillow:
             pixels = self._as_seen(pixels)
         elif pixels.dtype == np.uint16 and self._page.photometric == PHOTOMETRIC.MINISWHITE:
-            pixels = np.invert(pixels)  # Pillow does so for 8 bits, but not for 16
+            pixels = ~pixels  # Pillow does so for 8 bits, but not for 16
         if pixels.shape[-1] not in (1, 2, 3, 4):
             raise VideoError(f"{self.path}: expected 1 to 4 samples per pixel, got {pixels.shape[-1]}.")
         return upright(pixels, 1 if by_pillow else self._page.tags.valueof(ORIENTATION, 1))
@@ -162,7 +162,7 @@ class TiffStack:
         """From stored numbers to light: 0 is black, whatever the photometric interpretation."""
         page, bits = self._page, int(self._page.bitspersample)
         if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
-            colours = np.asarray(page.colormap)
+            colours: Any = np.asarray(page.colormap)
             colours = colours >> 8 if colours.max() > 255 else colours
             return colours.astype(np.uint8).T[pixels[..., 0]]
         if pixels.dtype == np.bool_:
