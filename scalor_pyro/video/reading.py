@@ -20,7 +20,7 @@ from scalor_pyro.video.developing import Developing
 from scalor_pyro.video.geometry import Geometry
 from scalor_pyro.video.images import FolderSource
 from scalor_pyro.video.pictures import PICTURE_SUFFIXES, PictureSource
-from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError, warn_once
+from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError, reading, warn_once
 from scalor_pyro.video.tiff import STACK_SUFFIXES, StackSource
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,9 @@ def open_source(path: Path) -> Source:
 
     :raises VideoError: if it is none.
     """
-    if not path.exists():
+    with reading(path, "a file or a folder"):
+        exists = path.exists()
+    if not exists:
         raise VideoError(f"There is no file or folder {path}.")
     if path.is_dir():
         return FolderSource(path)
