@@ -106,7 +106,7 @@ def write_container(path: Path, codec: str, pixel_format: str) -> None:
         container.mux(stream.encode())
 
 
-def make_valid(folder: Path) -> None:
+def make_valid(folder: Path, with_run: bool = True) -> None:
     """A folder for each kind."""
     video = film()
     images = [Image.fromarray(each) for each in video]
@@ -129,7 +129,8 @@ def make_valid(folder: Path) -> None:
     ):
         (folder / name).mkdir()
         write_container(folder / name / f"a.{name}", codec, pixel_format)
-    make_run(folder)
+    if with_run:
+        make_run(folder)
 
 
 def make_run(folder: Path) -> None:
@@ -463,7 +464,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         valid, work = Path(temporary) / "valid", Path(temporary) / "work"
         work.mkdir()
-        make_valid(valid)
+        make_valid(valid, with_run=not chosen.isdisjoint((*TEXTS, *RUNS)))
         for kind in outcomes:
             if kind != "command line" and (found := try_input(valid, work, kind, 0, -1))[0] != "fine":
                 raise SystemExit(f"The valid {kind} is {found[0]} {found[2]}.")

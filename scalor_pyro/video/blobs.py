@@ -1,4 +1,4 @@
-"""Blobs: what differs from a static background, by classical means. Nothing here is learned."""
+"""Blobs: regions that differ from a static background, found by classical means; nothing is learned."""
 
 from typing import Any, NamedTuple
 
@@ -19,9 +19,9 @@ PEAK_SIZE = 7
 LEAST_NOISE = 1 / 255
 # Fewer pixels than this are a speck.
 LEAST_AREA = 9
-# …, and so is what is smaller than this part of the blob that halves all area.
+# A blob smaller than this part of the one that halves all area is a speck, too.
 SPECK = 0.33
-# Of the other blobs' areas, the quantile that is a single object's.
+# This quantile of the other blobs' areas is the area of a single object.
 SINGLE_QUANTILE = 0.25
 # Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
 ENOUGH_PIXELS = 50_000
@@ -60,7 +60,7 @@ def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
 def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much a frame differs from the background, in [0, 1], of all channels the most. (C, H, W) → (H, W)
 
-    What all pixels have in common, or changes evenly from side to side, is a change of light, and is left out.
+    A change that all pixels share, or that grows evenly from side to side, is a change of light, and is left out.
     """
     signed: NDArray[np.float32] = ((frame - background) / 255).astype(np.float32)
     signed -= _light(signed)
@@ -99,7 +99,7 @@ def _median(signed: NDArray[np.float32]) -> NDArray[np.float32]:
 def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.float32]:
     """σ of each pixel of the background: that of all pixels, or its own where it flickers.
 
-    What changes from one frame to the next tells noise from slow objects, however many there are.
+    Differences between consecutive frames hold the noise, but little of slow objects, however many there are.
 
     :param changes: (n, H, W) differences of consecutive frames, as :func:`difference` has them.
     :param flicker: False where all may change because the camera moves: then the least noise there is.
@@ -160,7 +160,7 @@ def find_blobs(differing: NDArray[np.float32], threshold: NDArray[np.float32], g
 
 
 def halving_area(blobs: Blobs) -> float:
-    """The area such that half of all that differs is in larger blobs, whatever the number of specks. px²"""
+    """The area above which blobs hold half of the total area, however many specks there are. px²"""
     area = np.sort(blobs.area)
     total = np.cumsum(area)
     return float(area[np.searchsorted(total, total[-1] / 2)])
@@ -169,8 +169,8 @@ def halving_area(blobs: Blobs) -> float:
 def typical_area(blobs: Blobs) -> float:
     """The area of one object, among specks (many, small) and objects that touch (fewer, large). px²
 
-    Far smaller than :func:`halving_area` is a speck. Of the others a low quantile is taken, because what touches is too
-    large, and nothing is too small.
+    Blobs far smaller than :func:`halving_area` are specks. Of the others a low quantile is taken: objects that touch
+    make blobs too large, and nothing makes them too small.
     """
     return float(np.quantile(blobs.area[blobs.area >= SPECK * halving_area(blobs)], SINGLE_QUANTILE))
 

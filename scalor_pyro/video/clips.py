@@ -68,11 +68,11 @@ class Clips:
         memory: int = MEMORY,
     ) -> None:
         if not videos:
-            raise ValueError("There are no videos to take clips of, but at least 1 was expected.")
+            raise ValueError("videos: expected at least 1, got none.")
         if not 0 <= seed < 2**64:
-            raise ValueError(f"seed is {seed}, but a whole number from 0 to 2**64 - 1 was expected.")
+            raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {seed}.")
         if frames < 1:
-            raise ValueError(f"frames is {frames}, but at least 1 was expected.")
+            raise ValueError(f"frames: expected at least 1, got {frames}.")
         self.frames, self.seed = frames, seed
         self.channels, self.image_size = shape_of_all(videos)
         height, width = self.image_size
@@ -110,11 +110,11 @@ class Clips:
         """
         frames = self.frames if frames is None else frames
         if start < 0:
-            raise ValueError(f"start is {start}, but an index from 0 was expected.")
+            raise ValueError(f"start: expected an index from 0, got {start}.")
         if count < 1:
-            raise ValueError(f"count is {count}, but a batch of at least 1 clip was expected.")
+            raise ValueError(f"count: expected a batch of at least 1 clip, got {count}.")
         if not 1 <= frames <= self.frames:
-            raise ValueError(f"frames is {frames}, but 1 to {self.frames} was expected.")
+            raise ValueError(f"frames: expected 1 to {self.frames}, got {frames}.")
         height, width = self.window_size
         clips = np.empty((count, frames, self.channels, height, width), np.uint8)
         scene = np.empty(count, np.int64)
@@ -143,8 +143,8 @@ def shape_of_all(videos: Sequence[Video]) -> tuple[int, tuple[int, int]]:
     for video in videos:
         if (video.channels, video.geometry.size) != (first.channels, first.geometry.size):
             raise VideoError(
-                f"{video.path} gives frames of {_words(video)}, but {_words(first)}, as {first.path} does, was"
-                " expected; a size (H, W), or grey, makes them alike."
+                f"{video.path}: expected frames of {_words(first)}, as {first.path} gives, got {_words(video)}; a size"
+                " (H, W), or grey, makes them alike."
             )
     return first.channels, first.geometry.size
 
@@ -159,7 +159,7 @@ def _window_size(windows: Sequence[Crop], image_size: tuple[int, int]) -> tuple[
     sizes = {(window.height, window.width) for window in windows}
     if len(sizes) != 1 or any(each.x + each.width > width or each.y + each.height > height for each in windows):
         raise ValueError(
-            f"windows are {list(windows)}, but some of one size inside {width} × {height} px were expected."
+            f"windows: expected some of one size inside {width} × {height} px, got {str(list(windows)):.80}."
         )
     return sizes.pop()
 
@@ -178,9 +178,7 @@ def _read(video: Video, frames: int, share: float) -> list[NDArray[np.uint8]]:
         if keep:
             runs[-1][place] = frame.image
     if read < frames:
-        raise VideoError(
-            f"{video.path} gives {read} frames, but at least {frames}, the length of a clip, was expected."
-        )
+        raise VideoError(f"{video.path}: expected at least {frames} frames, the length of a clip, got {read}.")
     if keep:
         runs[-1] = runs[-1][: (read - 1) % segment + 1]
     return [run for run in runs if len(run) >= frames]
@@ -201,14 +199,14 @@ def grand_central(
     :param frames: in the folder.
     :param split: the first nine tenths of the frames, or the last.
     :param side: of a crop, in px, after the resize; even.
-    :raises ConfigError: for a split or side that is none, or too few frames.
+    :raises ConfigError: for another split, an odd side, or too few frames.
     """
     if split not in ("train", "test"):
-        raise ConfigError(f"split is {split!r}, but 'train' or 'test' was expected.")
+        raise ConfigError(f"split: expected 'train' or 'test', got {split!r}.")
     if side < 2 or side % 2:
-        raise ConfigError(f"side is {side!r}, but an even number of px was expected.")
+        raise ConfigError(f"side: expected an even number of px, got {side!r}.")
     if frames < GRAND_CENTRAL_TEST:
-        raise ConfigError(f"frames is {frames!r}, but at least {GRAND_CENTRAL_TEST} was expected.")
+        raise ConfigError(f"frames: expected at least {GRAND_CENTRAL_TEST}, got {frames!r}.")
     border = frames - frames // GRAND_CENTRAL_TEST
     start, stop = (0, border) if split == "train" else (border, frames)
     options = ReadOptions(start=start, stop=stop, stride=GRAND_CENTRAL_STRIDE, size=(2 * side, 3 * side))

@@ -1,7 +1,7 @@
 """A look at a video: what moves in it, how large and how fast it is, and how much of it there is.
 
-The camera is taken to stand still: the background is the temporal median, objects are blobs that differ from it. This
-only has to find typical sizes; finding the objects themselves is the model's part.
+The camera is assumed to stand still: the background is the temporal median, and objects are blobs that differ from it.
+This only has to find typical sizes; the model finds the objects.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,16 @@ QUICK, LEAST_SEEN = 500_000, 12.0
 LARGEST = 2_000_000
 # Parts of an object are joined over gaps of this part of its size (in whole px, cut off).
 GAP = 0.17
-# …, which the blobs found with the gap before have told: so many times.
+# That size comes from the blobs that the last pass found.
 PASSES = 3
-# Blobs within these multiples of the typical area are single objects; smaller ones are specks, larger ones several.
+# Blobs within these multiples of the typical area are single objects; smaller ones are specks, larger ones several
+# objects.
 SINGLE = (1 / 3, 2.0)
 # A blob is followed into the next frame if the nearest there is nearer than this many sizes.
 NEAREST = 1.0
 # Slow objects are timed over a whole run: displacements of less than this many sizes a frame, which are mostly noise.
 SLOW = 0.25
-# Colour that differs less than this (of 255) from grey, in nearly all pixels, is none.
+# A video has no colour if nearly all pixels differ from grey by less than this (of 255).
 COLOURLESS, COLOURED_SHARE = 12, 0.01
 # Percentiles of all pixels that count as the darkest and the brightest.
 EXTREMES = (0.1, 99.9)
@@ -51,7 +52,7 @@ UNEVEN = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was seen in a video, in px of the (cropped) file."""
+    """What was found in a video, in px of the (cropped) file."""
 
     frames: int  # looked at
     size: tuple[int, int]  # H, W of the frames looked at
@@ -62,8 +63,8 @@ class Survey:
     most: float  # … of the fullest frame that was looked at
     contrast: float  # typical difference of an object from the background, in [0, 1]
     noise: float  # σ of a pixel, in [0, 1]
-    dark: float  # nearly all pixels are brighter, in [0, 1] …
-    bright: float  # … and darker
+    dark: float  # nearly all pixels are brighter than this, in [0, 1] …
+    bright: float  # … and darker than this
     levels: tuple[float, float]  # values of the file that are 0 and 1 here
     colour: bool  # whether there is any
     camera_moves: bool
@@ -75,9 +76,9 @@ class Survey:
 
 
 def survey(*videos: Video) -> Survey:
-    """Look at videos of one scene; at their beginnings, where they are long, and at some of them, where they are many.
+    """Look at videos of one scene: at their beginnings if they are long, and at some of them if they are many.
 
-    Crop, range, frame rate, grey and levels of the videos' options hold; their stride and size do not.
+    The crop, range, frame rate, grey and levels of the videos' options apply; stride and size do not.
 
     :raises VideoError: if one cannot be read, has fewer than three frames or other frames than the first, or if nothing
         moves.

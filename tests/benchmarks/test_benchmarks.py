@@ -106,3 +106,12 @@ def test_without_a_gpu_there_is_nothing_to_measure() -> None:
     assert done.stderr.endswith(
         "this machine has no CUDA device, but one was expected; benchmarks/step.py measures a CPU.\n"
     )
+
+
+def test_the_fuzzing_script_counts_what_readers_do() -> None:
+    arguments = ["--inputs", "80", "--seed", "3", "--kinds", "npy", "npz", "png", "tiff", "mkv"]
+    command = [sys.executable, str(BENCHMARKS / "fuzz_readers.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    total = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
+    assert total[:2] == ["all", "20"] and total[4:7] == ["0", "0", "0"]

@@ -150,7 +150,7 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("street.mkv --observed 0", "0 frames were to be observed"),
         ("street.mkv --frames 61", r"street.mkv has 24 frames from 0 on, at the stride of the run \(1\), but the 61"),
         ("street.mkv --start 20 --observed 2", "street.mkv has 4 frames from 20 on"),
-        ("street.mkv --start 99", "no frame from 99 on"),
+        ("street.mkv --start 99", "frame from 99 on"),
         ("street.mkv --start -1", "start is -1"),
         ("street.mkv --samples 0", "samples is 0"),
         ("street.mkv --seed -1", "--seed is -1"),
@@ -160,7 +160,7 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("--first-presence 1.5", "probability is 1.5"),
         ("--first-presence 0.5 --frames 0", "frames is 0"),
         ("--first-presence 0.5 --samples 0", "samples is 0"),
-        ("small.mkv --frames 6", "crop reaches"),
+        ("small.mkv --frames 6", "crop: expected"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(

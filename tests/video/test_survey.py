@@ -264,7 +264,7 @@ def test_several_videos_are_looked_at_as_one(tmp_path: Path) -> None:
 def test_videos_of_other_sizes_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", squares(8))
     np.save(tmp_path / "other.npy", squares(8, size=(64, 128)))
-    with pytest.raises(VideoError, match="other.npy gives frames of 128 × 64 px"):
+    with pytest.raises(VideoError, match="other.npy: expected frames of 96 × 64 px .* got 128 × 64 px"):
         survey(Video(tmp_path / "one.npy"), Video(tmp_path / "other.npy"))
 
 
