@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from scalor_pyro.inference.elbo import ReparamELBO
 
 from scalor_pyro.config import RunConfig, Stage
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots import generated_files as generation_files
+from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 
 ROOT = Path(__file__).parents[1]

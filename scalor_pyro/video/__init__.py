@@ -1,15 +1,14 @@
-"""Videos of one's own: reading them, taking clips of them, and finding out what moves in them.
+"""Videos: reading them, taking clips for training, and finding out what moves in them.
 
-The way of the data: a file → its source (:mod:`containers`, :mod:`images`, :mod:`arrays`) → :mod:`developing`
-(levels, crop, grey, size) → :mod:`reading`, the frames one after the other; :mod:`clips`, the stream to train on;
-:mod:`surveying` and :mod:`proposal`, the sizes to train with. :mod:`geometry` leads back to the pixels and frames of
-the file.
+Data flows from a file through its source (:mod:`containers`, :mod:`images`, :mod:`pictures`, :mod:`tiff`,
+:mod:`arrays`) and :mod:`developing` (levels, crop, grey, size) to :mod:`reading`, which gives the frames in order.
+:mod:`clips` is the stream to train on; :mod:`surveying` and :mod:`proposal` give the sizes to train with;
+:mod:`geometry` leads back to the pixels and frames of the file.
 """
 
 from scalor_pyro.config import Crop, ReadOptions
-from scalor_pyro.video.clips import ClipBatch, Clips
+from scalor_pyro.video.clips import ClipBatch, Clips, grand_central
 from scalor_pyro.video.geometry import Geometry
-from scalor_pyro.video.layouts import grand_central
 from scalor_pyro.video.proposal import Proposal, propose
 from scalor_pyro.video.reading import Chunk, Frame, Video
 from scalor_pyro.video.source import VideoError

@@ -1,4 +1,4 @@
-"""The scene of a run on videos: two pictures in its folder."""
+"""The background image of a run on videos, and how much it flickers: two pictures in the run folder."""
 
 import io
 from dataclasses import replace
@@ -13,10 +13,11 @@ from scalor_pyro.files import write_atomically
 from scalor_pyro.model.views import nearest_size
 from scalor_pyro.video import Crop, ReadOptions, Video
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
+from scalor_pyro.video.source import VideoError, reading
 
-# In the run folder: the scene of the whole region at the scale of training, and how much it moves by itself.
+# In the run folder: the background of the whole region at the scale of training, and how much it moves by itself.
 BACKGROUND_IMAGE, FLICKER = "background.png", "flicker.png"
-EARLIER_NAME = "scene.png"  # of the first, in runs saved by version 0.1
+EARLIER_NAME = "scene.png"  # of the background image in runs of version 0.1
 
 
 def region_options(
@@ -27,8 +28,8 @@ def region_options(
 ) -> ReadOptions:
     """How to read the whole region of a video with frames of this size, at the scale and stride of training.
 
-    :param region: another one than that of the run, in px of the file.
-    :param object_size: side of an object in px of the file, where that is not as in training; the scale follows.
+    :param region: in px of the file; None: that of the run.
+    :param object_size: side of an object in px of the file, if it differs from training; the scale follows.
     """
     trained = config.video.options
     region = region or config.video.region or Crop(0, 0, source_size[1], source_size[0])
@@ -42,7 +43,7 @@ def region_options(
 
 
 def save_background_image(config: VideoRunConfig, folder: Path) -> None:
-    """Keep the scene of the region as two pictures in the run folder."""
+    """Keep the background image of the region, and its flicker, as pictures in the run folder."""
     first = Video(config.video.paths[0])
     options = region_options(config, first.info.size)
     within = replace(options, start=config.video.options.start, stop=config.video.options.stop)
@@ -54,9 +55,9 @@ def save_background_image(config: VideoRunConfig, folder: Path) -> None:
 
 
 def load_background_image(folder: str | Path) -> BackgroundImage | None:
-    """What :func:`save_background_image` kept; None where there is none.
+    """Load the pictures of :func:`save_background_image`; None if there are none.
 
-    Runs saved by earlier versions have no flicker image, and call the other one :data:`EARLIER_NAME`.
+    Runs saved by earlier versions have no flicker image, and the background image is :data:`EARLIER_NAME`.
 
     :raises ConfigError: if a file is not a picture, or the two are not of one size.
     """
@@ -79,8 +80,8 @@ def _load_picture(path: Path) -> NDArray[np.uint8] | None:
     if not path.exists():
         return None
     try:
-        with Image.open(path) as picture:
+        with reading(path, "the background image of the run"), Image.open(path, formats=("PNG",)) as picture:
             pixels = np.array(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
-    except (OSError, SyntaxError) as error:
-        raise ConfigError(f"{path} is not a picture ({error}), but the scene of the run was expected.") from error
+    except VideoError as error:
+        raise ConfigError(str(error)) from error
     return np.moveaxis(pixels.reshape(*pixels.shape[:2], -1), -1, 0)

@@ -1,4 +1,4 @@
-"""The scene: what a still camera sees where nothing moves, and how much it moves by itself there."""
+"""The background image: what a still camera sees without objects, and how much that moves by itself."""
 
 import math
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from scalor_pyro.model.background import variation
 from scalor_pyro.video.reading import Video
 
-# Frames, evenly spaced, whose median is the scene; and how far into a video they are looked for.
+# Evenly spaced frames whose median is the background image; and how far into a video they are taken.
 BACKGROUND_FRAMES = 200
 SPAN = 20_000
-# Of these, so many tell how much the scene moves by itself: as floating point, they take four times the memory.
+# How many of these measure the flicker: as floating point, they take four times the memory.
 FLICKER_FRAMES = 50
 
 
 class BackgroundImage(NamedTuple):
-    """The scene of videos, both (C, H, W), from 0 to 255."""
+    """The background of videos from one camera, both (C, H, W), from 0 to 255."""
 
     image: NDArray[np.uint8]  # the median of the frames
     flicker: NDArray[np.uint8]  # how much they vary beyond the light: see background.variation
 
 
 def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_FRAMES) -> BackgroundImage:
-    """Look at frames from all over the videos, which show one scene and give frames of one size.
+    """Estimate from frames spread over videos that show one scene and give frames of one size.
 
     :param frames: about how many to take.
     """

@@ -1,6 +1,6 @@
-"""Blobs: what differs from a static background, by classical means. Nothing here is learned."""
+"""Blobs: regions that differ from a static background, found by classical means; nothing is learned."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ PEAK_SIZE = 7
 LEAST_NOISE = 1 / 255
 # Fewer pixels than this are a speck.
 LEAST_AREA = 9
-# …, and so is what is smaller than this part of the blob that halves all area.
+# A blob smaller than this part of the one that halves all area is a speck, too.
 SPECK = 0.33
-# Of the other blobs' areas, the quantile that is a single object's.
+# This quantile of the other blobs' areas is the area of a single object.
 SINGLE_QUANTILE = 0.25
+# Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
+ENOUGH_PIXELS = 50_000
 # Rows of the image whose median is taken at a time: bounds the copy that this makes.
 MEDIAN_ROWS = 64
 
@@ -58,7 +60,7 @@ def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
 def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much a frame differs from the background, in [0, 1], of all channels the most. (C, H, W) → (H, W)
 
-    What all pixels have in common, or changes evenly from side to side, is a change of light, and is left out.
+    A change that all pixels share, or that grows evenly from side to side, is a change of light, and is left out.
     """
     signed: NDArray[np.float32] = ((frame - background) / 255).astype(np.float32)
     signed -= _light(signed)
@@ -69,14 +71,23 @@ def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDA
 def _light(signed: NDArray[np.float32]) -> NDArray[np.float32]:
     """A plane through differences, by the medians of the whole and of its halves. (C, H, W) → (C, H, W)"""
     height, width = signed.shape[1:]
+    signed = thinned(signed)
+    rows, columns = signed.shape[1:]
     halves = [
-        (signed[:, : height // 2], signed[:, height // 2 :]),
-        (signed[..., : width // 2], signed[..., width // 2 :]),
+        (signed[:, : rows // 2], signed[:, rows // 2 :]),
+        (signed[..., : columns // 2], signed[..., columns // 2 :]),
     ]
     down, right = (2 * (_median(after) - _median(before)) for before, after in halves)
     y, x = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None], np.linspace(-0.5, 0.5, width, dtype=np.float32)
     plane: NDArray[np.float32] = _median(signed) + down * y + right * x
     return plane
+
+
+def thinned(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Every n-th pixel each way of large frames. (…, H, W) → (…, H', W')"""
+    height, width = pixels.shape[-2:]
+    step = max(1, int((height * width / ENOUGH_PIXELS) ** 0.5))
+    return pixels[..., ::step, ::step]
 
 
 def _median(signed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,7 +99,7 @@ def _median(signed: NDArray[np.float32]) -> NDArray[np.float32]:
 def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.float32]:
     """σ of each pixel of the background: that of all pixels, or its own where it flickers.
 
-    What changes from one frame to the next tells noise from slow objects, however many there are.
+    Differences between consecutive frames hold the noise, but little of slow objects, however many there are.
 
     :param changes: (n, H, W) differences of consecutive frames, as :func:`difference` has them.
     :param flicker: False where all may change because the camera moves: then the least noise there is.
@@ -123,11 +134,11 @@ def find_blobs(differing: NDArray[np.float32], threshold: NDArray[np.float32], g
     """
     reach = differing > threshold
     if gap > 0:
-        square = np.ones(gap + 1, bool)
-        padded = np.pad(reach, gap + 1)  # closing eats at the border otherwise
-        for side in (square[None], square[:, None]):
-            padded = ndimage.binary_closing(padded, side)
-        reach = padded[gap + 1 : -gap - 1, gap + 1 : -gap - 1]
+        padded = np.pad(reach, gap + 1).astype(np.uint8)  # closing eats at the border otherwise
+        for axis in (1, 0):  # a closing by a line: ten times as fast as ndimage.binary_closing
+            padded = ndimage.maximum_filter1d(padded, gap + 1, axis)
+            padded = ndimage.minimum_filter1d(padded, gap + 1, axis, origin=-(gap % 2))
+        reach = padded[gap + 1 : -gap - 1, gap + 1 : -gap - 1] > 0
     labels, count = ndimage.label(reach, np.ones((3, 3)))
     y, x = np.nonzero(labels)
     label = labels[y, x] - 1
@@ -149,7 +160,7 @@ def find_blobs(differing: NDArray[np.float32], threshold: NDArray[np.float32], g
 
 
 def halving_area(blobs: Blobs) -> float:
-    """The area such that half of all that differs is in larger blobs, whatever the number of specks. px²"""
+    """The area above which blobs hold half of the total area, however many specks there are. px²"""
     area = np.sort(blobs.area)
     total = np.cumsum(area)
     return float(area[np.searchsorted(total, total[-1] / 2)])
@@ -158,8 +169,8 @@ def halving_area(blobs: Blobs) -> float:
 def typical_area(blobs: Blobs) -> float:
     """The area of one object, among specks (many, small) and objects that touch (fewer, large). px²
 
-    Far smaller than :func:`halving_area` is a speck. Of the others a low quantile is taken, because what touches is too
-    large, and nothing is too small.
+    Blobs far smaller than :func:`halving_area` are specks. Of the others a low quantile is taken: objects that touch
+    make blobs too large, and nothing makes them too small.
     """
     return float(np.quantile(blobs.area[blobs.area >= SPECK * halving_area(blobs)], SINGLE_QUANTILE))
 

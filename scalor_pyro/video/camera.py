@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 # The picture is looked at in this many tiles each way: an object moves in few of them, the camera in all.
 TILES = 6
-# A tile has something to see when its grey values have this standard deviation (of 255).
+# A tile has texture if its grey values have this standard deviation (of 255).
 LEAST_TEXTURE = 4.0
-# There must be something to see in this share of the tiles, or nothing can be said.
+# Fewer textured tiles than this share cannot tell.
 TEXTURED = 0.5
 # A shift of the camera leaves less than this part of the change, in at least this share of the tiles with texture.
 LEFT, AGREEING = 0.7, 0.6
@@ -27,13 +27,13 @@ def camera_moves(pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> bo
 
 
 class CameraWatch:
-    """Looks at the beginning of a video while it is read for something else."""
+    """Watches the beginning of a video while it is read for another purpose."""
 
     def __init__(self) -> None:
         self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
 
     def moves(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-        """Whether the camera moves, said once, when enough pairs of frames (C, H, W) were seen."""
+        """Whether the camera moves; True at most once, after enough pairs of frames (C, H, W)."""
         if len(self._pairs) == WATCHED:
             return False
         self._pairs.append((before, after))

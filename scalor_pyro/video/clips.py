@@ -11,13 +11,14 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import Crop
+from scalor_pyro.config import ConfigError, Crop, ReadOptions
 from scalor_pyro.video.reading import Video
 from scalor_pyro.video.source import VideoError
 
@@ -27,6 +28,11 @@ logger = logging.getLogger(__name__)
 MEMORY = 1 << 30
 # Length, in clips, of the segments that are kept of videos that are too long: many instants, and few seams.
 SEGMENT = 8
+# Grand Central Station: every 8th frame, the last tenth of the frames to test on.
+GRAND_CENTRAL_STRIDE, GRAND_CENTRAL_TEST = 8, 10
+# Its 8 crops are squares of half the frame's height; left and top borders, in such halves: two at the top, three across
+# the middle, three at the bottom. Three squares side by side are as wide as the frame of 720 × 480 px.
+GRAND_CENTRAL_PLACES = ((0.5, 0), (1.5, 0), (0, 0.5), (1, 0.5), (2, 0.5), (0, 1), (1, 1), (2, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +68,11 @@ class Clips:
         memory: int = MEMORY,
     ) -> None:
         if not videos:
-            raise ValueError("There are no videos to take clips of, but at least 1 was expected.")
+            raise ValueError("videos: expected at least 1, got none.")
         if not 0 <= seed < 2**64:
-            raise ValueError(f"seed is {seed}, but a whole number from 0 to 2**64 - 1 was expected.")
+            raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {seed}.")
         if frames < 1:
-            raise ValueError(f"frames is {frames}, but at least 1 was expected.")
+            raise ValueError(f"frames: expected at least 1, got {frames}.")
         self.frames, self.seed = frames, seed
         self.channels, self.image_size = shape_of_all(videos)
         height, width = self.image_size
@@ -104,11 +110,11 @@ class Clips:
         """
         frames = self.frames if frames is None else frames
         if start < 0:
-            raise ValueError(f"start is {start}, but an index from 0 was expected.")
+            raise ValueError(f"start: expected an index from 0, got {start}.")
         if count < 1:
-            raise ValueError(f"count is {count}, but a batch of at least 1 clip was expected.")
+            raise ValueError(f"count: expected a batch of at least 1 clip, got {count}.")
         if not 1 <= frames <= self.frames:
-            raise ValueError(f"frames is {frames}, but 1 to {self.frames} was expected.")
+            raise ValueError(f"frames: expected 1 to {self.frames}, got {frames}.")
         height, width = self.window_size
         clips = np.empty((count, frames, self.channels, height, width), np.uint8)
         scene = np.empty(count, np.int64)
@@ -137,8 +143,8 @@ def shape_of_all(videos: Sequence[Video]) -> tuple[int, tuple[int, int]]:
     for video in videos:
         if (video.channels, video.geometry.size) != (first.channels, first.geometry.size):
             raise VideoError(
-                f"{video.path} gives frames of {_words(video)}, but {_words(first)}, as {first.path} does, was"
-                " expected; a size (H, W), or grey, makes them alike."
+                f"{video.path}: expected frames of {_words(first)}, as {first.path} gives, got {_words(video)}; a size"
+                " (H, W), or grey, makes them alike."
             )
     return first.channels, first.geometry.size
 
@@ -153,7 +159,7 @@ def _window_size(windows: Sequence[Crop], image_size: tuple[int, int]) -> tuple[
     sizes = {(window.height, window.width) for window in windows}
     if len(sizes) != 1 or any(each.x + each.width > width or each.y + each.height > height for each in windows):
         raise ValueError(
-            f"windows are {list(windows)}, but some of one size inside {width} × {height} px were expected."
+            f"windows: expected some of one size inside {width} × {height} px, got {str(list(windows)):.80}."
         )
     return sizes.pop()
 
@@ -172,9 +178,37 @@ def _read(video: Video, frames: int, share: float) -> list[NDArray[np.uint8]]:
         if keep:
             runs[-1][place] = frame.image
     if read < frames:
-        raise VideoError(
-            f"{video.path} gives {read} frames, but at least {frames}, the length of a clip, was expected."
-        )
+        raise VideoError(f"{video.path}: expected at least {frames} frames, the length of a clip, got {read}.")
     if keep:
         runs[-1] = runs[-1][: (read - 1) % segment + 1]
     return [run for run in runs if len(run) >= frames]
+
+
+def grand_central(
+    frames: int, split: Literal["train", "test"] = "train", side: int = 128
+) -> tuple[ReadOptions, tuple[Crop, ...]]:
+    """Grand Central Station as in the paper (§5.2, App. D): 8 crops of a folder of numbered frames of 720 × 480 px.
+
+    The frames are read once and resized as a whole, and the crops are windows of them::
+
+        options, windows = grand_central(len(list(folder.iterdir())))
+        clips = Clips([Video(folder, options)], frames=10, windows=windows)
+
+    Differs: clips begin at every 8th frame, not at every frame, so that an eighth of the frames is kept in memory.
+
+    :param frames: in the folder.
+    :param split: the first nine tenths of the frames, or the last.
+    :param side: of a crop, in px, after the resize; even.
+    :raises ConfigError: for another split, an odd side, or too few frames.
+    """
+    if split not in ("train", "test"):
+        raise ConfigError(f"split: expected 'train' or 'test', got {split!r}.")
+    if side < 2 or side % 2:
+        raise ConfigError(f"side: expected an even number of px, got {side!r}.")
+    if frames < GRAND_CENTRAL_TEST:
+        raise ConfigError(f"frames: expected at least {GRAND_CENTRAL_TEST}, got {frames!r}.")
+    border = frames - frames // GRAND_CENTRAL_TEST
+    start, stop = (0, border) if split == "train" else (border, frames)
+    options = ReadOptions(start=start, stop=stop, stride=GRAND_CENTRAL_STRIDE, size=(2 * side, 3 * side))
+    windows = tuple(Crop(int(x * side), int(y * side), side, side) for x, y in GRAND_CENTRAL_PLACES)
+    return options, windows

@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from scalor_pyro.video.geometry import Geometry
-from scalor_pyro.video.source import Pixels, VideoError
+from scalor_pyro.video.source import Pixels, VideoError, warn_once
 
 logger = logging.getLogger(__name__)
 
@@ -23,23 +24,28 @@ class Developing:
     :param geometry: crop and size.
     :param channels: 1 or 3, of the result.
     :param levels: values that become 0 and 255; None for 8 bits, which stay as they are.
+    :param refuse_colour: in frames of a file whose first is grey; otherwise they become grey.
     """
 
-    def __init__(self, path: Path, geometry: Geometry, channels: int, levels: tuple[float, float] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        geometry: Geometry,
+        channels: int,
+        levels: tuple[float, float] | None,
+        refuse_colour: bool = False,
+    ) -> None:
         self.path, self.geometry, self.channels, self.levels = path, geometry, channels, levels
+        self._refuse_colour = refuse_colour
+        self._dtype: np.dtype[Any] | None = None
         self._transparent = False
 
     def __call__(self, pixels: Pixels, number: int) -> NDArray[np.uint8]:
         """Develop one frame.
 
-        :raises VideoError: if it has another size than the first, or values that are not finite.
+        :raises VideoError: if it differs from the first in size, depth or colour, or has values that are not finite.
         """
-        if pixels.shape[:2] != self.geometry.source_size:
-            (height, width), (first_height, first_width) = pixels.shape[:2], self.geometry.source_size
-            raise VideoError(
-                f"Frame {number} of {self.path} has {width} × {height} px, but {first_width} × {first_height}, as the"
-                " first frame has, was expected."
-            )
+        self._require_like_the_first(pixels, number)
         crop = self.geometry.crop
         pixels = pixels[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
         colours = pixels.shape[-1] - (pixels.shape[-1] % 2 == 0)  # without alpha
@@ -57,26 +63,50 @@ class Developing:
             image = np.repeat(image, 3, -1)
         return np.ascontiguousarray(np.moveaxis(image, -1, 0))
 
+    def _require_like_the_first(self, pixels: Pixels, number: int) -> None:
+        """One range of values cannot serve two depths, and grey frames cannot hold colour.
+
+        :raises VideoError: saying in what a frame differs.
+        """
+        (height, width), (first_height, first_width) = pixels.shape[:2], self.geometry.source_size
+        if (height, width) != (first_height, first_width):
+            raise VideoError(
+                f"{self.path}: expected {first_width} × {first_height} px in frame {number}, as in the first, got"
+                f" {width} × {height}."
+            )
+        self._dtype = self._dtype or pixels.dtype
+        if pixels.dtype != self._dtype:
+            raise VideoError(
+                f"{self.path}: expected pixels of one depth ({self._dtype}), got {pixels.dtype} in frame {number};"
+                " convert the images to one depth."
+            )
+        if self._refuse_colour and pixels.shape[-1] > 2:
+            raise VideoError(
+                f"{self.path}: expected grey in frame {number}, as in the first, got colour; --grey reads all as grey."
+            )
+
     def _in_8_bits(self, pixels: Pixels, number: int) -> NDArray[np.uint8]:
         if self.levels is None and pixels.dtype == np.uint8:
             return pixels
         if self.levels is None and pixels.dtype == np.bool_:
             return pixels.astype(np.uint8) * 255
         low, high = (0.0, 255.0) if self.levels is None else self.levels
-        scaled = (pixels.astype(np.float32) - low) * (255 / (high - low))
-        if not np.isfinite(scaled).all():
-            raise VideoError(
-                f"Frame {number} of {self.path} has values that are not finite, but numbers were expected."
-            )
+        # float32 has 24 bits for the digits of a number.
+        exact: Any = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
+        values = pixels.astype(exact)
+        if not np.isfinite(values).all():
+            raise VideoError(f"{self.path}: expected finite numbers, got infinite ones or NaN in frame {number}.")
+        with np.errstate(over="ignore"):  # far outside of the levels; clipped
+            scaled = (values - exact(low)) * exact(255 / (high - low))
         return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
     def _over_black(self, image: NDArray[np.uint8], alpha: Pixels) -> NDArray[np.uint8]:
-        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1
+        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1
         if (alpha == opaque).all():
             return image
         if not self._transparent:
             self._transparent = True
-            logger.warning("%s has transparent pixels: they are shown over black.", self.path)
+            warn_once(logger, self.path, "has transparent pixels: they are shown over black.")
         return np.rint(image * (alpha.astype(np.float32) / opaque)).astype(np.uint8)
 
 

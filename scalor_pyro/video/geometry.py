@@ -1,4 +1,4 @@
-"""From what the model sees back to the file: pixels to original pixels, frame numbers to original frame numbers."""
+"""From the frames that the model sees back to the file: pixels and frame numbers."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the frames that are read lie in those of the file.
+    """Where the frames that are read lie in those of the file.
 
-    Positions are in px, x to the right and y down, and pixel i spans [i, i + 1], on both sides; so a border of the
-    frames that are read is exactly a border of the crop, whatever the resize.
+    Positions are in px, x to the right and y down, and pixel i spans [i, i + 1], in both; so the borders of the frames
+    that are read are exactly those of the crop, for any resize.
     """
 
     source_size: tuple[int, int]  # H, W in px of the file's frames, upright
@@ -36,8 +36,8 @@ class Geometry:
         crop = options.crop or Crop(0, 0, width, height)
         if crop.x + crop.width > width or crop.y + crop.height > height:
             raise VideoError(
-                f"The crop reaches from ({crop.x}, {crop.y}) to ({crop.x + crop.width}, {crop.y + crop.height}),"
-                f" but a rectangle inside the frame of {width} × {height} px (width × height) was expected."
+                f"crop: expected a rectangle inside the frame of {width} × {height} px (width × height), got one from"
+                f" ({crop.x}, {crop.y}) to ({crop.x + crop.width}, {crop.y + crop.height})."
             )
         size = options.size or (crop.height, crop.width)
         return cls(source_size, crop, size, options.start, options.stride, options.rate is not None)
@@ -63,11 +63,11 @@ class Geometry:
         return np.asarray(width) * horizontal, np.asarray(height) * vertical
 
     def frame_to_source(self, frame: ArrayLike) -> NDArray[np.int64]:
-        """Counts of frames read, from 0 → frame numbers of the file, from 0.
+        """Counts of frames read, from 0 → frame numbers of the file, from 0; of a file without missing frames.
 
         :raises ValueError: if the frames were read at another rate, see :class:`~scalor_pyro.video.reading.Frame`.
         """
         if self.resampled:
-            raise ValueError("The frames were read at another rate: the number that each Frame carries was expected.")
+            raise ValueError("The frames were read at another rate; use the number that each Frame carries.")
         numbers: NDArray[np.int64] = self.start + np.asarray(frame, np.int64) * self.stride
         return numbers

@@ -1,4 +1,4 @@
-"""From what was seen in a video to the sizes to train with: crop, resize, stride, grid, slots, sigma.
+"""From a survey to the sizes to train with: crop, resize, stride, grid, slots, sigma.
 
 The rules are read off the settings that worked: the presets of this project, and people seen from a building (30 × 17
 px, 160 × 160 px windows resized to 96 × 96, every second frame, 12 × 12 cells, 16 slots, sigma 0.05 to 0.1).
@@ -64,11 +64,11 @@ class Proposal:
     levels: tuple[float, float] | None  # values of the file that become black and white; None: as they are
 
     def options(self, given: ReadOptions) -> ReadOptions:
-        """How to read the video, with all that the proposal leaves as it was given."""
+        """How to read the video; what the proposal does not set stays as given."""
         return replace(given, crop=self.crop, size=self.size, stride=self.stride, grey=self.grey, levels=self.levels)
 
     def model(self, given: ModelConfig) -> ModelConfig:
-        """The model to train, with all that the proposal does not speak of as it was given."""
+        """The model to train; what the proposal does not set stays as given."""
         return replace(
             given,
             image_size=self.size,
@@ -133,7 +133,7 @@ def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
 
 
 def _levels(survey: Survey, given: ReadOptions) -> tuple[tuple[float, float] | None, float]:
-    """Levels that make much of a video that uses little of the range, and by how much they stretch it."""
+    """Levels that stretch a video that uses little of the range, and the factor by which they do."""
     used = survey.bright - survey.dark
     if given.levels is not None or used >= RANGE_USED:
         return given.levels, 1.0
@@ -167,8 +167,7 @@ def _cells_of(size: tuple[int, int], cell: int) -> tuple[int, int]:
     for side in size:
         if side < LEAST_SIDE or side % CELL_STEP:
             raise VideoError(
-                f"The size is {size[0]}, {size[1]}, but at least {LEAST_SIDE} px each way, in multiples of {CELL_STEP},"
-                " were expected."
+                f"size: expected at least {LEAST_SIDE} px each way, in multiples of {CELL_STEP}, got {size}."
             )
         fitting = [each for each in range(CELL_STEP, side + 1, CELL_STEP) if side % each == 0]
         grid.append(side // min(fitting, key=lambda each: abs(each - cell)))

@@ -2,10 +2,10 @@
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,26 +15,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import ReadOptions
-from scalor_pyro.video.arrays import ArraySource
+from scalor_pyro.video.arrays import ArraySource, MemorySource
 from scalor_pyro.video.containers import ContainerSource
 from scalor_pyro.video.developing import Developing
 from scalor_pyro.video.geometry import Geometry
-from scalor_pyro.video.images import STACK_SUFFIXES, FolderSource, StackSource
-from scalor_pyro.video.memory import MemorySource
-from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError
+from scalor_pyro.video.images import FolderSource
+from scalor_pyro.video.pictures import PICTURE_SUFFIXES, PictureSource
+from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError, reading, warn_once
+from scalor_pyro.video.tiff import STACK_SUFFIXES, StackSource
 
 logger = logging.getLogger(__name__)
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 # The range of values of a file of more than 8 bits is that of this many frames, evenly spaced among its first ones.
 LEVEL_FRAMES, LEVEL_RANGE = 16, 1000
+# At a frame rate, one frame may fill a pause of this many frames.
+LONGEST_PAUSE = 1000
 
 
 class Frame(NamedTuple):
     """A frame that was read."""
 
-    number: int  # in the file, from 0
-    time: float | None  # s in the file; None where it has no time stamps
+    number: int  # in the file, from 0; frames that are missing in the file leave a gap
+    time: float | None  # s in the file; None if it has no time stamps
     image: NDArray[np.uint8]  # (C, H, W)
 
 
@@ -52,12 +55,15 @@ class Chunk:
 
 
 class Video:
-    """A video on disk: mp4, avi, mkv, mov, gif, …; a TIFF stack; a folder of images; npy or npz.
+    """A video on disk: mp4, avi, mkv, mov, gif, …; a TIFF stack; a folder of images or stacks; npy or npz.
 
     Iterating reads it from the beginning, each time anew, and holds few frames in memory however long it is. Frames are
-    uint8: an eighth of the memory of float64, and the model sees no difference. Of more than 8 bits, the range of
-    values found in some frames, or that of `options.levels`, becomes 0 to 255; floating-point numbers within [0, 1] are
-    taken as they are.
+    uint8: an eighth of the memory of float64, and the model sees no difference. For more than 8 bits, the range of
+    values found in some frames, or `options.levels`, becomes 0 to 255; floating-point numbers within [0, 1] are read as
+    black to white.
+
+    Frames keep the number that they have in the file, even if others are missing there: in a video file of constant
+    rate by time stamps, in a folder by names, elsewhere by position.
 
     :param path: a file or folder, or an array (T, H, W) or (T, H, W, C), which messages call "array".
     :param options: what to read of it.
@@ -73,7 +79,7 @@ class Video:
         self.geometry = Geometry.of(self.info.size, self.options)
         if self.options.rate is not None and self.info.rate is None:
             raise VideoError(
-                f"{self.path} ({self.info.kind}) has no time stamps, which a frame rate needs: a stride was expected."
+                f"{self.path}: a frame rate needs time stamps, and a {self.info.kind} has none; use a stride."
             )
 
     @property
@@ -131,9 +137,9 @@ class Video:
 
     def _developed(self, whole: bool) -> Iterator[tuple[Frame, Frame | None]]:
         """Each frame as the options ask for it, and, if `whole`, as the file has it."""
-        develop = Developing(self.path, self.geometry, self.channels, self.levels)
+        develop = self._developing()
         full_size = Geometry.of(self.info.size, ReadOptions())
-        develop_whole = Developing(self.path, full_size, self.info.channels, self.levels) if whole else None
+        develop_whole = Developing(self.path, full_size, self.info.channels, self.levels, False) if whole else None
         shot = None
         for shot in self._selected():
             pixels = shot.pixels()
@@ -141,15 +147,39 @@ class Video:
             yield frame, frame._replace(image=develop_whole(pixels, shot.number)) if develop_whole else None
         if shot is None:
             raise VideoError(
-                f"{self.path} has no frame from {self.options.start} on, but at least 1 was expected in the range."
+                f"{self.path}: expected at least 1 frame from {self.options.start} on, got a video that ends before it."
             )
+
+    def at(self, positions: Collection[int]) -> Iterator[tuple[int, Frame]]:
+        """Some of the frames that iterating gives, by their positions there; the pixels of others are not computed."""
+        develop = self._developing()
+        last = max(positions, default=-1)
+        for position, shot in enumerate(islice(self._selected(), last + 1)):
+            if position in positions:
+                yield position, Frame(shot.number, shot.time, develop(shot.pixels(), shot.number))
+
+    def _developing(self) -> Developing:
+        colour_is_lost = self.info.channels == 1 and not self.options.grey
+        return Developing(self.path, self.geometry, self.channels, self.levels, colour_is_lost)
 
     def _selected(self) -> Iterator[Shot]:
         options = self.options
-        shots: Iterable[Shot] = islice(self._source.shots(), options.start, options.stop)
+        shots: Iterable[Shot] = dropwhile(lambda shot: shot.number < options.start, self._source.shots())
+        if options.stop is not None:
+            shots = _until(shots, options.stop)
         if options.rate is not None:
             shots = at_rate(shots, options.rate, self.path)
         return islice(shots, 0, None, options.stride)
+
+
+def _until(shots: Iterable[Shot], stop: int) -> Iterator[Shot]:
+    """Shots before a frame; the one after them is not looked for when the last one is reached."""
+    for shot in shots:
+        if shot.number >= stop:
+            return
+        yield shot
+        if shot.number == stop - 1:
+            return
 
 
 def open_source(path: Path) -> Source:
@@ -157,14 +187,21 @@ def open_source(path: Path) -> Source:
 
     :raises VideoError: if it is none.
     """
-    if not path.exists():
+    with reading(path, "a file or a folder"):
+        exists = path.exists()
+    if not exists:
         raise VideoError(f"There is no file or folder {path}.")
     if path.is_dir():
         return FolderSource(path)
-    if path.suffix.lower() in ARRAY_SUFFIXES:
+    if not path.is_file():
+        raise VideoError(f"{path}: expected a file or a folder, got a device or a pipe.")
+    suffix = path.suffix.lower()
+    if suffix in ARRAY_SUFFIXES:
         return ArraySource(path)
-    if path.suffix.lower() in STACK_SUFFIXES:
+    if suffix in STACK_SUFFIXES:
         return StackSource(path)
+    if suffix in PICTURE_SUFFIXES:
+        return PictureSource(path)
     return ContainerSource(path)
 
 
@@ -173,18 +210,23 @@ def at_rate(shots: Iterable[Shot], rate: float, path: Path) -> Iterator[Shot]:
 
     Nearest, not last shown: time stamps that are rounded to milliseconds then repeat or skip nothing.
 
-    :raises VideoError: if a shot has no time stamp.
+    :raises VideoError: if a shot has no time stamp, or lasts for more than :data:`LONGEST_PAUSE` frames.
     """
     due = 0  # k
     last: tuple[Shot, float] | None = None  # with its time after the first shot's
     origin = 0.0
     for shot in shots:
         if shot.time is None:
-            raise VideoError(f"Frame {shot.number} of {path} has no time stamp, but a frame rate needs them.")
+            raise VideoError(f"{path}: a frame rate needs time stamps, and frame {shot.number} has none; use a stride.")
         if last is None:
             origin = shot.time
         else:
             middle = (last[1] + shot.time - origin) / 2
+            if middle * rate - due > LONGEST_PAUSE:
+                raise VideoError(
+                    f"{path}: a rate of {rate:g} would repeat frame {last[0].number} more than {LONGEST_PAUSE} times,"
+                    f" because the next one is {shot.time - origin - last[1]:.0f} s later."
+                )
             while due / rate < middle:
                 yield last[0]
                 due += 1
@@ -197,22 +239,23 @@ def at_rate(shots: Iterable[Shot], rate: float, path: Path) -> Iterator[Shot]:
 def _levels_of(source: Source) -> tuple[float, float] | None:
     """The range of values of a file; None for 8 bits."""
     step = max(1, min(source.count(), LEVEL_RANGE) // LEVEL_FRAMES)
-    low, high = np.inf, -np.inf
+    low, high, kind = np.inf, -np.inf, ""
     for shot in islice(source.shots(), 0, LEVEL_RANGE, step):
         pixels = shot.pixels()
         if pixels.dtype in (np.uint8, np.bool_):
             return None
         low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
         kind = pixels.dtype.kind
+    if not kind:
+        return None
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise VideoError(f"{source.info.path} has values that are not finite, but numbers were expected.")
+        raise VideoError(f"{source.info.path}: expected finite numbers, got infinite ones or NaN.")
     if kind == "f" and low >= 0 and high <= 1:
         return 0.0, 1.0
-    logger.warning(
-        "%s is not in 8 bits: the range found, %g to %g, becomes black to white; read videos that belong together with"
-        " the same --levels.",
+    warn_once(
+        logger,
         source.info.path,
-        low,
-        high,
+        f"is not in 8 bits: the range found, {low:g} to {high:g}, becomes black to white; read videos that belong"
+        " together with the same --levels.",
     )
     return low, high if high > low else low + 1.0

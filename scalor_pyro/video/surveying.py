@@ -1,9 +1,10 @@
 """A look at a video: what moves in it, how large and how fast it is, and how much of it there is.
 
-The camera is taken to stand still: the background is the temporal median, objects are blobs that differ from it. This
-only has to find typical sizes; finding the objects themselves is the model's part.
+The camera is assumed to stand still: the background is the temporal median, and objects are blobs that differ from it.
+This only has to find typical sizes; the model finds the objects.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,21 +21,28 @@ from scalor_pyro.video.source import VideoError
 # Frames are looked at in runs of consecutive ones (which tell noise and speed), spread over the beginning of the video.
 RUNS, RUN_LENGTH = 16, 4
 LOOKED_AT = 1500
+# The median of fewer frames is no background.
+LEAST_FRAMES = 3
+# With so few frames, nothing may be seen to move because objects cover the background in half of them.
+FEW_FRAMES = 12
 # Bytes of frames held at a time: fewer runs of larger frames.
 MEMORY = 200 << 20
-# Larger frames (px) are looked at reduced.
+# Larger frames (px) are looked at reduced: first to few px, and if the objects are then smaller than this (px, side),
+# or none are found, to more.
+QUICK, LEAST_SEEN = 500_000, 12.0
 LARGEST = 2_000_000
 # Parts of an object are joined over gaps of this part of its size (in whole px, cut off).
 GAP = 0.17
-# …, which the blobs found with the gap before have told: so many times.
+# That size comes from the blobs that the last pass found.
 PASSES = 3
-# Blobs within these multiples of the typical area are single objects; smaller ones are specks, larger ones several.
+# Blobs within these multiples of the typical area are single objects; smaller ones are specks, larger ones several
+# objects.
 SINGLE = (1 / 3, 2.0)
 # A blob is followed into the next frame if the nearest there is nearer than this many sizes.
 NEAREST = 1.0
 # Slow objects are timed over a whole run: displacements of less than this many sizes a frame, which are mostly noise.
 SLOW = 0.25
-# Colour that differs less than this (of 255) from grey, in nearly all pixels, is none.
+# A video has no colour if nearly all pixels differ from grey by less than this (of 255).
 COLOURLESS, COLOURED_SHARE = 12, 0.01
 # Percentiles of all pixels that count as the darkest and the brightest.
 EXTREMES = (0.1, 99.9)
@@ -44,7 +52,7 @@ UNEVEN = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was seen in a video, in px of the (cropped) file."""
+    """What was found in a video, in px of the (cropped) file."""
 
     frames: int  # looked at
     size: tuple[int, int]  # H, W of the frames looked at
@@ -55,8 +63,8 @@ class Survey:
     most: float  # … of the fullest frame that was looked at
     contrast: float  # typical difference of an object from the background, in [0, 1]
     noise: float  # σ of a pixel, in [0, 1]
-    dark: float  # nearly all pixels are brighter, in [0, 1] …
-    bright: float  # … and darker
+    dark: float  # nearly all pixels are brighter than this, in [0, 1] …
+    bright: float  # … and darker than this
     levels: tuple[float, float]  # values of the file that are 0 and 1 here
     colour: bool  # whether there is any
     camera_moves: bool
@@ -68,27 +76,44 @@ class Survey:
 
 
 def survey(*videos: Video) -> Survey:
-    """Look at videos of one scene; at their beginnings, where they are long, and at some of them, where they are many.
+    """Look at videos of one scene: at their beginnings if they are long, and at some of them if they are many.
 
-    Crop, range, frame rate, grey and levels of the videos' options hold; their stride and size do not.
+    The crop, range, frame rate, grey and levels of the videos' options apply; stride and size do not.
 
-    :raises VideoError: if one cannot be read, has fewer than two frames or other frames than the first, or if nothing
+    :raises VideoError: if one cannot be read, has fewer than three frames or other frames than the first, or if nothing
         moves.
     """
+    crop = videos[0].geometry.crop
+    shape_of_all([_to_look_at(each, LARGEST) for each in videos])
+    if crop.height * crop.width > QUICK and LARGEST > QUICK:
+        try:
+            seen = _survey(videos, QUICK)
+        except VideoError:
+            return _survey(videos, LARGEST)
+        reduced = (seen.height * seen.width * QUICK / (crop.height * crop.width)) ** 0.5
+        if reduced >= LEAST_SEEN:
+            return seen
+    return _survey(videos, LARGEST)
+
+
+def _survey(videos: Sequence[Video], largest: int) -> Survey:
+    """:func:`survey`, with frames of at most so many px."""
     video, names = videos[0], f"{len(videos)} videos" if len(videos) > 1 else str(videos[0].path)
-    reduced = [_to_look_at(each) for each in videos]
-    shape_of_all(reduced)
+    reduced = [_to_look_at(each, largest) for each in videos]
     scale = video.geometry.crop.height / reduced[0].geometry.size[0]
     frames, runs = _sample_all(reduced)
     images = np.stack([frame.image for frame in frames])
+    colour = _has_colour(images)
+    shown = images
+    if not colour:  # a third of the work; levels and contrast are of grey then
+        images = np.rint(_grey(images)).astype(np.uint8)[:, None]
     background = blobs_of.temporal_median(images)
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
     contrast = blobs_of.contrast_of(differences, noise)
-    nothing = f"Nothing was seen to move in the {len(frames)} frames of {names} that were looked at"
     if contrast is None:
-        raise VideoError(f"{nothing}, but objects that move over a background that rests were expected.")
+        raise VideoError(_nothing_moves(names, len(frames), moves))
     threshold = np.maximum(blobs_of.LEAST_SIGNAL * noise, blobs_of.EDGE * contrast).astype(np.float32)
     gap = 0
     for _ in range(PASSES):
@@ -96,16 +121,14 @@ def survey(*videos: Video) -> Survey:
         whole = blobs_of.joined(found)
         whole = whole.chosen(whole.whole)
         if len(whole.x) == 0:
-            camera = ", because the camera seems to move" if moves else ""
-            raise VideoError(f"{nothing} as a whole{camera}: objects over a background that rests were expected.")
+            raise VideoError(_nothing_moves(names, len(frames), moves))
         gap = int(GAP * blobs_of.halving_area(whole) ** 0.5)
     area = blobs_of.typical_area(whole)
     found = [each.chosen(each.area >= SINGLE[0] * area) for each in found]
     copies = [np.where(each.area > SINGLE[1] * area, np.rint(each.area / area), 1.0) for each in found]
     single = whole.chosen((whole.area >= SINGLE[0] * area) & (whole.area <= SINGLE[1] * area))
     height, width = float(np.median(single.height)), float(np.median(single.width))
-    colour = _has_colour(images)
-    dark, bright = (float(level) / 255 for level in np.percentile(images if colour else _grey(images), EXTREMES))
+    dark, bright = (float(level) / 255 for level in np.percentile(blobs_of.thinned(images), EXTREMES))
     counts = [float(each.sum()) for each in copies]
     return Survey(
         frames=len(frames),
@@ -126,14 +149,24 @@ def survey(*videos: Video) -> Survey:
         objects=tuple(_scaled(each, scale) for each in found),
         copies=tuple(copies),
         shown=tuple(frames),
-        background=np.rint(background).astype(np.uint8),
+        background=np.rint(background).astype(np.uint8).repeat(shown.shape[1] // len(background), 0),
     )
 
 
-def _to_look_at(video: Video) -> Video:
-    """The video with every frame in its own size, or reduced if that is very large."""
+def _nothing_moves(names: str, frames: int, camera: bool) -> str:
+    """The message, with the likely reason."""
+    text = f"Nothing was seen to move in the {frames} frames of {names} that were looked at"
+    if camera:
+        return f"{text} as a whole: the camera seems to move; expected objects over a background at rest."
+    if frames < FEW_FRAMES:
+        return f"{text}: expected at least {FEW_FRAMES} frames, to tell objects from the background."
+    return f"{text}; expected objects that move over a background at rest."
+
+
+def _to_look_at(video: Video, largest: int) -> Video:
+    """The video with every frame in its own size, or reduced to this many px."""
     crop = video.geometry.crop
-    share = (LARGEST / (crop.height * crop.width)) ** 0.5
+    share = (largest / (crop.height * crop.width)) ** 0.5
     size = None if share >= 1 else (max(1, round(crop.height * share)), max(1, round(crop.width * share)))
     return Video(video.path, replace(video.options, stride=1, size=size))
 
@@ -160,14 +193,13 @@ def _sample(video: Video, most: int) -> tuple[list[Frame], list[list[int]]]:
     wanted = {int(start) + i: run for run, start in enumerate(starts) for i in range(RUN_LENGTH)}
     frames: list[Frame] = []
     members: list[list[int]] = [[] for _ in starts]
-    for index, frame in enumerate(video):
-        if index in wanted:
-            members[wanted[index]].append(len(frames))
-            frames.append(frame)
-        if index >= max(wanted):
-            break
-    if len(frames) < 2:
-        raise VideoError(f"{video.path} gives {len(frames)} frame, but at least 2 were expected, to see what moves.")
+    for index, frame in video.at(wanted):
+        members[wanted[index]].append(len(frames))
+        frames.append(frame)
+    if len(frames) < LEAST_FRAMES:
+        raise VideoError(
+            f"{video.path}: expected at least {LEAST_FRAMES} frames, to see what moves, got {len(frames)}."
+        )
     return frames, [run for run in members if run]
 
 
@@ -198,6 +230,9 @@ def _displacement(pairs: list[tuple[Blobs, Blobs]], size: float) -> float:
 
 def _has_colour(images: NDArray[np.uint8]) -> bool:
     """Whether colours differ within the pictures; one tint over all of them is none."""
+    if images.shape[1] == 1:
+        return False
+    images = blobs_of.thinned(images)
     tinted = images - np.median(images[0], axis=(1, 2), keepdims=True)
     return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
 

@@ -104,3 +104,12 @@ def test_without_a_gpu_there_is_nothing_to_measure() -> None:
     done = subprocess.run([sys.executable, BENCHMARKS / "gpu.py"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.endswith("no CUDA device is available; use benchmarks/step.py to measure a CPU.\n")
+
+
+def test_the_fuzzing_script_counts_what_readers_do() -> None:
+    arguments = ["--inputs", "80", "--seed", "3", "--kinds", "npy", "npz", "png", "tiff", "mkv"]
+    command = [sys.executable, str(BENCHMARKS / "fuzz_readers.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    total = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
+    assert total[:2] == ["all", "20"] and total[4:7] == ["0", "0", "0"]

@@ -69,13 +69,13 @@ def test_uneven_time_and_a_moving_camera_are_said(tmp_path: Path, capsys: pytest
     [
         (["none.mp4"], "no file or folder"),
         (["street.mkv", "--crop", "90", "0", "20", "20"], "inside the frame"),
-        (["street.mkv", "--start", "99"], "at least 2 were expected|no frame from 99"),
+        (["street.mkv", "--start", "99"], "expected at least .* frame"),
         (["street.mkv", "--stride", "0"], "stride: expected .* got 0"),
         (["street.mkv", "--size", "33", "48"], "multiples of 4"),
         (["street.mkv", "--out", "boxes.jpg"], "ends in .png"),
         (["street.mkv", "--out", "nowhere/boxes.png"], "folder that exists"),
         (["still.npy"], "Nothing was seen to move"),
-        (["folder"], "holds no images"),
+        (["folder"], "expected images"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(

@@ -287,8 +287,8 @@ def test_an_interrupt_leaves_what_was_tracked_until_then(
     [
         (["none.mkv"], "no file or folder none.mkv"),
         (["street.mkv", "--weights", "nowhere"], "nowhere"),
-        (["street.mkv", "--crop", "0", "0", "900", "10"], "crop reaches"),
-        (["street.mkv", "--start", "99"], "no frame from 99 on"),
+        (["street.mkv", "--crop", "0", "0", "900", "10"], "crop: expected"),
+        (["street.mkv", "--start", "99"], "frame from 99 on"),
         (["street.mkv", "--slots", "0"], "slots: expected at least 1, got 0"),
         (["street.mkv", "--stride", "0"], "stride: expected .* got 0"),
         (["street.mkv", "--player", "-1"], "--player: expected 0 or more frames, got -1"),

@@ -118,7 +118,7 @@ def test_a_video_in_which_nothing_moves_is_refused(tmp_path: Path) -> None:
     for video in (still, np.clip(still + noise, 0, 255).astype(np.uint8)):
         with pytest.raises(VideoError, match="Nothing was seen to move"):
             survey(Video(saved(tmp_path, video)))
-    with pytest.raises(VideoError, match="at least 2 were expected"):
+    with pytest.raises(VideoError, match="expected at least 3 frames"):
         survey(Video(saved(tmp_path, still[:1])))
 
 
@@ -264,7 +264,7 @@ def test_several_videos_are_looked_at_as_one(tmp_path: Path) -> None:
 def test_videos_of_other_sizes_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", squares(8))
     np.save(tmp_path / "other.npy", squares(8, size=(64, 128)))
-    with pytest.raises(VideoError, match="other.npy gives frames of 128 × 64 px"):
+    with pytest.raises(VideoError, match="other.npy: expected frames of 96 × 64 px .* got 128 × 64 px"):
         survey(Video(tmp_path / "one.npy"), Video(tmp_path / "other.npy"))
 
 
@@ -283,3 +283,22 @@ def test_a_faint_video_is_stretched_and_its_levels_are_of_grey(tmp_path: Path, t
     assert unstretched.levels == (0, 255) and proposal.sigma > 2 * unstretched.sigma
     np.save(tmp_path / "plain.npy", squares(32))
     assert propose(survey(Video(tmp_path / "plain.npy"))).levels is None
+
+
+def test_few_frames_are_said_to_be_few(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="expected at least 3 frames, to see what moves, got 2"):
+        survey(Video(saved(tmp_path, squares(2))))
+    with pytest.raises(VideoError, match="in the 3 frames .*: expected at least 12 frames, to tell objects"):
+        survey(Video(saved(tmp_path, squares(1).repeat(3, 0))))
+
+
+def test_small_objects_in_large_frames_are_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, squares())
+    whole = survey(Video(path))
+    monkeypatch.setattr("scalor_pyro.video.surveying.QUICK", 64 * 96 // 4)
+    again = survey(Video(path))
+    assert (again.height, again.width, again.background.shape) == (whole.height, whole.width, whole.background.shape)
+    monkeypatch.setattr("scalor_pyro.video.surveying.LEAST_SEEN", 4.0)
+    reduced = survey(Video(path))
+    assert reduced.background.shape == (3, 32, 48)
+    assert (reduced.height, reduced.count) == (pytest.approx(whole.height, rel=0.3), pytest.approx(whole.count, abs=1))
