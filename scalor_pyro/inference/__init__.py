@@ -1,1 +1,1 @@
-"""Questions to a trained model: follow objects, forecast, imagine, score, look inside, intervene."""
+"""What to ask a trained model: follow objects, forecast, imagine, score, look inside, intervene."""

@@ -1,28 +1,27 @@
 """Interventions on the objects of a trace: what would the video look like without this one, or if it had moved on?
 
-Each function gives back values by site name, for :func:`poutine.do` or :func:`poutine.condition`::
+Each function returns values by site name, for :func:`poutine.do` or :func:`poutine.condition`::
 
     edits = remove(scalor, trace, identity=1)
     edited = poutine.replay(poutine.do(scalor.model, data=edits), trace)(video)
 
-``trace`` is of the guide or of the model; the guide's mode is had with
-:class:`~scalor_pyro.inference.posterior.ModeMessenger`. The edited frames are what
-:func:`~scalor_pyro.inference.posterior.collect` takes.
+``trace`` comes from the guide or the model; :class:`~scalor_pyro.inference.posterior.ModeMessenger` gives the guide's
+mode. :func:`~scalor_pyro.inference.posterior.collect` takes the edited frames.
 
-Everything else stays as it is in the trace. Two things have to be done for that:
+Everything else stays as it is in the trace. That takes two measures:
 
-- *Nothing comes back.* What had been rejected, because the object explained it, would be discovered once the object is
-  gone, and would be the same object under another identity. So what was not drawn in the trace is not drawn after an
-  intervention. Another track on the same object is another object for the model, and stays.
-- *Rows follow their objects.* An object that is gone leaves a slot free, which the next discovery takes, and proposals
-  are sorted by presence: the rows of all other sites are put where the model will look for them. Identities are counted
-  anew where a discovery is removed.
+- *Nothing comes back.* A removed object had explained the proposals around it. Without it they would be accepted, and
+  the same object would return under another identity. So a proposal that was rejected in the trace stays rejected. A
+  second track on the same object counts as another object, and stays.
+- *Rows follow their objects.* A removed object leaves a free slot, which the next discovery takes, and proposals are
+  sorted by presence. So the rows of all other sites are moved to where the model will look for them. Removing a
+  discovery renumbers the identities after it.
 
-The model's own rejection goes on: an object that is moved onto a younger one ends it, and one that is moved to where
-another would be discovered explains it away.
+The model still rejects: an object that is moved onto a younger one ends it, and one that is moved to a place where
+another would be discovered prevents that discovery.
 
-To intervene twice, trace the program with the first edits under :func:`poutine.condition`, ask for the second ones with
-that trace, and replay the *first* trace with both, ``{**first, **second}``.
+To intervene twice, trace the program with the first edits under :func:`poutine.condition`, compute the second edits
+from that trace, and replay the *first* trace with both, ``{**first, **second}``.
 """
 
 from collections.abc import Callable
@@ -38,65 +37,76 @@ from scalor_pyro.model import sites
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.scalor import Scalor
 
-# In a first frame there is but the former.
+# The first frame has only discoveries.
 PARTS: tuple[sites.Part, ...] = ("disc", "prop")
-# Added to a logit, it makes presence exactly 0 in any precision, and keeps the order of what is absent.
+# Added to a logit, it makes presence exactly 0 in any precision, and keeps the order among absent objects.
 ABSENT = -1000.0
-# A presence below this changes no pixel by half of a 255th: it may be drawn, nobody sees it.
+# A presence below this changes no pixel by half a grey level of 255: it may be drawn, but is invisible.
 FAINT = 1 / 512
-# Shares of a bound that differ by less are the same but for rounding.
+# A message lists at most this many identities.
+LISTED = 10
+# Shares of a bound that differ by less than this differ by rounding only.
 ROUNDING = 1e-5
 
 Values = dict[str, Tensor]
-# The centre (1, 1, 2) that an object shall have, from what it is in the trace in this frame, and from what it was in
-# the frame before after the intervention (None where it was not).
+# The new centre (1, 1, 2) of an object, given the object in the trace in this frame, and the edited object in the frame
+# before (None in its first frame).
 Aim = Callable[[Objects, Objects | None], Tensor]
 
 
 class Track(NamedTuple):
-    """Where in a trace an object is: one row of the sites of each of its frames."""
+    """The place of an object in a trace: one row of the sites of each of its frames."""
 
     identity: int
     video: int
     first: int  # frame of its discovery
-    last: int  # last frame that says anything of it
+    last: int  # last frame whose sites have a row for it
     proposal: int  # its rank in the shortlist of its first frame
-    cell: int  # … which is this cell's
+    cell: int  # the grid cell of that proposal
     slot: int  # its slot from then on
 
     def row(self, t: int) -> tuple[sites.Part, int]:
-        """Which part's sites speak of it in a frame, and which of their rows."""
+        """The sites that describe it in a frame, discovery or propagation, and its row there."""
         return ("disc", self.proposal) if t == self.first else ("prop", self.slot)
 
 
 def track(trace: poutine.Trace, identity: int, video: int = 0) -> Track:
     """Find an object in a trace of the guide or the model.
 
-    :param identity: of the object, as in the scenes that the traced program returned.
+    :param identity: of the object, as in the slots that the traced program returned.
     :param video: which of the B sequences.
     :raises ValueError: for an identity or a video that is not in the trace.
     """
     frames = frames_of(trace)
     batch = len(frames[0].slots.identity)
     if not 0 <= video < batch:
-        raise ValueError(f"video is {video}, but a number from 0 to {batch - 1} was expected.")
+        raise ValueError(f"video: expected a number from 0 to {batch - 1}, got {video}.")
     identities = torch.stack([frame.slots.identity[video] for frame in frames])  # (T, K)
     here = (identities == identity).nonzero().tolist() if identity >= 0 else []
     if not here:
         known = sorted(set(identities.flatten().tolist()) - {-1})
-        expected = f"one of {', '.join(map(str, known))} was" if known else "none is there: a video with objects was"
-        raise ValueError(f"identity is {identity}, but {expected} expected in video {video} of the trace.")
+        expected = (
+            f"one of {_listed(known)} in video {video}" if known else f"an object in video {video}, which has none"
+        )
+        raise ValueError(f"identity: expected {expected}, got {identity}.")
     (first, slot), (last, _) = here[0], here[-1]
     proposal = int(frames[first].slots.origin[video, slot])
     cell = int(_shortlisted(trace, first)[video, proposal])
     return Track(identity, video, first, min(last + 1, len(frames) - 1), proposal, cell, slot)
 
 
+def _listed(numbers: list[int]) -> str:
+    """Some numbers as text: all, or the first and last of many."""
+    if len(numbers) > LISTED:
+        return f"{', '.join(map(str, numbers[: LISTED - 1]))}, … {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
 def remove(scalor: Scalor, trace: poutine.Trace, identity: int, *, frame: int | None = None, video: int = 0) -> Values:
     """Take an object out of a video.
 
-    :param frame: from which frame on; None: from its discovery.
-    :return: the sites that change, whole, for all B sequences.
+    :param frame: the first frame without it; None: that of its discovery.
+    :return: the sites that change, with the rows of all B sequences.
     :raises ValueError: if the object is not in the trace, or not in that frame.
     """
     subject, start = _subject(trace, identity, frame, video)
@@ -117,13 +127,13 @@ def move(
 ) -> Values:
     """Shift an object and the rest of its path in parallel.
 
-    The shift is one step, and steps are bounded: a discovery stays near its cell (`cell_reach`), and a propagated
-    object near where it is expected (`move_range`), in the frame of the shift and, because it is then expected to go on
-    like that, in the next.
+    The shift happens in one step, and steps are bounded: a discovery stays near its cell (`cell_reach`), and a
+    propagated object near its expected place (`move_range`). That bounds the frame of the shift, and also the next one,
+    in which the object is expected to move on as fast.
 
     :param shift: (dx, dy) in px, right and down.
-    :param frame: from which frame on; None: from its discovery.
-    :return: the sites that change, whole, for all B sequences.
+    :param frame: the first shifted frame; None: that of its discovery.
+    :return: the sites that change, with the rows of all B sequences.
     :raises ValueError: if the object is not in the trace or not in that frame, or the shift is out of reach.
     """
     subject, start = _subject(trace, identity, frame, video)
@@ -137,18 +147,18 @@ def move(
 
 
 def hold_velocity(scalor: Scalor, trace: poutine.Trace, identity: int, frame: int, *, video: int = 0) -> Values:
-    """Let an object go on as it moved last, whatever it does in the video; it ends when it does there.
+    """Let an object keep its velocity, whatever it does in the video; it ends in the same frame as there.
 
-    :param frame: the first frame in which it only goes on; the two before it say how it moved.
-    :return: the sites that change, whole, for all B sequences.
+    :param frame: the first frame in which it keeps its velocity, which the two frames before determine.
+    :return: the sites that change, with the rows of all B sequences.
     :raises ValueError: if the object is not in the trace or not in these frames, or, without `constant_velocity`, if
         its velocity is out of reach.
     """
     subject, start = _subject(trace, identity, frame, video)
     if start < subject.first + 2:
         raise ValueError(
-            f"frame is {frame}, but one from {subject.first + 2} on was expected: object {identity} is discovered in "
-            f"frame {subject.first}, and has a velocity after another one."
+            f"frame: expected at least {subject.first + 2}, got {frame}; object {identity} is discovered in frame"
+            f" {subject.first}, and has a velocity one frame later."
         )
 
     def aim(there: Objects, before: Objects | None) -> Tensor:
@@ -161,29 +171,29 @@ def hold_velocity(scalor: Scalor, trace: poutine.Trace, identity: int, frame: in
 def swap_appearance(
     scalor: Scalor, trace: poutine.Trace, identity: int, other: int, *, frame: int | None = None, video: int = 0
 ) -> Values:
-    """Let two objects look like each other: exchange their z_what.
+    """Exchange the appearance of two objects, their z_what.
 
-    In a frame where only one of them is there, it looks as the other one does in the nearest of its frames.
+    In a frame that has only one of them, it takes the appearance of the other one in the nearest of the other's frames.
 
-    :param frame: from which frame on; None: from the first.
-    :return: the sites that change, whole, for all B sequences.
-    :raises ValueError: if one of them is not in the trace or not in that frame or a later one, or both are the same.
+    :param frame: the first frame that changes; None: the first of both.
+    :return: the sites that change, with the rows of all B sequences.
+    :raises ValueError: if one of them is not in the trace, neither is in that frame, or both are the same.
     """
     one, two = track(trace, identity, video), track(trace, other, video)
     if identity == other:
-        raise ValueError(f"Both identities are {identity}, but two objects were expected.")
+        raise ValueError(f"identity and other: expected two objects, got {identity} twice.")
     start = min(one.first, two.first) if frame is None else frame
     first, last = min(one.first, two.first), max(one.last, two.last)
     if not first <= start <= last:
-        raise ValueError(f"frame is {frame}, but one from {first} to {last} was expected, where one of the two is.")
+        raise ValueError(f"frame: expected {first} to {last}, which have one of the two objects, got {frame}.")
     values = _values(trace)
     for mine, theirs in ((one, two), (two, one)):
         for t in range(max(start, mine.first), mine.last + 1):
             part, row = mine.row(t)
             near = min(max(t, theirs.first), theirs.last)
             their_part, their_row = theirs.row(near)
-            looks = site_of(trace, sites.z_what(their_part, near))["value"][video, their_row]
-            values[sites.z_what(part, t)][video, row] = looks.detach()
+            appearance = site_of(trace, sites.z_what(their_part, near))["value"][video, their_row]
+            values[sites.z_what(part, t)][video, row] = appearance.detach()
     return _arranged(scalor, trace, values, video, start)
 
 
@@ -191,20 +201,19 @@ def swap_appearance(
 
 
 def _subject(trace: poutine.Trace, identity: int, frame: int | None, video: int) -> tuple[Track, int]:
-    """The object, and the frame from which on it is changed."""
+    """The object, and the first frame in which it changes."""
     subject = track(trace, identity, video)
     start = subject.first if frame is None else frame
     if not subject.first <= start <= subject.last:
         raise ValueError(
-            f"frame is {frame}, but one from {subject.first} to {subject.last} was expected, in which object "
-            f"{identity} is there."
+            f"frame: expected {subject.first} to {subject.last}, the frames of object {identity}, got {frame}."
         )
     return subject, start
 
 
 @torch.no_grad()
 def _steered(scalor: Scalor, trace: poutine.Trace, subject: Track, start: int, aim: Aim) -> Values:
-    """The values of a trace, with the object's z_where such that its centre is what is aimed at."""
+    """The values of a trace, with z_where of the object changed so that its centre is the one aimed at."""
     frames, values, before = frames_of(trace), _values(trace), None
     for t in range(subject.first, subject.last + 1):
         part, row = subject.row(t)
@@ -230,7 +239,7 @@ def _alone(objects: Objects, video: int, row: int) -> Objects:
 
 
 def _require_reach(scalor: Scalor, subject: Track, t: int, share: Tensor, centre: Tensor) -> None:
-    """Refuse a centre (2,) that no z_where gives."""
+    """Refuse a centre (2,) that no z_where can give."""
     height, width = scalor.config.image_size
     discovery = t == subject.first
     bound = scalor.boxes.cell_reach if discovery else scalor.boxes.move_range
@@ -238,14 +247,14 @@ def _require_reach(scalor: Scalor, subject: Track, t: int, share: Tensor, centre
         place, reach, farthest = (float(each[axis]) for each in (centre, bound * side / 2, scalor.boxes.farthest))
         if abs(place) > farthest:
             raise ValueError(
-                f"Object {subject.identity} would be at {name} = {(place + 1) / 2 * side:.1f} px in frame {t}, but "
-                f"{(1 - farthest) / 2 * side:g} to {(1 + farthest) / 2 * side:g} px was expected."
+                f"Object {subject.identity} in frame {t}: expected {name} from {(1 - farthest) / 2 * side:g} to"
+                f" {(1 + farthest) / 2 * side:g} px, got {(place + 1) / 2 * side:.1f} px."
             )
         if not abs(float(share[axis])) < 1:
             raise ValueError(
-                f"Object {subject.identity} would be {float(share[axis]) * reach:.1f} px along {name} from "
-                f"{'the centre of its cell' if discovery else 'where it is expected'} in frame {t}, but less than "
-                f"{reach:.1f} px was expected ({'cell_reach' if discovery else 'move_range'})."
+                f"Object {subject.identity} in frame {t}: expected less than {reach:.1f} px along {name} from"
+                f" {'the centre of its cell' if discovery else 'its expected place'}"
+                f" ({'cell_reach' if discovery else 'move_range'}), got {float(share[axis]) * reach:.1f} px."
             )
 
 
@@ -274,18 +283,18 @@ def _shortlisted(trace: poutine.Trace, t: int) -> Tensor:
 
 @torch.no_grad()
 def _arranged(scalor: Scalor, trace: poutine.Trace, values: Values, video: int, start: int) -> Values:
-    """The sites whose values change, with each row where the model will look for it.
+    """The sites whose values change, with each row in the place where the model will look for it.
 
-    The model's own :meth:`Scalor.settle` says, frame by frame, which slot an object will be in.
+    The model's own :meth:`Scalor.settle` decides, frame by frame, in which slot an object will be.
 
-    :param values: of all latents of objects, by the slots and shortlists of the trace; changed from frame `start` on.
-    :param video: in which nothing may appear that was not drawn in the trace.
+    :param values: of all latents of objects, in the order of the trace, with changes from frame `start` on.
+    :param video: the one in which only objects that were drawn in the trace may appear.
     """
     frames = frames_of(trace)
     alive = frames[0].slots.alive
     edited_video = torch.arange(len(alive), device=alive.device)[:, None] == video
     slots = frames[start - 1].slots if start > 0 else None
-    # Which slot of the trace the object in each slot comes from, -1 where it never got one. (B, K)
+    # For the object in each slot, its slot in the trace; -1 if it had none. (B, K)
     source = torch.arange(alive.shape[1], device=alive.device).expand_as(alive)
     edited: Values = {}
     for t, frame in enumerate(frames[start:], start):
@@ -309,7 +318,7 @@ def _arranged(scalor: Scalor, trace: poutine.Trace, values: Values, video: int, 
         of_drawn = torch.zeros_like(values[pres], dtype=torch.bool).scatter(1, cells, drawn[:, -cells.shape[1] :])
         edited[pres] = _silenced(values[pres], edited_video & ~of_drawn)
         cells_now = shortlist(edited[pres], cells.shape[1])
-        rank = (cells_now[:, :, None] == cells[:, None]).long().argmax(-1)  # each proposal's in the trace
+        rank = (cells_now[:, :, None] == cells[:, None]).long().argmax(-1)  # of each proposal in the trace
         edited |= {name: gather(values[name], rank) for name in (where, depth, what)}
         proposals = _objects(
             scalor,
@@ -324,7 +333,7 @@ def _arranged(scalor: Scalor, trace: poutine.Trace, values: Values, video: int, 
 
 
 def _silenced(logits: Tensor, unwanted: Tensor) -> Tensor:
-    """Logits with what is unwanted, and could be seen, absent."""
+    """Logits without the unwanted objects that would be visible."""
     return torch.where(unwanted & (logits.sigmoid() > FAINT), logits + ABSENT, logits)
 
 
@@ -335,7 +344,7 @@ def _objects(
 
 
 def _source(slots: Slots, in_trace: Slots, rank: Tensor, source: Tensor) -> Tensor:
-    """Which slot of the trace each slot's object comes from, after a frame; survivors keep theirs. (B, K)"""
+    """For the object in each slot after a frame, its slot in the trace; survivors keep theirs. (B, K)"""
     origin = gather(rank, slots.origin.clamp(min=0))
     same = in_trace.new[:, None] & (origin[:, :, None] == in_trace.origin[:, None])  # (B, K, K)
     found = torch.where(same.any(-1), same.long().argmax(-1), -1)

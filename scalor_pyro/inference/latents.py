@@ -1,4 +1,4 @@
-"""What a trace holds, by name: the sites of all frames stacked into tensors with named axes."""
+"""The content of a trace by name: sites of all frames, stacked into tensors with named axes."""
 
 from collections.abc import Sequence
 from math import pi, sqrt
@@ -15,7 +15,7 @@ from scalor_pyro.model.frame import FrameLatents
 
 Of = Literal["value", "mean", "stddev"]
 
-# What one element along a plate is; both lists of proposals are sorted by presence, the likeliest first.
+# What the elements along a plate are called; both lists of proposals are sorted by presence, the likeliest first.
 AXIS_OF_PLATE = {
     "sequences": "sequence",
     "slots": "slot",
@@ -23,7 +23,7 @@ AXIS_OF_PLATE = {
     "first_proposals": "proposal",
     "proposals": "proposal",
 }
-# Standard deviation of the logistic distribution, which is the noise of a relaxed Bernoulli's logit.
+# Standard deviation of the logistic distribution, the noise of a relaxed Bernoulli's logit.
 LOGISTIC_STDDEV = pi / sqrt(3)
 
 
@@ -31,42 +31,42 @@ class Stacked(NamedTuple):
     """One family of sites over time."""
 
     values: Tensor
-    axes: tuple[str, ...]  # what each axis of the values is
-    frames: tuple[int, ...]  # which frames are stacked along the axis "frame"
+    axes: tuple[str, ...]  # the name of each axis of the values
+    frames: tuple[int, ...]  # the frames along the axis "frame"
 
     def at(self, frame: int) -> Tensor:
-        """The values of one frame, without the axis of time.
+        """The values of one frame, without the axis "frame".
 
         :raises ValueError: for a frame that is not stacked.
         """
         if frame not in self.frames:
-            raise ValueError(f"frame is {frame}, but one of {self.frames} was expected.")
+            raise ValueError(f"frame: expected {self.frames[0]} to {self.frames[-1]}, got {frame}.")
         return self.values.select(self.axes.index("frame"), self.frames.index(frame))
 
 
 def latents(trace: poutine.Trace, of: Of = "value") -> dict[str, Stacked]:
     """The sites of a trace of :meth:`Scalor.guide` or :meth:`Scalor.model`, each family stacked over its frames.
 
-    Families are the names of sites without their time: ``z_where_prop``, ``z_pres_disc``, ``z_bg``, ``x``, ….
+    Families are site names without the frame: ``z_where_prop``, ``z_pres_disc``, ``z_bg``, ``x``, ….
     ``latents(trace)["z_where_prop"]`` has values of shape (B, T - 1, K, 4), axes ("sequence", "frame", "slot",
-    "coordinate") and frames (1, …, T - 1): nothing is propagated into the first frame. Where the first frame shortlists
-    another number of proposals than later ones, the shorter lists are padded with NaN.
+    "coordinate") and frames (1, …, T - 1): nothing is propagated into the first frame. If the first frame has another
+    number of proposals than later ones, the shorter lists are padded with NaN.
 
     Units are those of the sites: presences are logits, z_where_prop and z_where_disc are deviations before their bounds
-    (see :class:`~scalor_pyro.layers.boxes.Boxes`); ``slot_pres`` and ``slot_where`` of a model's trace are what they
-    mean.
+    (see :class:`~scalor_pyro.layers.boxes.Boxes`). In a model's trace, ``slot_pres`` has probabilities, and
+    ``slot_where`` image coordinates.
 
-    A site that :func:`poutine.do` intervened upon keeps in the trace what was drawn; what follows from it has changed.
-    With :func:`poutine.condition`, the trace has the new value.
+    After :func:`poutine.do`, the trace keeps the value that was drawn at the site; only the rest of the program sees
+    the new one. After :func:`poutine.condition`, the trace has the new value.
 
     :param trace: from :func:`poutine.trace`.
     :param of: "value", or "mean" or "stddev" of the site's distribution: the guide's posterior, the model's prior.
-        Those of a presence are its logit's, whose mean is also its mode. What is deterministic has neither, and is left
-        out.
-    :raises ValueError: for a trace without these sites, another `of`, or a distribution that has no such moment.
+        For a presence, these are the moments of its logit, whose mean is also its mode. Deterministic sites have none,
+        and are left out.
+    :raises ValueError: for a trace without these sites, another `of`, or a distribution without that moment.
     """
     if of not in get_args(Of):
-        raise ValueError(f"of is {of!r}, but one of {', '.join(map(repr, get_args(Of)))} was expected.")
+        raise ValueError(f"of: expected one of {', '.join(map(repr, get_args(Of)))}, got {of!r}.")
     families: dict[str, dict[int, Any]] = {}
     for name, site in trace.nodes.items():
         parsed = sites.parse(name)
@@ -74,8 +74,8 @@ def latents(trace: poutine.Trace, of: Of = "value") -> dict[str, Stacked]:
             families.setdefault(parsed.family, {})[parsed.t] = site
     if not families:
         raise ValueError(
-            f"The trace has no site of SCALOR among its {len(trace.nodes)} nodes, but a trace of Scalor.guide or "
-            "Scalor.model was expected."
+            f"Trace: expected one of Scalor.guide or Scalor.model, got one with {len(trace.nodes)} nodes but none of"
+            " their sites."
         )
     return {
         family: _stack(family, dict(sorted(by_time.items())), of)
@@ -85,15 +85,15 @@ def latents(trace: poutine.Trace, of: Of = "value") -> dict[str, Stacked]:
 
 
 def frames_of(trace: poutine.Trace) -> list[FrameLatents]:
-    """What :meth:`Scalor.guide` or :meth:`Scalor.model` returned while it was traced, one entry a frame.
+    """The return value of :meth:`Scalor.guide` or :meth:`Scalor.model` in a trace, one entry for each frame.
 
-    :raises ValueError: for a trace of anything else, or of no frame.
+    :raises ValueError: for a trace of another program, or without frames.
     """
     returned = trace.nodes["_RETURN"]["value"] if "_RETURN" in trace else None
     if not isinstance(returned, list) or not returned or not isinstance(returned[0], FrameLatents):
         got = "no frame" if returned == [] else type(returned).__name__
         raise ValueError(
-            f"The traced program returned {got}, but the frames of Scalor.guide or Scalor.model were expected."
+            f"Trace: expected a program that returns frames, Scalor.guide or Scalor.model, got one that returns {got}."
         )
     return returned
 
@@ -105,7 +105,7 @@ def site_of(trace: poutine.Trace, name: str) -> Any:
     """
     if name not in trace:
         raise ValueError(
-            f"The trace has no site {name}, but a whole trace of Scalor.guide or Scalor.model was expected."
+            f"Trace: expected a whole one of Scalor.guide or Scalor.model, got one without the site {name}."
         )
     return trace.nodes[name]
 
@@ -114,7 +114,7 @@ def _stack(family: str, by_time: dict[int, Any], of: Of) -> Stacked:
     moments = {t: _moment(site, of) for t, site in by_time.items()}
     axes = _axes(family, next(iter(by_time.values())))
     for dim in reversed(range(len(axes))):
-        if axes[dim] is None:  # of length 1: no plate or name stands for it
+        if axes[dim] is None:  # of length 1, without a plate or a name
             moments = {t: value.squeeze(dim) for t, value in moments.items()}
     named = [axis for axis in axes if axis is not None]
     values = list(moments.values())
@@ -126,7 +126,7 @@ def _stack(family: str, by_time: dict[int, Any], of: Of) -> Stacked:
 
 
 def _axes(family: str, site: Any) -> list[str | None]:
-    """What each axis of a site's value is; None where nothing stands for it."""
+    """The name of each axis of a site's value; None for an axis without a name."""
     distribution = site["fn"]
     batch: list[str | None] = [None] * len(distribution.batch_shape)
     for plate in site["cond_indep_stack"]:
@@ -153,7 +153,7 @@ def _moment(site: Any, of: Of) -> Tensor:
 
 
 def _padded(values: Sequence[Tensor], dim: int) -> list[Tensor]:
-    """The same, each with NaN along a dimension up to the longest."""
+    """Values padded with NaN along a dimension, to the length of the longest."""
     longest = max(value.shape[dim] for value in values)
     return [
         F.pad(value, (0, 0) * (value.dim() - dim - 1) + (0, longest - value.shape[dim]), value=torch.nan)

@@ -1,4 +1,4 @@
-r"""How likely a model says its data are: importance-weighted bounds of log p(x) (the NLL of paper §5.1).
+r"""Likelihood of videos under a model: importance-weighted bounds of log p(x) (the NLL of paper §5.1).
 
 .. math::
 
@@ -8,15 +8,15 @@ The bound grows with N and reaches log p(x) (Burda et al., 2016). But it needs t
 object's latents as much as the object is present (:func:`~scalor_pyro.model.distributions.weighted_by`): p(z)^w is no
 density, and a product of such factors is no importance weight. So here a latent counts in full or not at all:
 
-- Where its weight is below :data:`ABSENT`, or it is masked, it is drawn afresh from the model's own law and does not
-  count: a proposal from the prior cancels against the prior.
-- Everywhere else the guide's draw is taken, and log p − log q counts in full, whatever its weight.
+- If its weight is below :data:`ABSENT`, or it is masked, it is drawn anew from the prior and does not count: a proposal
+  from the prior cancels against the prior.
+- Otherwise the guide's draw is used, and log p − log q counts in full, whatever its weight.
 
-This is a proper importance sampler for any threshold. Call a the guide's draws that are taken, b the fresh ones and v
-the guide's draws that were put aside; those later draws of the guide may depend on. The proposal is
+This is a proper importance sampler for any threshold. Let a be the draws of the guide that are used, b the new ones and
+v the draws of the guide that are not used (later draws of the guide may depend on them). The proposal is
 q(a, v | x) p(b | …), and the target p(x, a, b) is extended by the guide's own conditionals of v, which integrate to
-one and cancel. Which latents are absent follows from a and b alone, in the order in which the model draws them. What is
-left is p(x | a, b) times p / q of the latents that are taken, and its mean is p(x).
+one and cancel. Which latents are absent follows from a and b alone, in the order in which the model draws them. The
+weight that remains is p(x | a, b) times p / q of the latents in a, and its mean is p(x).
 """
 
 import math
@@ -35,8 +35,8 @@ from scalor_pyro.model.program import Program, mark_drawn
 from scalor_pyro.model.shared import shared_work
 
 # Below this weight an object is absent: its other latents are drawn from the prior and do not count.
-# Any threshold gives a bound; the closer it is to 1, the more the fresh draws disturb the frame, and the closer to 0,
-# the more latents count that the guide was hardly trained to get right.
+# Any threshold gives a bound. Close to 1, new draws disturb the frame; close to 0, latents count that the guide was
+# hardly trained on.
 ABSENT = 0.05
 
 # The plate whose elements are independent data, each with a weight of its own.
@@ -48,8 +48,8 @@ class Evidence:
     """Bounds of log p(x) of B independent sequences.
 
     :param samples: growing numbers of samples.
-    :param bound: (len(samples), B) in nats: log of the mean of that many weights, always of the first ones.
-    :param effective: (B,) of all samples, how many carry the mean: (Σw)² / Σw², from 1 (a single one does, and the
+    :param bound: (len(samples), B) in nats: log of the mean of the first so many weights.
+    :param effective: (B,) effective sample size of all samples, (Σw)² / Σw²: from 1 (one sample dominates, and the
         bound is still far from log p(x)) to N (the guide is the posterior).
     """
 
@@ -59,7 +59,7 @@ class Evidence:
 
 
 class LogMean:
-    """The log of the mean of weights that come one after the other; holds sums only."""
+    """The log of a running mean of weights; holds sums only."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -74,23 +74,22 @@ class LogMean:
 
     @property
     def value(self) -> Tensor:
-        """(B,) log of the mean of the weights so far."""
+        """(B,) log of the mean of all weights so far."""
         return self._sum - math.log(self.count)
 
     @property
     def effective(self) -> Tensor:
-        """(B,) how many of the weights carry the mean, from 1 to all."""
+        """(B,) effective sample size, from 1 to the number of weights."""
         return (2 * self._sum - self._sum_of_squares).exp()
 
 
 class ImportanceMessenger(Messenger):
-    """Runs a model on what a guide proposed, and adds up the log-weight, see :mod:`scalor_pyro.inference.likelihood`.
+    """Run a model on a guide's draws, and add up the log-weight, see :mod:`scalor_pyro.inference.likelihood`.
 
-    Latents that the guide does not have are drawn from the model's own law, too, and those that the model does not have
-    are put aside.
+    Latents that only the model has are drawn from their prior; those that only the guide has are not used.
 
     :param proposal: a trace of the guide.
-    :param plate: the plate whose elements have a weight each; every site lies within it.
+    :param plate: the plate whose elements each have a weight; every site must be within it.
     """
 
     def __init__(self, proposal: poutine.Trace, plate: str = PLATE) -> None:
@@ -107,7 +106,7 @@ class ImportanceMessenger(Messenger):
         msg["scale"] = 1.0
 
     def _choose(self, msg: Any) -> None:
-        """Take the guide's value where the latent is there, a fresh one elsewhere."""
+        """Use the guide's value where the latent is present, a new one elsewhere."""
         if msg["name"] not in self.proposal:
             msg["mask"] = False
             return
@@ -142,22 +141,22 @@ class ImportanceMessenger(Messenger):
         for frame in msg["cond_indep_stack"]:
             if frame.full_size not in (None, frame.size):
                 raise ValueError(
-                    f"Plate {frame.name} has {frame.size} of {frame.full_size} elements, but all were expected: a"
-                    " subsample has no evidence."
+                    f"Plate {frame.name}: expected all {frame.full_size} elements, got {frame.size}; a subsample has"
+                    " no evidence."
                 )
         dims = [frame.dim for frame in msg["cond_indep_stack"] if frame.name == self.plate]
         if not dims:
-            raise ValueError(f"Site {msg['name']} lies outside of plate {self.plate}, but within it was expected.")
+            raise ValueError(f"Site {msg['name']}: expected it within plate {self.plate}, got it outside.")
         return log_ratio.movedim(dims[0], 0).flatten(1).sum(1) if log_ratio.dim() > 1 else log_ratio
 
 
 def _is_no_density(msg: Any) -> bool:
-    """Plates' own sites, and what only gives a name to a value."""
+    """Whether a site is a plate's own, or deterministic."""
     return bool(poutine.util.site_is_subsample(msg) or msg["infer"].get("_deterministic"))
 
 
 def _there(msg: Any) -> Tensor:
-    """Which elements of a site are there, by the weight and the mask that the program gives them."""
+    """Which elements of a site are present, by the weight and the mask that the program gives them."""
     there = torch.as_tensor(msg["scale"]) >= ABSENT
     return there if msg["mask"] is None else there & torch.as_tensor(msg["mask"])
 
@@ -168,11 +167,11 @@ def log_weight(
 ) -> Tensor:
     """One sample of log p(x, z) − log q(z | x) for each element of a plate, valid however presence weighs the latents.
 
-    :param model: a Pyro program; observed sites that are masked count as missing.
+    :param model: a Pyro program; masked observed sites count as missing.
     :param guide: its guide, which takes the same arguments.
     :param plate: name of the plate of independent data.
     :return: (B,) in nats.
-    :raises ValueError: for a site outside of the plate, a subsample, or shapes that differ between model and guide.
+    :raises ValueError: for a site outside the plate, a subsample, or shapes that differ between model and guide.
     """
     with pyro.validation_enabled(False), shared_work():
         proposal = poutine.trace(guide).get_trace(*args, **kwargs)
@@ -191,12 +190,12 @@ def log_evidence(
 ) -> Evidence:
     """The importance-weighted bound of log p(x) for growing numbers of samples; memory does not grow with them.
 
-    :param samples: numbers of samples, from 1, rising.
+    :param samples: increasing numbers of samples, from 1.
     :raises ValueError: for other numbers, and as :func:`log_weight`.
     """
     counts = tuple(samples)
     if not counts or counts[0] < 1 or any(a >= b for a, b in zip(counts, counts[1:], strict=False)):
-        raise ValueError(f"samples is {counts}, but rising numbers from 1 were expected.")
+        raise ValueError(f"samples: expected increasing numbers from 1, got {counts}.")
     mean, bounds = LogMean(), []
     for count in range(1, counts[-1] + 1):
         mean.add(log_weight(model, guide, *args, plate=plate, **kwargs))
@@ -206,11 +205,10 @@ def log_evidence(
 
 
 def nll(program: Program, x: Tensor, samples: int = 100) -> Tensor:
-    """Importance-weighted negative log-likelihood of videos, in nats per pixel: the mean falls as samples grow.
+    """Importance-weighted negative log-likelihood of videos, in nats per pixel; its mean falls as samples grow.
 
     Total nats / (T · H · W): the channels of a pixel are summed. A density of numbers in [0, 1] may be above 1, so this
-    may be negative. The paper does not state the scale of its NLL, so figures compare only among models that are
-    measured here.
+    may be negative. The paper does not state the scale of its NLL, so compare only figures measured by this function.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :param samples: N.

@@ -1,4 +1,4 @@
-"""What the trained guide says of videos: its mode, not a sample (sampling is for uncertainty)."""
+"""What the trained guide finds in videos: its mode, not a sample (sampling is for uncertainty)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -92,7 +92,7 @@ def _kept(index: int | slice) -> int | slice:
 
 
 class SlotHistory(NamedTuple):
-    """The part of :class:`Inference` that tracks are made of."""
+    """The part of :class:`Inference` that tracks need."""
 
     presence: Tensor  # (B, T, K)
     identity: Tensor  # (B, T, K)
@@ -116,8 +116,9 @@ class ModeMessenger(Messenger):
 def infer(scalor: Program, x: Tensor) -> Inference:
     """Follow the objects of a batch of videos.
 
-    Differs: it looks at the first frame several times (``first_looks``), as if the video stood still there, and begins
-    with the last look. What one look leaves out, since proposals that overlap reject each other, another one finds.
+    Differs: the guide sees the first frame several times (``first_looks``), as if the video stood still, and the result
+    begins with the last look. Proposals that overlap reject each other, so each look may find objects that the ones
+    before it left out.
 
     :param scalor: SCALOR, or another program whose model returns :class:`~scalor_pyro.model.frame.FrameLatents`.
     :param Tensor x: (B, T, C, H, W) in [0, 1]
@@ -128,7 +129,7 @@ def infer(scalor: Program, x: Tensor) -> Inference:
 
 
 def with_first_looks(scalor: Program, x: Tensor) -> Tensor:
-    """Videos that stand still at first, for all looks at their first frames but one.
+    """Videos whose first frame is repeated, for further looks at it.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :return: (B, first_looks − 1 + T, C, H, W)
@@ -139,18 +140,18 @@ def with_first_looks(scalor: Program, x: Tensor) -> Tensor:
 
 
 def after_first_looks(scalor: Program, latents: list[FrameLatents]) -> list[FrameLatents]:
-    """What is found in such videos, from the last look at the first frame on."""
+    """The latents of such videos, from the last look at the first frame on."""
     first, *later = latents[scalor.config.first_looks - 1 :]
     return [begun(first), *later]
 
 
 def begun(frame: FrameLatents) -> FrameLatents:
-    """A frame as the first of a video: what was propagated into it counts as discovered."""
+    """A frame as the first of a video: objects propagated into it count as discovered."""
     return frame._replace(propagated=None, discovered=frame.drawn, slots=frame.slots._replace(new=frame.slots.alive))
 
 
 def at_mode(program: Program, x: Tensor) -> Any:
-    """What a model returns for the mode of its guide.
+    """The return value of a model for the mode of its guide.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     """
@@ -160,11 +161,11 @@ def at_mode(program: Program, x: Tensor) -> Any:
 
 
 def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine.Trace:
-    """The guide alone: all that tracks need, without reconstructing the frames.
+    """The mode of the guide alone, which is enough for tracks; frames are not reconstructed.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
-    :param carried: of the last of the frames before, see :meth:`Scalor.guide`; None at the beginning.
-    :return: a trace, whose return value are the latents of each frame.
+    :param carried: of the last frame of the call before, see :meth:`Scalor.guide`; None for the start of a video.
+    :return: a trace, which returns the latents of each frame.
     """
     require_videos(scalor, x)
     with undisturbed(), ModeMessenger():
@@ -172,7 +173,7 @@ def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine
 
 
 def slots_of(latents: list[FrameLatents]) -> SlotHistory:
-    """What is in the slots after each frame, on the CPU."""
+    """The content of the slots after each frame, on the CPU."""
     all_slots = [frame.slots for frame in latents]
     return SlotHistory(
         presence=torch.stack([slots.objects.presence for slots in all_slots], 1).cpu(),

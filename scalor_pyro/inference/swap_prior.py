@@ -1,6 +1,6 @@
-"""Swap priors: an effect handler that gives chosen latents of the model another law for the calls within it.
+"""Swap priors: an effect handler that gives chosen latents of the model another prior for the calls within it.
 
-It composes as Pyro's own handlers do::
+It composes like Pyro's own handlers::
 
     with swap_prior({"z_pres_disc_*": absent_from(5)}):  # see scalor_pyro.inference.priors
         Predictive(scalor.model, guide=scalor.guide, num_samples=4)(video[:, :5], frames=10)
@@ -22,7 +22,7 @@ from torch import broadcast_shapes
 from scalor_pyro.model.program import is_drawn, is_of_guide
 from scalor_pyro.model.sites import frame_of, is_latent
 
-# A law: a distribution, or a function of the frame t and of the prior there.
+# A distribution, or a function of the frame t and of the prior there.
 Prior = TorchDistributionMixin | Callable[[int, Any], TorchDistributionMixin]
 
 ArgumentsT = ParamSpec("ArgumentsT")
@@ -92,19 +92,19 @@ def swap_prior(
 
 
 def swap_prior(*arguments: Any) -> Any:
-    """Give sites of the model another prior: ``with swap_prior(laws):`` or ``swap_prior(model, laws)``.
+    """Give sites of the model another prior: ``with swap_prior(priors):`` or ``swap_prior(model, priors)``.
 
-    The guide is left alone, so that ``Predictive(scalor.model, guide=scalor.guide)`` works within; what the guide has
-    drawn, or a handler has fixed, keeps its value and is scored by the new law. Weighting by presence stays.
-    ``ModeMessenger``, which draws values itself, must be outside: the last handler entered comes first.
+    The guide keeps its distributions, so ``Predictive(scalor.model, guide=scalor.guide)`` works within. A value that
+    the guide has drawn, or that a handler has fixed, stays and is scored by the new prior. Weighting by presence stays.
+    Enter ``ModeMessenger``, which draws values itself, before: the handler entered last acts first.
 
-    :param arguments: the model to wrap, which may be left out, and the priors by site name, or by pattern with ``*``,
-        ``?`` and ``[…]``: each a distribution that broadcasts to the site's batch shape, or a function (frame t,
-        prior) → distribution. Where several patterns match a site, they are applied in order, and each function is
-        given the distribution that the one before has left. Without a model, a context manager is returned.
-    :raises ValueError: for what is no law; within, for a law of another event shape or support or whose batch shape
-        does not broadcast to the site's, and for patterns that match observed or deterministic sites; on leaving
-        without another error, for a pattern that has matched no site.
+    :param arguments: the program to wrap, which may be left out (a context manager is then returned), and the priors
+        by site name, or pattern with ``*``, ``?`` and ``[…]``: a distribution that broadcasts to the site's
+        batch shape, or a function (frame t, prior) → distribution. If several patterns match a site they are applied in
+        order, and each function is given the result of the one before.
+    :raises ValueError: for anything but a distribution or a function; within, for a prior with another event shape or
+        support, or a batch shape that does not broadcast to the site's, and for patterns that match observed or
+        deterministic sites; on leaving without another error, for a pattern that has matched no site.
     """
     *model, priors = arguments
     messenger = SwapPriorMessenger(priors)
@@ -145,21 +145,21 @@ def _fitted(name: str, prior: Any, replaced: Any) -> Any:
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     try:
         return broadcast_shapes(shape, to) == to
-    except RuntimeError:  # torch's word for shapes that do not fit
+    except RuntimeError:  # from torch, for shapes that do not fit
         return False
 
 
 def _of_one_event(support: Any) -> str:
-    """A support as text, however many of its dimensions are events."""
+    """A support as text, whichever of its dimensions are events."""
     while isinstance(support, type(constraints.real_vector)):
         support = support.base_constraint
     return str(support)
 
 
 def _there_are(names: Mapping[str, None]) -> str:
-    """The sites that there are, a word for each family."""
+    """The sites that were seen, one entry for each family."""
     if not names:
-        return "no model was run within it"
+        return "no model ran within it"
     families: dict[str, list[int]] = {}
     for name in names:
         families.setdefault(name.rpartition("_")[0], []).append(frame_of(name))
@@ -167,4 +167,4 @@ def _there_are(names: Mapping[str, None]) -> str:
         f"{family}_{frames[0]}" + (f" to {frames[-1]}" if len(frames) > 1 else "")
         for family, frames in families.items()
     )
-    return f"there are {listed}"
+    return f"its sites are {listed}"

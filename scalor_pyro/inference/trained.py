@@ -1,4 +1,4 @@
-"""A trained run, ready to be used: its config and its model."""
+"""A trained run, ready to use: its config and its model."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from scalor_pyro.runs.weights import put_weights
 class TrainedRun(NamedTuple):
     """A trained run, ready to track."""
 
-    folder: Path  # of its weights, and, of a run of scalor train, of its scene
+    folder: Path  # of its weights, and, for a run of scalor train, of its background image
     config: VideoRunConfig | RunConfig
     scalor: Scalor
 

@@ -159,7 +159,7 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("street.mkv --first-presence 0.3", "--first-presence was given with a VIDEO, but none was expected"),
         ("--observed 3", "--observed was given without a VIDEO, but one was expected"),
         ("--discover", "--discover was given without a VIDEO"),
-        ("--first-presence 1.5", "probability is 1.5"),
+        ("--first-presence 1.5", "Probability: expected a number above 0 and below 1, got 1.5"),
         ("--first-presence 0.5 --frames 0", "frames: expected at least 1, got 0"),
         ("--first-presence 0.5 --samples 0", "samples: expected at least 1, got 0"),
         ("small.mkv --frames 6", "crop: expected"),

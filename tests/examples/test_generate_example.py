@@ -102,7 +102,7 @@ def test_reconstruct(run: Path) -> None:
         ("--what imagine --observed 2", "--observed was given with --what imagine, but forecast was expected"),
         ("--what imagine --videos 2", "--videos was given .*, but forecast or reconstruct was expected"),
         ("--what reconstruct --motion learned", "--motion was given .*, but forecast or imagine was expected"),
-        ("--what imagine --first-presence 1.5", "probability is 1.5, but a number above 0 and below 1"),
+        ("--what imagine --first-presence 1.5", "Probability: expected a number above 0 and below 1, got 1.5"),
     ],
 )
 def test_bad_options(run: Path, arguments: str, match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ def test_bad_runs(
 ) -> None:
     refuses(capsys, tmp_path / "nowhere", match="nowhere")
     still = save_run(tmp_path / "still", make_scalor(constant_velocity=False))
-    refuses(capsys, still, "--motion", "constant-velocity", match="constant_velocity is False")
+    refuses(capsys, still, "--motion", "constant-velocity", match="constant_velocity: expected .* True, got False")
     (tmp_path / "file").touch()
     arguments = ["--what", "imagine", "--frames", 1, "--samples", 1, "--out", tmp_path / "file"]
     refuses(capsys, run, *arguments, match="file: the folder could not be made")

@@ -269,8 +269,8 @@ def wider(x: Tensor) -> None:
 @pytest.mark.parametrize(
     ("model", "guide", "message"),
     [
-        (outside, outside, "z lies outside of plate sequences"),
-        (subsampled, subsampled, "sequences has 2 of 4 elements"),
+        (outside, outside, "z: expected it within plate sequences"),
+        (subsampled, subsampled, "sequences: expected all 4 elements, got 2"),
         (linear, wider, r"z of the guide: expected shape \(4, 1, 2\), .* got \(4, 1, 3\)"),
     ],
 )
@@ -281,12 +281,12 @@ def test_refuses_what_has_no_evidence(model: Program, guide: Program, message: s
 
 @pytest.mark.parametrize("samples", [[], [0], [3, 3], [4, 2], [-1, 2]])
 def test_refuses_numbers_that_do_not_rise_from_1(samples: list[int]) -> None:
-    with pytest.raises(ValueError, match="rising numbers from 1"):
+    with pytest.raises(ValueError, match="increasing numbers from 1"):
         log_evidence(linear, crude, X, samples=samples)
 
 
 def test_refuses_what_is_not_a_batch_of_videos(scalor: Scalor, videos: Tensor) -> None:
     with pytest.raises(ValueError, match="Videos"):
         nll(scalor, videos[0], samples=1)
-    with pytest.raises(ValueError, match="rising numbers from 1"):
+    with pytest.raises(ValueError, match="increasing numbers from 1"):
         nll(scalor, videos, samples=0)

@@ -204,7 +204,7 @@ def test_modes_are_of_the_new_prior_or_refused(busy: Scalor) -> None:
 @pytest.mark.parametrize(
     ("priors", "match"),
     [
-        ({"z_pres_disk_*": FAR}, r"'z_pres_disk_\*' matches no latent .* there are z_pres_disc_0 to 2, z_where_disc_0"),
+        ({"z_pres_disk_*": FAR}, r"'z_pres_disk_\*' matches no latent .* its sites are z_pres_disc_0 to 2, z_where"),
         ({"z_where_prop_0": FAR}, "'z_where_prop_0' matches no latent .* z_where_prop_1 to 2"),
         ({"z_where_prop_*": FAR, "slots": FAR}, "'slots' matches no latent"),
         ({"x_*": FAR}, "matches x_0, which is the observed frame; a latent site"),
@@ -241,7 +241,7 @@ def test_unmatched_pattern_does_not_hide_another_error(busy: Scalor, videos: Ten
 
 
 def test_refuses_a_block_in_which_no_model_runs(busy: Scalor, videos: Tensor) -> None:
-    with pytest.raises(ValueError, match="no model was run within it"):
+    with pytest.raises(ValueError, match="no model ran within it"):
         with swap_prior({"z_where_prop_*": FAR}):
             busy.guide(videos)
 
@@ -298,17 +298,17 @@ def test_discovery_at_the_border(busy: Scalor) -> None:
 
 
 def test_priors_refuse(busy: Scalor, tiny: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="constant_velocity is False"):
+    with pytest.raises(ValueError, match="constant_velocity: expected a model with True, got False"):
         constant_velocity(tiny(constant_velocity=False))
-    with pytest.raises(ValueError, match="motion is 'fast', but learned or constant-velocity was expected"):
+    with pytest.raises(ValueError, match="motion: expected learned or constant-velocity, got 'fast'"):
         motion(tiny(), "fast")
     for deviation in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="The deviation is .*, but a number above 0"):
+        with pytest.raises(ValueError, match="deviation: expected a number above 0, got"):
             constant_velocity(busy.config, deviation)
     for probability in (0.0, 1.0, 1.5, float("nan")):
-        with pytest.raises(ValueError, match="The probability is .*, but a number above 0 and below 1"):
+        with pytest.raises(ValueError, match="Probability: expected a number above 0 and below 1, got"):
             first_frame_presence(probability)
-        with pytest.raises(ValueError, match="The probability is"):
+        with pytest.raises(ValueError, match="Probability: expected"):
             discovery_at_border(busy.config, probability)
-    with pytest.raises(ValueError, match="end at frame -1"):
+    with pytest.raises(ValueError, match="without discoveries: expected a number from 0, got -1"):
         no_discovery_from(-1)
