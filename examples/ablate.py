@@ -10,13 +10,13 @@ cell in the middle is resumed. `table.md`, `table.json` and `curves.png` compare
 import argparse
 import io
 import json
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import ConfigError, RunConfig, Stage
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.evaluation.metrics import markdown
@@ -130,28 +130,24 @@ def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Map
     )
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Train what is missing, and compare; 2 for what the user has to put right, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Train what is missing, and compare."""
     options = parse(arguments)
     results, rows = {}, {}
-    try:
-        for name, config in cells(options).items():
-            folder = options.out / f"{options.preset}-{options.seed}" / name.replace(" ", "-").replace(",", "")
-            figures = trained(config, folder, options)
-            if figures is None:
-                print("Interrupted; the same command goes on.")
-                return 130
-            results[name], rows[name] = figures, RunFolder.open(folder).rows()
-        png = io.BytesIO()
-        compare_curves(rows, CURVES).savefig(png, format="png", dpi=120)
-        write_atomically(options.out / "curves.png", png.getvalue())
-        write_atomically(options.out / "table.json", json.dumps(results, indent=1).encode())
-        table = markdown(results, LEFT_OUT)
-        write_atomically(options.out / "table.md", table.encode())
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name, config in cells(options).items():
+        folder = options.out / f"{options.preset}-{options.seed}" / name.replace(" ", "-").replace(",", "")
+        figures = trained(config, folder, options)
+        if figures is None:
+            print("Interrupted. Run the same command again to continue.")
+            return INTERRUPTED
+        results[name], rows[name] = figures, RunFolder.open(folder).rows()
+    png = io.BytesIO()
+    compare_curves(rows, CURVES).savefig(png, format="png", dpi=120)
+    write_atomically(options.out / "curves.png", png.getvalue())
+    write_atomically(options.out / "table.json", json.dumps(results, indent=1).encode())
+    table = markdown(results, LEFT_OUT)
+    write_atomically(options.out / "table.md", table.encode())
     print(table, end="")
     print(f"Table, curves and one folder for each training are in {options.out}.")
     return 0

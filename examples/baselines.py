@@ -9,10 +9,10 @@ for SCALOR.
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config.baselines import BaselineRun
 from scalor_pyro.evaluation.metrics import table
 from scalor_pyro.experiments.baselines import BASELINES, baseline, setting_of
@@ -47,9 +47,9 @@ def configure(options: argparse.Namespace) -> BaselineRun:
     return with_options(baseline(options.model, objects, density, bool(options.background)), options)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Train and report; 2 for what the user has to put right, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Train and report."""
     options = parse(arguments)
     chosen = BASELINES[options.model]
     try:
@@ -66,15 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
             final_videos=options.eval_videos,
             made_by=MadeBy(command_line(__file__, arguments), setting_of(config)),
         )
-    except (ValueError, OSError) as error:  # a MNIST that cannot be fetched is an OSError, too
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         results = None
     if results is None:
         again = f"--model {options.model} --resume --out {options.out}"
-        print(f"Interrupted; go on with: python examples/baselines.py {again}")
-        return 130
+        print(f"Interrupted. To continue: python examples/baselines.py {again}")
+        return INTERRUPTED
     print(table(results))
     print(f"Pictures and weights are in {options.out}.")
     return 0

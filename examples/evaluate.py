@@ -8,7 +8,6 @@ python examples/evaluate.py digits-vld --mnist mnist.npz
 
 import argparse
 import json
-import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pyro
 
 from scalor_pyro import Scalor
+from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, DataConfig, ModelConfig, RunConfig
 from scalor_pyro.config.presets import PRESETS, test_videos
 from scalor_pyro.data import SyntheticVideos
@@ -86,21 +86,17 @@ def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return figures
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Score and print; 2 for what the user has to put right."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Score and print."""
     options = parse(arguments)
     results: dict[str, dict[str, Any]] = {}
     pyro.set_rng_seed(0)  # of the importance samples
-    try:
-        for run in options.runs:
-            results |= scored(run, options)
-        options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(options.out / "evaluation.json", json.dumps(results, indent=1).encode())
-        write_atomically(options.out / "evaluation.md", markdown(results).encode())
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for run in options.runs:
+        results |= scored(run, options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(options.out / "evaluation.json", json.dumps(results, indent=1).encode())
+    write_atomically(options.out / "evaluation.md", markdown(results).encode())
     print(markdown(results), end="")
     print(f"The table is in {options.out}.")
     return 0

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.forecasts import ForecastEvaluation, table
@@ -94,7 +95,7 @@ def unseen(config: RunConfig, options: argparse.Namespace) -> SyntheticVideos:
         return SyntheticVideos(data, TEST_SEED, "test", options.mnist)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
-        raise ConfigError(f"{reason}: a file named by --mnist was expected.") from error
+        raise ConfigError(f"{reason}; pass a local copy with --mnist FILE.") from error
 
 
 def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:
@@ -129,17 +130,10 @@ def reconstructions(scalor: Scalor, config: RunConfig, options: argparse.Namespa
         files.take(reconstruct(scalor, x, options.samples), x)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Generate and write; 2 for what the user has to put right."""
-    options = parse(arguments)
-    try:
-        run(checked(options))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.")
-        return 130
+    """Generate and write."""
+    run(checked(parse(arguments)))
     return 0
 
 

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from pyro import poutine
 from torch import Tensor
 
+from scalor_pyro.cli.errors import command
+from scalor_pyro.config import ConfigError
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiments.synthetic import TEST_SEED
 from scalor_pyro.files import write_atomically
@@ -61,7 +63,11 @@ def load(options: argparse.Namespace) -> tuple[Scalor, Tensor]:
         raise ValueError(f"--video is {options.video}, but a number from 0 was expected.")
     if options.frames is not None and not 1 <= options.frames <= config.evaluated.frames:
         raise ValueError(f"--frames is {options.frames}, but 1 to {config.evaluated.frames} was expected.")
-    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", options.mnist)
+    try:
+        videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", options.mnist)
+    except ConnectionError as error:
+        reason = str(error).removesuffix(".")
+        raise ConfigError(f"{reason}; pass a local copy with --mnist FILE.") from error
     return scalor, videos.batch(options.video, 1, options.frames).tensor()
 
 
@@ -163,21 +169,12 @@ def inspect(scalor: Scalor, video: Tensor, out: Path) -> None:
         print(f"\n{name}: {', '.join(edits)}")
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Inspect; 2 for what the user has to put right."""
+    """Inspect."""
     options = parse(arguments)
     out = own_folder(options.run) / "inspection" if options.out is None else options.out
-    try:
-        inspect(*load(options), out)
-    except ConnectionError as error:
-        print(f"error: {str(error).removesuffix('.')}: a file named by --mnist was expected.", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {out} cannot be written ({error.strerror}); a folder was expected.", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    inspect(*load(options), out)
     print(f"\nPictures are in {out}.")
     return 0
 

@@ -9,11 +9,11 @@ Without any option it trains on 2–4 moving digits over black, for about ten mi
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.config.presets import PRESETS, paper, preset, setting_of
 from scalor_pyro.evaluation.metrics import table
@@ -50,9 +50,9 @@ def configure(options: argparse.Namespace) -> RunConfig:
     return with_options(config, options)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Train and report; 2 for what the user has to put right, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Train and report."""
     options = parse(arguments)
     try:
         with join() as world:
@@ -70,11 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             return announce(results, options.out)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
-        print(f"error: {reason}: a file named by --mnist, or --digits uci, was expected.", file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise ConfigError(f"{reason}; pass a local copy with --mnist FILE, or --digits uci.") from error
     except KeyboardInterrupt:  # before the first step, or while the trained model is evaluated
         return announce(None, options.out)
 
@@ -82,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
 def announce(results: dict[str, Any] | None, folder: Path) -> int:
     """Print how the training ended, and give its exit status."""
     if results is None:
-        print(f"Interrupted; go on with: python examples/train_mnist.py --resume --out {folder}")
-        return 130
+        print(f"Interrupted. To continue: python examples/train_mnist.py --resume --out {folder}")
+        return INTERRUPTED
     print(table(results))
     print(f"Pictures, player.html, tracks and weights are in {folder}.")
     return 0

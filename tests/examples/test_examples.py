@@ -427,7 +427,7 @@ def test_mnist_that_cannot_be_fetched(
 
     monkeypatch.setattr("scalor_pyro.data.digits._fetch_mnist", no_network)
     refuses(
-        *TINY, "--digits", "mnist", "--out", tmp_path / "run", match="nowhere: a file named by --mnist, or --digits"
+        *TINY, "--digits", "mnist", "--out", tmp_path / "run", match="nowhere; pass .*--mnist FILE, or --digits uci"
     )
     assert not (tmp_path / "run").exists()
 
