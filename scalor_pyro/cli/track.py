@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from scalor_pyro.cli.info import table
+from scalor_pyro.cli.rows import table
 from scalor_pyro.config import ConfigError
 from scalor_pyro.files import require_new, write_atomically
 from scalor_pyro.inference.posterior import infer

@@ -2,7 +2,7 @@
 
 import argparse
 
-from scalor_pyro.cli.info import table
+from scalor_pyro.cli.rows import table
 from scalor_pyro.evaluation.metrics import shown
 from scalor_pyro.runs.cards import card_of, shown_data
 from scalor_pyro.runs.pretrained import names

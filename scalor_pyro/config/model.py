@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scalor_pyro.config.checks import positive, probability, require
+from scalor_pyro.config.options import option
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class ModelConfig:
     view: tuple[int, int] | None = None  # H, W in px of the images trained on; None: image_size. See views.py
     channels: int = 3  # C
     cells: tuple[int, int] = (8, 8)  # G_y, G_x: the discovery grid
-    slots: int = 16  # K: objects carried from frame to frame
+    slots: int = option(16, "most objects that are followed at a time", metavar="K")  # carried from frame to frame
     first_shortlist: int = 16  # M in the first frame: must hold all that is there; 0 = every cell
     shortlist: int = 16  # M in later frames; 0 = every cell
     object_size: float = 14.0  # px, the typical object
@@ -30,7 +31,7 @@ class ModelConfig:
     feature_dim: int = 48  # channels of the frame features
     tracker_dim: int = 128  # posterior RNN of an object
     prior_dim: int = 64  # prior RNN of an object
-    sigma: float = 0.2  # standard deviation of a pixel
+    sigma: float = option(0.2, "standard deviation of a pixel; smaller values let fainter objects count")
     background: Literal["none", "moving", "static"] = "none"  # static: one scene, set by Scalor.set_scene
     z_bg_grid: int = 4  # the latent of a moving background starts as the frame on this coarse grid
     z_bg_extra: int = 16  # further numbers of it, for what the grid leaves out

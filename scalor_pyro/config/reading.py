@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from scalor_pyro.config.checks import ConfigError, require
+from scalor_pyro.config.options import option
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,31 @@ class ReadOptions:
     :raises ConfigError: for values that no video can have.
     """
 
-    crop: Crop | None = None  # px of the file; None: the whole frame
-    start: int = 0  # first frame
-    stop: int | None = None  # frame before which to stop; None: the end
-    stride: int = 1  # every so many frames
-    rate: float | None = None  # frames per second, by time stamps; None: every frame of the file
-    size: tuple[int, int] | None = None  # H, W in px that (the crop of) a frame is resized to; None: as it is
-    grey: bool = False  # one channel; grey files always have one
-    levels: tuple[float, float] | None = None  # values that become 0 and 1; None: found, where they are not 8 bits
+    crop: Crop | None = option(
+        None,
+        "rectangle to read, in px; X and Y are its upper left corner",
+        metavar=("X", "Y", "WIDTH", "HEIGHT"),
+        none="the whole frame",
+    )
+    start: int = option(0, "first frame, counted from 0", metavar="N")
+    stop: int | None = option(None, "frame to stop before, counted from 0", metavar="N", none="the end")
+    stride: int = option(1, "read every N-th frame", metavar="N")
+    rate: float | None = option(
+        None,
+        "frames per second, chosen by time stamp; for videos with a variable frame rate",
+        metavar="FPS",
+        none="every frame of the file",
+    )
+    size: tuple[int, int] | None = option(
+        None, "size in px that frames are resized to", metavar=("HEIGHT", "WIDTH"), none="not resized"
+    )
+    grey: bool = option(False, "read in grey, or in colour; files without colour are always grey")
+    levels: tuple[float, float] | None = option(
+        None,
+        "pixel values that become black and white",
+        metavar=("LOW", "HIGH"),
+        none="8-bit files unchanged, others by the range of their values",
+    )
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "start", self.start, "a frame from 0")

@@ -6,8 +6,11 @@ from typing import Any
 from scalor_pyro.config.checks import ConfigError, require
 from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import ModelConfig
+from scalor_pyro.config.options import option
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.train import TrainConfig
+
+SEED_HELP = "random seed of weights, noise and videos"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class VideoRunConfig:
     video: VideoData
     model: ModelConfig
     train: TrainConfig
-    seed: int = 0
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -61,7 +64,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     test_data: DataConfig | None = None  # what to evaluate on; None: videos like those of training
-    seed: int = 0
+    seed: int = option(0, SEED_HELP)
 
     def __post_init__(self) -> None:
         check_run(self)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scalor_pyro.config.checks import positive, probability, require
+from scalor_pyro.config.options import option
 from scalor_pyro.config.schedule import Schedule, constant
 
 # A box so many times as large holds the centre of whatever overlaps it.
@@ -28,9 +29,15 @@ class Stage:
 class TrainConfig:
     """Stochastic variational inference: budget, optimiser, schedules."""
 
-    steps: int = 3000
-    minutes: float | None = None  # budget in wall time instead of steps; a resumed run is then not bit-identical
-    start_from: str | None = None  # weights to begin with: a name of those in the package, or a run; None: random ones
+    steps: int = option(3000, "number of training steps", metavar="N")
+    # A run with a budget in wall time is not bit-identical when it is resumed.
+    minutes: float | None = option(None, "training time in minutes, instead of --steps", metavar="M")
+    start_from: str | None = option(
+        None,
+        "start from the weights of this run, or from packaged weights of this name, as far as they fit",
+        metavar="RUN",
+        none="random weights",
+    )
     curriculum: tuple[Stage, ...] = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
     optimiser: Literal["adam", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
@@ -38,8 +45,16 @@ class TrainConfig:
     decay_from: float = 0.6  # share of the budget at which the cosine starts
     clip: float = 1.0  # gradient norm, of the loss per frame
     elbo: Literal["trace", "analytic"] = "trace"  # analytic: closed-form KL where there is one
-    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; all between them is computed in fp32
-    capture: bool = True  # on a GPU, record a step as a CUDA graph and replay it; a CPU has none
+    # All that is not a network is computed in fp32.
+    precision: Literal["fp32", "bf16"] = option(
+        "fp32",
+        "precision of the networks; bf16 is less exact, and pays off only on GPUs with large batches or images",
+    )
+    capture: bool = option(
+        True,
+        "record a step as one CUDA graph and replay it; off: slower, but shows where an error arises. No effect on a "
+        "CPU or with several processes",
+    )
     temperature: Schedule = Schedule(((0, 1.0), (1000, 0.5)))
     discovery_prior: Schedule = Schedule(((0, 0.1), (300, 1e-4)), log=True)
     reject_propagated: Schedule = constant(0.3)  # overlap with a propagated object above which a proposal is rejected

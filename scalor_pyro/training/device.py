@@ -1,39 +1,44 @@
-"""Where and how to compute."""
+"""The device and the precision to compute with."""
 
 import argparse
 from typing import Any
 
 import torch
 
-from scalor_pyro.config import ConfigError
+from scalor_pyro.config import ConfigError, TrainConfig
+from scalor_pyro.config.options import add_option, given
+
+# Options of the command line that say how to compute.
+COMPUTING = ("precision", "capture")
 
 
 def device_of(name: str) -> torch.device:
-    """The device that ``--device`` names: auto (a GPU where there is one), cpu or cuda.
+    """The device that ``--device`` names: auto (the GPU, if there is one), cpu or cuda.
 
-    :raises ConfigError: for a GPU that there is not.
+    :raises ConfigError: for cuda, if no CUDA device is available.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device is cuda, but this machine has no CUDA device: auto or cpu was expected.")
+        raise ConfigError("No CUDA device is available; use --device auto or cpu.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
 
 
 def add_computing_options(options: argparse._ActionsContainer) -> None:
-    """The options of a command that trains: where, in what precision, and whether steps are recorded."""
-    add = options.add_argument
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
-    precision = (
-        "of what the networks compute (default: fp32); bf16 is less exact, and meant for GPUs with large batches"
+    """The options of a command that trains: the device, the precision, and whether steps are recorded."""
+    add_device_option(options)
+    for name in COMPUTING:
+        add_option(options, TrainConfig, name)
+
+
+def add_device_option(options: argparse._ActionsContainer) -> None:
+    """``--device``."""
+    devices = ["auto", "cpu", "cuda"]
+    options.add_argument(
+        "--device", choices=devices, default="auto", help="auto: the GPU, if there is one (default: auto)"
     )
-    add("--precision", choices=["fp32", "bf16"], help=f"{precision} or images: on a CPU it is hardly faster")
-    capture = "queue a step kernel by kernel, not as one CUDA graph: slower, but shows where an error arises; no effect"
-    graphless = "on a CPU, which has no graphs, and with several processes, which record none"
-    add("--no-capture", dest="capture", action="store_false", default=None, help=f"{capture} {graphless}")
 
 
 def computing(options: argparse.Namespace) -> dict[str, Any]:
-    """What of :class:`~scalor_pyro.config.TrainConfig` these options ask for, as far as they were given."""
-    asked = {"precision": options.precision, "capture": options.capture}
-    return {name: value for name, value in asked.items() if value is not None}
+    """The fields of :class:`~scalor_pyro.config.TrainConfig` that these options set."""
+    return given(options, TrainConfig, COMPUTING)

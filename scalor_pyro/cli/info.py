@@ -1,0 +1,65 @@
+"""``scalor info``: what a video file holds, what moves in it, and the sizes to train with."""
+
+import argparse
+from pathlib import Path
+
+from scalor_pyro.cli.outputs import require_new_output
+from scalor_pyro.cli.reading import add_reading_options, reading_of
+from scalor_pyro.cli.rows import file_rows, notes, survey_rows, table, training_rows
+from scalor_pyro.config import ModelConfig
+from scalor_pyro.plots.survey import save_survey_picture
+from scalor_pyro.video import Video, propose, survey
+
+DESCRIPTION = """Look at a video: its size and length, what moves in it, and the sizes to train with.
+
+VIDEO is a file (mp4, avi, mkv, mov, gif, …), a TIFF stack, a folder of images, or a NumPy array (npy, npz).
+The camera should stand still; objects should be smaller than the frame and move. Nothing is trained, and the
+video is not changed."""
+EXAMPLES = """examples:
+  scalor info street.mp4
+  scalor info street.mp4 --out boxes.png      check in boxes.png that the boxes are on the objects
+  scalor info cells.tif --crop 0 0 512 512 --stop 300"""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this subcommand."""
+    parser = commands.add_parser(
+        "info",
+        help="show what a video holds, what moves in it, and the sizes to train with",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    videos = "video files, TIFF stacks, folders of images or NumPy arrays; several must show the same scene"
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help=videos)
+    parser.add_argument("--out", type=Path, metavar="PICTURE.png", help="draw the proposed boxes on some frames")
+    parser.add_argument("--overwrite", action="store_true", help="replace PICTURE.png if it exists")
+    add_reading_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was found, and draw it.
+
+    :raises ValueError: for what the user has to put right.
+    """
+    if options.out is not None:
+        require_new_output("--out", options.out, ".png", options.overwrite)
+    reading = reading_of(options)
+    videos = [Video(path, reading.options) for path in options.videos]
+    for video in videos:
+        print(table(file_rows(video)), flush=True)
+    seen = survey(*videos)
+    proposal = propose(seen, *reading)
+    print(f"\nfound in {seen.frames} sampled frames")
+    print(table(survey_rows(seen)))
+    print(f"\nproposed settings, for {proposal.count:.1f} objects per frame of the crop")
+    print(table(training_rows(proposal.options(reading.options), proposal.model(ModelConfig()))))
+    for note in notes(seen):
+        print(f"\nnote: {note}")
+    if options.out is None:
+        print("\nTo check that these are the objects, draw them on some frames with --out boxes.png.")
+    else:
+        save_survey_picture(options.out, seen, proposal, reading.options)
+        print(f"\nThe boxes are drawn in {options.out}.")
+    return 0
