@@ -25,27 +25,27 @@ from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate, mean_nll, wit
 from scalor_pyro.files import write_atomically
 from scalor_pyro.runs.checkpoint import load_config, load_weights
 
-# What can be asked for beside the presets.
+# Settings beside the presets.
 OWN = ("trained", "test")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of trained runs, or names of weights")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders, or names of packaged weights")
     parser.add_argument("--on", nargs="+", default=["test"], choices=[*OWN, *PRESETS], metavar="SETTING",
-                        help="'trained': videos as in training, 'test': as in the run's own evaluation (default), or "
-                        f"those that a preset is evaluated on: {', '.join(PRESETS)}")  # fmt: skip
-    parser.add_argument("--frames", type=int, help="another length of the videos")
-    parser.add_argument("--count", type=int, nargs=2, metavar=("MIN", "MAX"), help="another number of objects")
-    parser.add_argument("--slots", type=int, metavar="K", help="give the model other capacity: slots, and proposals in "
-                        "the first frame")  # fmt: skip
-    parser.add_argument("--eval-videos", type=int, default=200, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--nll", type=int, metavar="N", help="also the negative log-likelihood, nats per pixel, by "
-                        "N importance samples of each video (default: left out)")  # fmt: skip
+                        help="videos to score on. trained: as in training; test: as in the run's own evaluation "
+                        f"(default); or those of a preset: {', '.join(PRESETS)}")  # fmt: skip
+    parser.add_argument("--frames", type=int, help="length of the videos")
+    parser.add_argument("--count", type=int, nargs=2, metavar=("MIN", "MAX"), help="number of objects")
+    parser.add_argument("--slots", type=int, metavar="K", help="number of slots, and of proposals in the first frame "
+                        "(default: as trained)")  # fmt: skip
+    parser.add_argument("--eval-videos", type=int, default=200, metavar="N", help="videos (default: %(default)s)")
+    parser.add_argument("--nll", type=int, metavar="N", help="also measure the negative log-likelihood in nats per "
+                        "pixel, with N importance samples per video")  # fmt: skip
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/evaluation"), metavar="DIR", help="(default: %(default)s)"
+        "--out", type=Path, default=Path("runs/evaluation"), metavar="DIR", help="output folder (default: %(default)s)"
     )
     return parser.parse_args(arguments)
 
@@ -61,12 +61,12 @@ def setting(config: RunConfig, name: str, options: argparse.Namespace) -> DataCo
 
 
 def with_capacity(model: ModelConfig, slots: int | None) -> ModelConfig:
-    """The model with other slots; no weight depends on how many there are."""
+    """The model with another number of slots; no weight depends on it."""
     return model if slots is None else replace(model, slots=slots, first_shortlist=min(slots, model.n_cells))
 
 
 def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The figures of a run in each setting, by the name of their row."""
+    """The scores of a run in each setting, by the name of their row."""
     config = load_config(run)
     config = with_known_digits(config, options.mnist if config.data.objects == "digits" else None)
     scalor = Scalor(with_capacity(config.model, options.slots))
@@ -75,8 +75,8 @@ def scored(run: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     for name in options.on:
         data = setting(config, name, options)
         if data.image_size != config.model.image_size:
-            expected = f"{config.model.image_size}, as {run} was trained on,"
-            raise ConfigError(f"{name} has frames of {data.image_size} px, but {expected} was expected.")
+            trained, got = (f"{width} × {height}" for height, width in (config.model.image_size, data.image_size))
+            raise ConfigError(f"--on {name}: expected {trained} px, as {run} was trained on, got {got} px.")
         mnist = options.mnist if data.objects == "digits" else None
         videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
         row = without_nan(evaluate(scalor, videos, options.eval_videos))

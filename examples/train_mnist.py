@@ -1,11 +1,11 @@
-"""Train SCALOR on videos of moving digits or sprites, and show how well it finds and tracks them.
+"""Train SCALOR on videos of moving digits or sprites, and score how well it finds and tracks them.
 
     python examples/train_mnist.py
     python examples/train_mnist.py --objects sprites --density MD --background --out runs/sprites
     python examples/train_mnist.py --resume --out runs/sprites
     torchrun --nproc-per-node 2 examples/train_mnist.py --out runs/sprites
 
-Without any option it trains on 2–4 moving digits over black, for about ten minutes on two cores.
+Without options it trains on 2–4 moving digits over black; on two cores this takes about ten minutes.
 """
 
 import argparse
@@ -28,23 +28,23 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0],
-        epilog="The folder of the run then holds results.json, pictures/, player.html, tracks/ and the weights.",
+        epilog="The run folder then holds results.json, pictures/, player.html, tracks/ and the weights.",
     )
     what = add_run_options(parser, Path("runs/scalor"))
-    what.add_argument("--preset", choices=["paper", *PRESETS], help="a setting by name instead of the options above; "
-                      "'paper': the setting of these options, trained as in the paper")  # fmt: skip
+    what.add_argument("--preset", choices=["paper", *PRESETS], help="setting by name, instead of the options above; "
+                      "paper: the setting of these options, trained as in the paper")  # fmt: skip
     return parser.parse_args(arguments)
 
 
 def configure(options: argparse.Namespace) -> RunConfig:
-    """The config that the options ask for."""
+    """The config that the options describe."""
     if options.resume and not described(options, "preset"):
         return config_of_run(options.out, RunConfig)
     if options.preset in (None, "paper"):
         config = preset(options.objects or "digits", options.density or "VLD", bool(options.background))
         config = paper(config) if options.preset == "paper" else config
     elif any(getattr(options, name) is not None for name in ("objects", "density", "background")):
-        raise ConfigError(f"--preset {options.preset} says what to train on: no --objects, --density or --background.")
+        raise ConfigError(f"--preset {options.preset} cannot be combined with --objects, --density or --background.")
     else:
         config = PRESETS[options.preset]()
     return with_options(config, options)
@@ -76,12 +76,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def announce(results: dict[str, Any] | None, folder: Path) -> int:
-    """Print how the training ended, and give its exit status."""
+    """Print the results, or how to continue; returns the exit status."""
     if results is None:
         print(f"Interrupted. To continue: python examples/train_mnist.py --resume --out {folder}")
         return INTERRUPTED
     print(table(results))
-    print(f"Pictures, player.html, tracks and weights are in {folder}.")
+    print(f"The pictures, player.html, tracks and weights are in {folder}.")
     return 0
 
 

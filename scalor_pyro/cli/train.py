@@ -1,4 +1,4 @@
-"""``scalor train``: learn to find and follow what moves in videos of one scene."""
+"""``scalor train``: learn to find and follow the moving objects of one scene."""
 
 import argparse
 import json
@@ -77,7 +77,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, and print how the model sees the videos.
+    """Train, and print what the model finds in the videos.
 
     :raises ValueError: for what the user has to put right.
     """
@@ -102,7 +102,7 @@ def run_in(world: World, options: argparse.Namespace) -> int:
 def config_of(options: argparse.Namespace, restarted: bool) -> VideoRunConfig:
     """The config of the run: a new one's, or that of the run in the folder.
 
-    :param restarted: whether torchrun has started this command again, so that a run in the folder is its own.
+    :param restarted: whether torchrun has restarted this command, so that a run in the folder is its own.
     """
     if restarted and RunFolder(options.out).state.exists():
         return load_config_as(options.out, VideoRunConfig)

@@ -148,15 +148,18 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("street.mkv --observed 5 --frames 5", "The horizon is 0"),
         ("street.mkv --observed 60 --frames 61", "60 frames were to be observed, but 1 to 24, as the video has,"),
         ("street.mkv --observed 0", "0 frames were to be observed"),
-        ("street.mkv --frames 61", r"street.mkv has 24 frames from 0 on, at the stride of the run \(1\), but the 61"),
-        ("street.mkv --start 20 --observed 2", "street.mkv has 4 frames from 20 on"),
+        (
+            "street.mkv --frames 61",
+            "expected --frames 61 frames .* got 24 at the run's stride of 1",
+        ),
+        ("street.mkv --start 20 --observed 2", "from --start 20 on, to compare with, got 4"),
         ("street.mkv --start 99", "no frame from 99 on"),
         ("street.mkv --start -1", "start is -1"),
         ("street.mkv --samples 0", "samples is 0"),
         ("street.mkv --seed -1", "--seed is -1"),
-        ("street.mkv --first-presence 0.3", "--first-presence was given with a VIDEO, but none was expected"),
-        ("--observed 3", "--observed was given without a VIDEO, but one was expected"),
-        ("--discover", "--discover was given without a VIDEO"),
+        ("street.mkv --first-presence 0.3", "--first-presence applies only without a VIDEO"),
+        ("--observed 3", "--observed needs a VIDEO"),
+        ("--discover", "--discover needs a VIDEO"),
         ("--first-presence 1.5", "probability is 1.5"),
         ("--first-presence 0.5 --frames 0", "frames is 0"),
         ("--first-presence 0.5 --samples 0", "samples is 0"),
@@ -184,14 +187,14 @@ def test_a_run_without_figures_says_what_is_missing(here: Path, capsys: pytest.C
     shutil.copytree("runs/street", here / "run")
     weights = ["--weights", str(here / "run")]
     for text, message in (
-        ('{"objects_per_frame": 0.0, "propagation_rate": 0, "foreground_share": 0}', "saw no object .*--first-pres"),
-        ("[1]", "does not hold the figures of a finished run"),
-        ("cut off", "does not hold the figures of a finished run"),
+        ('{"objects_per_frame": 0.0, "propagation_rate": 0, "foreground_share": 0}', "found no objects .*--first-pres"),
+        ("[1]", "expected the figures of a finished run"),
+        ("cut off", "expected the figures of a finished run"),
     ):
         (here / "run" / RESULTS).write_text(text)
         refused(capsys, [*arguments(here / "out"), *weights], message)
     (here / "run" / RESULTS).unlink()
-    refused(capsys, [*arguments(here / "out"), *weights], "results.json does not hold")
+    refused(capsys, [*arguments(here / "out"), *weights], "results.json: expected the figures")
     assert main([*arguments(here / "out", "--frames", "2", "--first-presence", "0.5"), *weights]) == 0
 
 

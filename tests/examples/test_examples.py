@@ -53,7 +53,7 @@ RUNS = {
 }
 
 OPTIONS = (
-    "--objects --density --background --frames --steps --minutes --batch-size --seed --device --precision --no-capture "
+    "--objects --density --background --frames --steps --minutes --batch-size --seed --device --precision --capture "
     "--out --resume --eval-videos --digits --mnist --preset"
 ).split()
 
@@ -155,7 +155,7 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Cap
     assert main([*TINY_ABLATION, "--steps", "3", *out]) == 2
     assert "other settings" in capsys.readouterr().err
     assert main(["--only", "nothing", *out]) == 2
-    assert re.fullmatch(r"error: --only names nothing, but [^\n]* expected\.\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: --only: expected cells among [^\n]* got nothing\.\n", capsys.readouterr().err)
 
 
 def test_inspecting_a_model_that_finds_nothing(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,8 +214,8 @@ def test_evaluation_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["--video", "-1"], "--video is -1, but a number from 0"),
-        (["--frames", "3"], "--frames is 3, but 1 to 2"),
+        (["--video", "-1"], "--video: expected a number from 0, got -1"),
+        (["--frames", "3"], "--frames: expected 1 to 2, got 3"),
         (["--mnist", "mnist.npz"], "'uci', but a MNIST file was given"),
     ],
 )
@@ -235,7 +235,9 @@ def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         command("--help")
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    told = re.findall(r"^  (--[a-z-]+)(?: (?:\{\S+\}|[A-Z_]+))?(?:\n {10,}|  +)\w", text, re.MULTILINE)
+    told = re.findall(
+        r"^  (--[a-z-]+)(?:, --no-[a-z]+)?(?: (?:\{\S+\}|[A-Z_]+))?(?:\n {10,}|  +)\w", text, re.MULTILINE
+    )
     assert set(OPTIONS) <= set(told), "each with a help text"
 
 
@@ -339,17 +341,17 @@ def test_interrupt_outside_of_training_is_no_crash(
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ("--steps 0", "--steps is 0, but at least 1"),
-        ("--batch-size 0", "--batch-size is 0, but at least 1"),
-        ("--batch-size -3", "--batch-size is -3, but at least 1"),
-        ("--frames 0", "--frames is 0, but at least 1"),
-        ("--eval-videos 0", "to evaluate on is 0, but at least 1"),
+        ("--steps 0", "--steps: expected at least 1, got 0"),
+        ("--batch-size 0", "--batch-size: expected at least 1, got 0"),
+        ("--batch-size -3", "--batch-size: expected at least 1, got -3"),
+        ("--frames 0", "--frames: expected at least 1, got 0"),
+        ("--eval-videos 0", "at least 1 video to evaluate on, got 0"),
         ("--minutes -1", "minutes is -1.0, but a number above 0"),
         ("--minutes nan", "minutes is nan, but a number above 0"),
         ("--seed -1", "seed is -1, but a whole number from 0"),
-        ("--preset lg --density MD", "--preset lg says what to train on"),
+        ("--preset lg --density MD", "--preset lg cannot be combined with --objects"),
         ("--preset dense-discovery --frames 5", r"arrivals is \(1, 5, 9\), but 0 to 4"),
-        ("--objects sprites --digits uci", "the videos show sprites"),
+        ("--objects sprites --digits uci", "expected videos of digits"),
         ("--objects sprites --mnist mnist.npz", "the videos show sprites"),
         ("--mnist mnist.npz", "'uci', but a MNIST file was given"),
         ("--resume", "holds no run to resume: a file training_state.pt"),
@@ -375,7 +377,14 @@ def test_cuda_where_there_is_none(
     tmp_path: Path, refuses: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refuses(*TINY_DIGITS, "--device", "cuda", "--out", tmp_path / "run", match="no CUDA device: auto or cpu")
+    refuses(
+        *TINY_DIGITS,
+        "--device",
+        "cuda",
+        "--out",
+        tmp_path / "run",
+        match="No CUDA device .* --device auto or cpu",
+    )
     assert not (tmp_path / "run").exists()
 
 
