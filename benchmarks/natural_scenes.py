@@ -12,7 +12,6 @@ Trainings already in the folder continue, or are scored again. Each is recorded 
 
 import argparse
 import json
-import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from scalor_pyro.baselines.sequential_vae import SequentialVAE
 from scalor_pyro.baselines.vrnn import VRNN
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import TrainConfig, VideoData, VideoRunConfig
 from scalor_pyro.config.baselines import FrameModelConfig, SequentialVAEConfig, VRNNConfig
 from scalor_pyro.experiments.assessment import reconstruction
@@ -187,23 +187,18 @@ def compare(options: argparse.Namespace) -> bool:
     return True
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Compare; returns 2 for errors that the user can fix, 130 if interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, help="folder with Train001.mkv … Train016.mkv")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the three runs")
     parser.add_argument("--minutes", type=float, default=14.0, help="of each training (default: 14)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nll", type=int, default=50, metavar="N", help="importance samples of a clip (default: 50)")
-    try:
-        ended = compare(parser.parse_args(arguments))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if not ended:
-        print("Interrupted; the same command goes on with it.")
-        return 130
+    if not compare(parser.parse_args(arguments)):
+        print("Interrupted. Run the same command again to continue.")
+        return INTERRUPTED
     return 0
 
 

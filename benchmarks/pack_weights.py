@@ -19,6 +19,7 @@ from records import NLL, SCORES, Finished, finished
 from tables import MARKED, RECORDS, shown_commit
 from torch import Tensor
 
+from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, RunConfig, config_to_dict
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
@@ -138,19 +139,16 @@ def section(name: str) -> str:
 """
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Pack and write the page; returns 2 for errors that the user can fix."""
+    """Pack and write the page."""
     options = parse(arguments)
-    try:
-        if (options.run is None) != (options.name is None):
-            raise ConfigError("Give RUN and --name together, or neither to write the page alone.")
-        if options.run is not None:
-            print(f"Wrote {pack(options.run, options.name, options.mnist)}.")
-        write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"Wrote the cards in {PAGE}.")
+    if (options.run is None) != (options.name is None):
+        raise ConfigError("RUN and --name were expected together, or none of them, for the page alone.")
+    if options.run is not None:
+        print(f"{pack(options.run, options.name, options.mnist)} is written.")
+    write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
+    print(f"The cards are in {PAGE}.")
     return 0
 
 

@@ -21,6 +21,7 @@ import av
 from PIL import Image
 
 from scalor_pyro.cli import main as scalor
+from scalor_pyro.cli.errors import command
 from scalor_pyro.files import write_atomically
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -102,20 +103,17 @@ def beside(images: Iterator[Image.Image]) -> Image.Image:
     return joined.quantize(COLOURS)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Run the page; returns 2 for errors that the user can fix."""
+    """Go through the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to run it in")
     options = parser.parse_args(arguments)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        os.chdir(options.out)
-        write_atomically(PAGE, recorded(PAGE.read_text(encoding="utf-8")).encode())
-        save_pictures(DOCS / "images")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"Wrote {PAGE}.")
+    options.out.mkdir(parents=True, exist_ok=True)
+    os.chdir(options.out)
+    write_atomically(PAGE, recorded(PAGE.read_text(encoding="utf-8")).encode())
+    save_pictures(DOCS / "images")
+    print(f"{PAGE} is written.")
     return 0
 
 

@@ -8,7 +8,6 @@ Records are the files of docs/records. Without a run, the tables are written aga
 
 import argparse
 import json
-import logging
 import math
 import re
 import statistics
@@ -19,6 +18,7 @@ from typing import Any
 
 from records import AGAIN, finished, read, record, score_again
 
+from scalor_pyro.cli.errors import command
 from scalor_pyro.experiments.synthetic import Likelihood
 from scalor_pyro.files import write_atomically
 
@@ -339,22 +339,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Record and write; returns 2 for errors that the user can fix."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Record and write."""
     options = parse(arguments)
-    try:
-        how = Likelihood(options.nll, options.nll_videos)
-        for run in [finished(folder, options.mnist) for folder in options.runs]:
-            run = score_again(run) if options.again else run
-            for path in record(run, RECORDS, how):
-                print(f"Recorded {run.folder} in {path.relative_to(ROOT)}.")
-        for page in PAGES:
-            write_atomically(page, filled(page, Book(RECORDS)).encode())
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"Wrote the tables of {', '.join(str(page.relative_to(ROOT)) for page in PAGES)}.")
+    how = Likelihood(options.nll, options.nll_videos)
+    for run in [finished(folder, options.mnist) for folder in options.runs]:
+        run = score_again(run) if options.again else run
+        for path in record(run, RECORDS, how):
+            print(f"{run.folder} is recorded in {path.relative_to(ROOT)}.")
+    for page in PAGES:
+        write_atomically(page, filled(page, Book(RECORDS)).encode())
+    print(f"The tables of {' and '.join(str(page.relative_to(ROOT)) for page in PAGES)} are written.")
     return 0
 
 

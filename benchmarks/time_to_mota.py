@@ -23,6 +23,7 @@ import pyro
 import torch
 from matplotlib.axes import Axes
 
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.colours import identity_colour
 from scalor_pyro.config import DataConfig
 from scalor_pyro.config.presets import COUNTS, preset
@@ -235,22 +236,19 @@ def configure(model: str, options: argparse.Namespace) -> Any:
     return replace(config, seed=options.seed, train=replace(config.train, steps=steps))
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Train, print, draw; returns 2 for errors that the user can fix, 130 if interrupted."""
+    """Train, print, draw."""
     options = parse(arguments)
     trainings: dict[str, list[Look]] = {}
-    try:
-        device = device_of(options.device)
-        for model in options.models or ([] if options.runs else ["scalor"]):
-            folder = options.out / f"{model}-{options.objects}-{options.density}-{options.seed}"
-            if watched(configure(model, options), MODELS[model], folder, device, options.mnist).interrupted:
-                print("Interrupted; the same command goes on with it.")
-                return 130
-            trainings[model] = looks_of(folder)
-        trainings.update({str(folder): looks_of(folder) for folder in options.runs})
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    device = device_of(options.device)
+    for model in options.models or ([] if options.runs else ["scalor"]):
+        folder = options.out / f"{model}-{options.objects}-{options.density}-{options.seed}"
+        if watched(configure(model, options), MODELS[model], folder, device, options.mnist).interrupted:
+            print("Interrupted. Run the same command again to continue.")
+            return INTERRUPTED
+        trainings[model] = looks_of(folder)
+    trainings.update({str(folder): looks_of(folder) for folder in options.runs})
     found = {name: summary(looks) for name, looks in trainings.items()}
     for name, each in found.items():
         print("\n".join(lines(name, each)))

@@ -1,22 +1,22 @@
-"""Train a setting over and over with parts of the model switched off, and compare what comes out.
+"""Train one setting repeatedly with parts of the model switched off, and compare the results.
 
     python examples/ablate.py                        # rejection and attention (paper Figure 8 a, b)
-    python examples/ablate.py --table deviations     # what leaves the paper, one switch undone at a time
+    python examples/ablate.py --table deviations     # each deviation from the paper, undone one at a time
 
-Each cell is a run folder of its own, so a table that was cut off goes on where it stopped: finished cells are read, a
-cell in the middle is resumed. `table.md`, `table.json` and `curves.png` compare all cells.
+Each cell of the table is a run folder, so the same command continues an interrupted table: finished cells are read, an
+unfinished one is resumed. `table.md`, `table.json` and `curves.png` compare all cells.
 """
 
 import argparse
 import io
 import json
-import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import ConfigError, RunConfig, Stage
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.evaluation.metrics import markdown
@@ -28,11 +28,11 @@ from scalor_pyro.runs.loading import load_config
 
 Change = Callable[[RunConfig], RunConfig]
 
-# Lines of the metrics in each training: enough for a curve.
+# Logged steps of each training: enough for a curve.
 LOGGED = 20
-# Counts that no one compares here.
+# Scores that the table leaves out.
 LEFT_OUT = ("misses", "false_alarms", "count_mae", "mse", "steps")
-CURVES = {"propagation_rate": "propagated share of what is drawn", "discoveries": "discoveries per video"}
+CURVES = {"propagation_rate": "propagated share of drawn objects", "discoveries": "discoveries per video"}
 
 
 def model(**fields: Any) -> Change:
@@ -41,12 +41,12 @@ def model(**fields: Any) -> Change:
 
 
 def full_length(config: RunConfig) -> RunConfig:
-    """No curriculum: videos of the last stage's length from the first step."""
+    """No curriculum: full-length videos from the first step."""
     last = config.train.curriculum[-1]
     return replace(config, train=replace(config.train, curriculum=(Stage(1.0, last.frames, last.batch),)))
 
 
-# The paper's Figure 8, and rejection among proposals apart. What explains away looks at the frame, too.
+# The paper's Figure 8, and rejection among proposals on its own. Explaining away looks at the frame, too.
 BLIND = {"attention": False, "explain_away": False}
 REJECTION: dict[str, Change] = {
     "rejection and attention": model(),
@@ -79,28 +79,32 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--table", choices=list(TABLES), default="rejection", help="what to switch (default: rejection)"
+        "--table", choices=list(TABLES), default="rejection", help="which parts to switch (default: rejection)"
     )
-    parser.add_argument("--preset", choices=list(PRESETS), default="ablation", help="(default: ablation, 6-36 sprites)")
-    parser.add_argument("--only", nargs="+", metavar="CELL", help="these cells only, by name (default: all)")
-    parser.add_argument("--steps", type=int, default=400, help="budget of each training (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument(
+        "--preset", choices=list(PRESETS), default="ablation", help="setting (default: ablation, 6-36 sprites)"
+    )
+    parser.add_argument("--only", nargs="+", metavar="CELL", help="names of the cells to train (default: all)")
+    parser.add_argument("--steps", type=int, default=400, help="steps of each training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     parser.add_argument("--eval-videos", type=int, default=64, metavar="N", help="unseen videos (default: %(default)s)")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for presets with digits")
-    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="(default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/ablation"), metavar="DIR", help="folder (default: %(default)s)"
+    )
     return parser.parse_args(arguments)
 
 
 def cells(options: argparse.Namespace) -> dict[str, RunConfig]:
     """The config of each cell; a cell that changes nothing in this preset is left out.
 
-    :raises ConfigError: for a cell that there is not, or a budget of nothing.
+    :raises ConfigError: for an unknown cell, or a budget below 1 step.
     """
     changes = TABLES[options.table]
     unknown = set(options.only or ()) - set(changes)
     if unknown:
         raise ConfigError(
-            f"--only names {', '.join(sorted(unknown))}, but cells among {', '.join(map(repr, changes))} were expected."
+            f"--only: expected cells among {', '.join(map(repr, changes))}, got {', '.join(sorted(unknown))}."
         )
     base = PRESETS[options.preset]()
     train = replace(
@@ -113,16 +117,14 @@ def cells(options: argparse.Namespace) -> dict[str, RunConfig]:
 
 
 def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Mapping[str, Any] | None:
-    """The results of a cell: read, or trained for; None if that was interrupted.
+    """The results of a cell, read or trained; None if the training was interrupted.
 
     :raises ConfigError: if the folder holds the results of another training.
     """
     results = folder / "results.json"
     if results.exists():
         if load_config(folder, RunConfig) != with_known_digits(config, options.mnist):
-            raise ConfigError(
-                f"{folder} holds a training with other settings, but the same or another --out was expected."
-            )
+            raise ConfigError(f"{folder} holds a training with other settings; use the same settings or another --out.")
         known: Mapping[str, Any] = json.loads(results.read_text())
         return known
     return run_experiment(
@@ -130,30 +132,26 @@ def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Map
     )
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Train what is missing, and compare; 2 for what the user has to put right, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Train the missing cells, and compare all."""
     options = parse(arguments)
     results, rows = {}, {}
-    try:
-        for name, config in cells(options).items():
-            folder = options.out / f"{options.preset}-{options.seed}" / name.replace(" ", "-").replace(",", "")
-            figures = trained(config, folder, options)
-            if figures is None:
-                print("Interrupted; the same command goes on.")
-                return 130
-            results[name], rows[name] = figures, RunFolder.open(folder).rows()
-        png = io.BytesIO()
-        compare_curves(rows, CURVES).savefig(png, format="png", dpi=120)
-        write_atomically(options.out / "curves.png", png.getvalue())
-        write_atomically(options.out / "table.json", json.dumps(results, indent=1).encode())
-        table = markdown(results, LEFT_OUT)
-        write_atomically(options.out / "table.md", table.encode())
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name, config in cells(options).items():
+        folder = options.out / f"{options.preset}-{options.seed}" / name.replace(" ", "-").replace(",", "")
+        figures = trained(config, folder, options)
+        if figures is None:
+            print("Interrupted. Run the same command again to continue.")
+            return INTERRUPTED
+        results[name], rows[name] = figures, RunFolder.open(folder).rows()
+    png = io.BytesIO()
+    compare_curves(rows, CURVES).savefig(png, format="png", dpi=120)
+    write_atomically(options.out / "curves.png", png.getvalue())
+    write_atomically(options.out / "table.json", json.dumps(results, indent=1).encode())
+    table = markdown(results, LEFT_OUT)
+    write_atomically(options.out / "table.md", table.encode())
     print(table, end="")
-    print(f"Table, curves and one folder for each training are in {options.out}.")
+    print(f"The table, the curves and the run folders are in {options.out}.")
     return 0
 
 

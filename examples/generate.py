@@ -1,11 +1,11 @@
-"""Let a trained model generate: forecasts, videos from nothing, or reconstructions.
+"""Generate with a trained model: forecasts, new videos, or reconstructions.
 
     python examples/generate.py runs/demo --what forecast --observed 5 --frames 10 --samples 20 --videos 100
     python examples/generate.py runs/demo --what imagine --frames 20
     python examples/generate.py runs/demo --what reconstruct
     python examples/generate.py digits-vld --what imagine --out dreams
 
-Forecasts are measured, too: position error and MSE by horizon, against holding what was seen last and against constant
+Forecasts are also scored: position error and MSE by horizon, against holding the last frame and against constant
 velocity.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.forecasts import ForecastEvaluation, table
@@ -30,9 +31,9 @@ from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import own_folder
 from scalor_pyro.runs.sources import mnist_of
 
-# Where the videos begin in the stream of unseen ones: apart from those that runs are evaluated on.
+# Index of the first video in the stream of unseen ones: beyond those that runs are evaluated on.
 START = 2_000_000
-# Options that mean something for some of --what alone, with their defaults.
+# Options that apply to some choices of --what only, with their defaults.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "forecast": {"observed": 5, "videos": 8, "motion": "learned", "mnist": None},
     "imagine": {"first_presence": 0.2, "motion": "learned"},
@@ -43,49 +44,56 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", metavar="RUN", help="folder of a trained run, or the name of weights")
+    parser.add_argument("run", metavar="RUN", help="run folder, or name of packaged weights")
     parser.add_argument("--what", choices=list(DEFAULTS), default="forecast", help="(default: %(default)s)")
-    parser.add_argument("--observed", type=int, metavar="N", help="forecast: frames that are seen (default: 5)")
-    parser.add_argument("--frames", type=int, metavar="T", default=10, help="frames in all (default: %(default)s)")
-    parser.add_argument("--samples", type=int, metavar="S", default=10, help="how many (default: %(default)s)")
+    parser.add_argument("--observed", type=int, metavar="N", help="forecast: number of observed frames (default: 5)")
+    parser.add_argument(
+        "--frames",
+        type=int,
+        metavar="T",
+        default=10,
+        help="frames in total (default: %(default)s)",
+    )
+    parser.add_argument("--samples", type=int, metavar="S", default=10, help="number of samples (default: %(default)s)")
     parser.add_argument("--videos", type=int, metavar="V", help="forecast, reconstruct: unseen videos (default: 8, 4)")
-    parser.add_argument("--first-presence", type=float, metavar="P", help="imagine: probability with which a cell of "
-                        "the first frame holds an object (default: 0.2)")  # fmt: skip
-    parser.add_argument("--motion", choices=MOTIONS, help="forecast, imagine: prior of motion (default: learned)")
+    parser.add_argument("--first-presence", type=float, metavar="P", help="imagine: probability that a cell of the "
+                        "first frame holds an object (default: 0.2)")  # fmt: skip
+    parser.add_argument("--motion", choices=MOTIONS, help="forecast, imagine: prior of the motion (default: learned)")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST: an .npz, or one of the four IDX files")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder (default: generated/WHAT in the run, of named weights in runs/NAME)",
+        help="output folder (default: generated/WHAT in the run, or in runs/NAME for packaged weights)",
     )
     return parser.parse_args(arguments)
 
 
 def checked(options: argparse.Namespace) -> argparse.Namespace:
-    """The options with their defaults, as far as --what has a use for them."""
+    """The options with the defaults for --what.
+
+    :raises ConfigError: for an option that does not apply to --what, or a count below 1.
+    """
     for name in sorted({name for defaults in DEFAULTS.values() for name in defaults}):
         value, defaults = getattr(options, name), DEFAULTS[options.what]
         if value is None:
             setattr(options, name, defaults.get(name))
         elif name not in defaults:
             used = " or ".join(what for what in DEFAULTS if name in DEFAULTS[what])
-            raise ConfigError(
-                f"--{name.replace('_', '-')} was given with --what {options.what}, but {used} was expected."
-            )
+            raise ConfigError(f"--{name.replace('_', '-')} applies to --what {used}, not {options.what}.")
     for name in ("observed", "frames", "samples", "videos"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise ConfigError(f"--{name} is {value}, but at least 1 was expected.")
+            raise ConfigError(f"--{name}: expected at least 1, got {value}.")
     options.out = options.out or own_folder(options.run) / "generated" / options.what
     return options
 
 
 def unseen(config: RunConfig, options: argparse.Namespace) -> SyntheticVideos:
-    """Videos like those that the run is evaluated on; longer ones where more frames are asked for.
+    """Videos like those that the run is evaluated on, long enough for --frames.
 
-    :raises ValueError: for more observed frames than there are, for no horizon, or for digits that cannot be had.
+    :raises ValueError: if no frame is left to forecast, or the digits are not available.
     """
     data = config.evaluated
     data = replace(data, frames=max(options.frames, data.frames))
@@ -96,14 +104,14 @@ def unseen(config: RunConfig, options: argparse.Namespace) -> SyntheticVideos:
         videos = SyntheticVideos(data, TEST_SEED, "test", mnist)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
-        raise ConfigError(f"{reason}: a file named by --mnist was expected.") from error
+        raise ConfigError(f"{reason}; pass a local copy with --mnist FILE.") from error
     if mnist is not None:
         print(f"The digits are from {mnist}.")
     return videos
 
 
 def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:
-    """The posterior on the first frames, the prior after; and how good that is."""
+    """Sample the posterior on the first frames and the prior after them, and score the result."""
     videos = unseen(config, options)
     evaluation = ForecastEvaluation(options.observed, options.frames)
     priors = no_discovery_from(options.observed) | motion(scalor.config, options.motion)
@@ -120,45 +128,38 @@ def forecasts(scalor: Scalor, config: RunConfig, options: argparse.Namespace) ->
 
 
 def from_nothing(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:
-    """The prior alone, with objects in the first frame."""
+    """Sample the prior alone, with objects in the first frame."""
     priors = first_frame_presence(options.first_presence) | motion(scalor.config, options.motion)
     with GenerationFiles(options.out, "imagine", observed=0, overwrite=True) as files, swap_prior(priors):
         files.take(imagine(scalor, options.frames, options.samples))
 
 
 def reconstructions(scalor: Scalor, config: RunConfig, options: argparse.Namespace) -> None:
-    """The posterior alone."""
+    """Sample the posterior alone."""
     batch = unseen(config, options).batch(START, options.videos, options.frames)
     x = batch.tensor(next(scalor.parameters()).device)
     with GenerationFiles(options.out, "reconstruct", options.frames, options.videos, overwrite=True) as files:
         files.take(reconstruct(scalor, x, options.samples), x)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Generate and write; 2 for what the user has to put right."""
-    options = parse(arguments)
-    try:
-        run(checked(options))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.")
-        return 130
+    """Generate and write."""
+    run(checked(parse(arguments)))
     return 0
 
 
 def run(options: argparse.Namespace) -> None:
-    """All of it, for options that fit together.
+    """Generate with checked options.
 
-    :raises ValueError: for whatever cannot be done, in one sentence.
+    :raises ValueError: for anything that the user has to fix, in one sentence.
     """
     config, scalor = load_config(options.run, RunConfig), Scalor.from_pretrained(options.run)
     scalor.to("cuda" if torch.cuda.is_available() else "cpu")
     set_seed(options.seed)
     generate = {"forecast": forecasts, "imagine": from_nothing, "reconstruct": reconstructions}[options.what]
     generate(scalor, config, options)
-    print(f"Pictures, player.html and arrays are in {options.out}.")
+    print(f"The pictures, player.html and the arrays are in {options.out}.")
 
 
 if __name__ == "__main__":

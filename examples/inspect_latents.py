@@ -1,4 +1,4 @@
-"""Look into a trained SCALOR: its sites, its objects, how sure it is of them, and what if one were different.
+"""Inspect a trained SCALOR: its sites, its objects with their uncertainty, and interventions on one of them.
 
 python examples/inspect_latents.py runs/demo
 python examples/inspect_latents.py runs/demo --video 3 --frames 6 --out inspection
@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from pyro import poutine
 from torch import Tensor
 
-from scalor_pyro.config import RunConfig
+from scalor_pyro.cli.errors import command
+from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiments.synthetic import TEST_SEED
 from scalor_pyro.files import write_atomically
@@ -32,9 +33,9 @@ from scalor_pyro.runs.pretrained import own_folder
 from scalor_pyro.runs.sources import mnist_of
 from scalor_pyro.tracks.spread import Spread, box_spread
 
-# An object is moved towards the middle of the view by this share, each way, of what one frame allows.
+# An object is moved towards the middle of the view by this share of the largest move in one frame, each way.
 SHIFT = 0.7
-# The sites of the first frame and of a second one are all that there are.
+# Later frames have the same sites as the second one.
 SHOWN_FRAMES = 2
 # Inches of a frame in a filmstrip.
 PANEL = 1.15
@@ -43,15 +44,15 @@ PANEL = 1.15
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("run", metavar="RUN", help="folder of a trained run, or the name of weights")
-    parser.add_argument("--video", type=int, default=0, metavar="I", help="which of its test videos (default: 0)")
-    parser.add_argument("--frames", type=int, metavar="T", help="how many frames of it (default: all)")
+    parser.add_argument("run", metavar="RUN", help="run folder, or name of packaged weights")
+    parser.add_argument("--video", type=int, default=0, metavar="I", help="index of the test video (default: 0)")
+    parser.add_argument("--frames", type=int, metavar="T", help="number of its frames (default: all)")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST: an .npz, or one of the four IDX files")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder of the pictures (default: inspection in the run, of named weights in runs/NAME)",
+        help="folder for the pictures (default: inspection in the run, or in runs/NAME for packaged weights)",
     )
     return parser.parse_args(arguments)
 
@@ -60,18 +61,22 @@ def load(options: argparse.Namespace) -> tuple[Scalor, Tensor]:
     """The trained model, and a video (1, T, C, H, W) that it has not seen."""
     config, scalor = load_config(options.run, RunConfig), Scalor.from_pretrained(options.run)
     if options.video < 0:
-        raise ValueError(f"--video is {options.video}, but a number from 0 was expected.")
+        raise ValueError(f"--video: expected a number from 0, got {options.video}.")
     if options.frames is not None and not 1 <= options.frames <= config.evaluated.frames:
-        raise ValueError(f"--frames is {options.frames}, but 1 to {config.evaluated.frames} was expected.")
+        raise ValueError(f"--frames: expected 1 to {config.evaluated.frames}, got {options.frames}.")
     mnist = mnist_of(options.run, config.evaluated, options.mnist)
-    videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
+    try:
+        videos = SyntheticVideos(config.evaluated, TEST_SEED, "test", mnist)
+    except ConnectionError as error:
+        reason = str(error).removesuffix(".")
+        raise ConfigError(f"{reason}; pass a local copy with --mnist FILE.") from error
     if mnist is not None:
         print(f"The digits are from {mnist}.\n")
     return scalor, videos.batch(options.video, 1, options.frames).tensor()
 
 
 def traced(scalor: Scalor, video: Tensor) -> tuple[poutine.Trace, poutine.Trace]:
-    """Traces of the guide, at its mode, and of the model replayed with what it found."""
+    """Traces of the guide at its mode, and of the model replayed with it."""
     with torch.no_grad(), ModeMessenger():
         guide = poutine.trace(scalor.guide).get_trace(video)
         model = poutine.trace(poutine.replay(scalor.model, trace=guide)).get_trace(video)
@@ -100,7 +105,7 @@ def format_objects(found: Inference, spread: Spread, image_size: tuple[int, int]
 
 
 def what_if(scalor: Scalor, trace: poutine.Trace, found: Inference) -> dict[str, Callable[[], Values]]:
-    """Edits of the object that is in view longest, by name; all but the swap from the middle of its path on."""
+    """Interventions on the object with the longest track, by name; all but the swap begin in its middle."""
     known, seen = found.identity[0][reported(found)[0]].unique(return_counts=True)
     longest = known[seen.argsort(descending=True, stable=True)].tolist()
     if not longest:
@@ -113,12 +118,12 @@ def what_if(scalor: Scalor, trace: poutine.Trace, found: Inference) -> dict[str,
         "holding velocity": lambda: hold_velocity(scalor, trace, one, max(middle, subject.first + 2)),
     }
     if len(longest) > 1:
-        edits[f"with the looks of {longest[1]}"] = lambda: swap_appearance(scalor, trace, one, longest[1])
+        edits[f"with the appearance of {longest[1]}"] = lambda: swap_appearance(scalor, trace, one, longest[1])
     return {f"object {one} {name}": edit for name, edit in edits.items()}
 
 
 def inwards(scalor: Scalor, subject: Track, found: Inference) -> tuple[float, float]:
-    """A shift in pixels towards the middle of the view that one frame allows."""
+    """A shift in pixels towards the middle of the view that is possible in one frame."""
     height, width = scalor.config.image_size
     x, y = found.where[0, subject.first, subject.slot, 2:].tolist()
     step = SHIFT * scalor.config.move_range / 2
@@ -136,7 +141,7 @@ def comparison(original: Inference, edited: Inference, name: str) -> Figure:
             draw_boxes(axes, inference, 0, t)
     for t, axes in enumerate(panels[0]):
         axes.set_title(f"t = {t}", fontsize=8)
-    figure.suptitle(f"above: as seen; below: {name}", fontsize=9)
+    figure.suptitle(f"above: as inferred; below: {name}", fontsize=9)
     return figure
 
 
@@ -148,7 +153,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def inspect(scalor: Scalor, video: Tensor, out: Path) -> None:
-    """Print the sites and the objects of a video; draw each object, and what if one were different."""
+    """Print the sites and the objects of a video; draw each object and each intervention."""
     out.mkdir(parents=True, exist_ok=True)
     for name, trace in zip(("guide", "model"), traced(scalor, video[:, :SHOWN_FRAMES]), strict=True):
         print(f"Sites of the {name} in its first frames:\n{format_sites(trace)}\n")
@@ -159,7 +164,7 @@ def inspect(scalor: Scalor, video: Tensor, out: Path) -> None:
     for name, edits_of in what_if(scalor, guide, found).items():
         try:
             edits = edits_of()
-        except ValueError as error:  # a path that is too short, or a shift that is out of reach
+        except ValueError as error:  # the track is too short, or the shift too large
             print(f"\n{name}: no picture. {error}")
             continue
         with torch.no_grad():
@@ -168,22 +173,13 @@ def inspect(scalor: Scalor, video: Tensor, out: Path) -> None:
         print(f"\n{name}: {', '.join(edits)}")
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Inspect; 2 for what the user has to put right."""
+    """Inspect."""
     options = parse(arguments)
     out = own_folder(options.run) / "inspection" if options.out is None else options.out
-    try:
-        inspect(*load(options), out)
-    except ConnectionError as error:
-        print(f"error: {str(error).removesuffix('.')}: a file named by --mnist was expected.", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {out} cannot be written ({error.strerror}); a folder was expected.", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"\nPictures are in {out}.")
+    inspect(*load(options), out)
+    print(f"\nThe pictures are in {out}.")
     return 0
 
 

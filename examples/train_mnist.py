@@ -1,19 +1,19 @@
-"""Train SCALOR on videos of moving digits or sprites, and show how well it finds and tracks them.
+"""Train SCALOR on videos of moving digits or sprites, and score how well it finds and tracks them.
 
     python examples/train_mnist.py
     python examples/train_mnist.py --objects sprites --density MD --background --out runs/sprites
     python examples/train_mnist.py --resume --out runs/sprites
     torchrun --nproc-per-node 2 examples/train_mnist.py --out runs/sprites
 
-Without any option it trains on 2–4 moving digits over black, for about ten minutes on two cores.
+Without options it trains on 2–4 moving digits over black; on two cores this takes about ten minutes.
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.config.presets import PRESETS, paper, preset, setting_of
 from scalor_pyro.evaluation.metrics import table
@@ -28,31 +28,31 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0],
-        epilog="The folder of the run then holds results.json, pictures/, player.html, tracks/ and the weights.",
+        epilog="The run folder then holds results.json, pictures/, player.html, tracks/ and the weights.",
     )
     what = add_run_options(parser, Path("runs/scalor"))
-    what.add_argument("--preset", choices=["paper", *PRESETS], help="a setting by name instead of the options above; "
-                      "'paper': the setting of these options, trained as in the paper")  # fmt: skip
+    what.add_argument("--preset", choices=["paper", *PRESETS], help="setting by name, instead of the options above; "
+                      "paper: the setting of these options, trained as in the paper")  # fmt: skip
     return parser.parse_args(arguments)
 
 
 def configure(options: argparse.Namespace) -> RunConfig:
-    """The config that the options ask for."""
+    """The config that the options describe."""
     if options.resume and not described(options, "preset"):
         return config_of_run(options.out, RunConfig)
     if options.preset in (None, "paper"):
         config = preset(options.objects or "digits", options.density or "VLD", bool(options.background))
         config = paper(config) if options.preset == "paper" else config
     elif any(getattr(options, name) is not None for name in ("objects", "density", "background")):
-        raise ConfigError(f"--preset {options.preset} says what to train on: no --objects, --density or --background.")
+        raise ConfigError(f"--preset {options.preset} cannot be combined with --objects, --density or --background.")
     else:
         config = PRESETS[options.preset]()
     return with_options(config, options)
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Train and report; 2 for what the user has to put right, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    """Train and report."""
     options = parse(arguments)
     try:
         with join() as world:
@@ -70,22 +70,18 @@ def main(arguments: list[str] | None = None) -> int:
             return announce(results, options.out)
     except ConnectionError as error:
         reason = str(error).removesuffix(".")
-        print(f"error: {reason}: a file named by --mnist, or --digits uci, was expected.", file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise ConfigError(f"{reason}; pass a local copy with --mnist FILE, or --digits uci.") from error
     except KeyboardInterrupt:  # before the first step, or while the trained model is evaluated
         return announce(None, options.out)
 
 
 def announce(results: dict[str, Any] | None, folder: Path) -> int:
-    """Print how the training ended, and give its exit status."""
+    """Print the results, or how to continue; returns the exit status."""
     if results is None:
-        print(f"Interrupted; go on with: python examples/train_mnist.py --resume --out {folder}")
-        return 130
+        print(f"Interrupted. To continue: python examples/train_mnist.py --resume --out {folder}")
+        return INTERRUPTED
     print(table(results))
-    print(f"Pictures, player.html, tracks and weights are in {folder}.")
+    print(f"The pictures, player.html, tracks and weights are in {folder}.")
     return 0
 
 

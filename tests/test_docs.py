@@ -18,7 +18,6 @@ from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots import generated_files as generation_files
-from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.loop import train
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, small_run: Path) -> Path:
     run = folder / "runs" / "demo"
     scalor = Scalor(config.model)
     torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 3.0)  # it finds something untrained, too
-    train(scalor, ReparamELBO(), videos, config, run, progress=False, tensorboard=False)
+    train(scalor, videos, config, run, progress=False, tensorboard=False)
     shutil.copytree(small_run / "runs" / "street", folder / "runs" / "street")
     shutil.copy(small_run / "street.mkv", folder / "street.mp4")  # the content tells the format
     return folder

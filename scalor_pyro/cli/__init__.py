@@ -1,10 +1,11 @@
-"""The command ``scalor``: a subcommand for each thing to do, each in a module of its own with `add_to` and `run`."""
+"""The command ``scalor``: one subcommand for each task, each in a module of its own with `add_to` and `run`."""
 
 import argparse
-import logging
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 from scalor_pyro.cli import evaluate, generate, info, track, train, weights
+from scalor_pyro.cli.errors import USER_ERROR, command
 
 SUBCOMMANDS = (info, train, track, generate, evaluate, weights)
 
@@ -14,24 +15,34 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="scalor",
         description="Find, follow and describe many moving objects in video, without labels.",
-        epilog="scalor COMMAND --help says more of a command.",
+        epilog="Run scalor COMMAND --help for the options and examples of a command.",
     )
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"scalor {_version()}")
+    top.set_defaults(run=None)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for subcommand in SUBCOMMANDS:
         subcommand.add_to(commands)
     return top
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line asks for; 2 for what the user has to put right, 130 when interrupted."""
-    logging.basicConfig(level=logging.WARNING, format="warning: %(message)s")
-    options = parser().parse_args(arguments)
-    try:
-        status: int = options.run(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 130
+    """Run the command line.
+
+    :param arguments: without the program's name; None: those of the process.
+    :return: the exit status, see :func:`scalor_pyro.cli.errors.command`.
+    """
+    top = parser()
+    options = top.parse_args(arguments)
+    if options.run is None:
+        top.print_help(sys.stderr)
+        return USER_ERROR
+    status: int = options.run(options)
     return status
+
+
+def _version() -> str:
+    try:
+        return version("scalor_pyro")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "(not installed)"

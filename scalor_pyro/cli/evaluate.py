@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from scalor_pyro.cli.info import require_new_output
+from scalor_pyro.cli.outputs import require_new_output
 from scalor_pyro.config import ConfigError
 from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer

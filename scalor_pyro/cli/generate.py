@@ -1,4 +1,4 @@
-"""``scalor generate``: what a trained run expects of a video, or makes up from nothing."""
+"""``scalor generate``: forecasts of a video by a trained run, or videos sampled from its prior."""
 
 import argparse
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.evaluation.forecasts import PictureErrors, picture_table
 from scalor_pyro.experiments.videos import RESULTS, load_figures
@@ -22,21 +23,21 @@ from scalor_pyro.plots.generated_files import GenerationFiles
 from scalor_pyro.runs.folder import CONFIG
 from scalor_pyro.runs.pretrained import recorded
 from scalor_pyro.tracks.tracker import Options, frames_for, require_colour, scalor_for, video_for
-from scalor_pyro.training.device import device_of
+from scalor_pyro.training.device import add_device_option, device_of
 from scalor_pyro.video import Video
 
-DESCRIPTION = """Forecast how a video goes on, or, without one, make up videos of the scene of a run.
+DESCRIPTION = """Forecast how a video continues, or, without a VIDEO, sample new videos of a run's scene.
 
-A forecast sees the first frames and draws samples of what may come; they are compared with what came. A frame is one
-as a run of `scalor train` was trained on: its crop, its size, its stride; for other runs, all of it as it is. DIR then
-holds film strips (forecast_0.png; a red line parts what was seen from what was not), player.html, the arrays of all
-samples (forecast.npz) and, of a forecast, the figures that are printed (forecast.json). Videos from nothing are called
-imagine instead of forecast."""
+A forecast observes the first frames, samples continuations, and compares them with the frames that follow. Frames have
+the crop, size and stride that a run of `scalor train` was trained with; other runs take whole frames at full size. DIR
+then holds film strips (forecast_0.png; a red line separates observed from predicted frames), player.html, the arrays
+of all samples (forecast.npz) and the printed figures (forecast.json). For new videos the files are named imagine
+instead of forecast, and there are no figures."""
 EXAMPLES = """examples:
   scalor generate street.mp4 --weights runs/street --out forecast
   scalor generate street.mp4 --weights runs/street --out forecast --start 900 --observed 10 --frames 30
   scalor generate --weights runs/street --out dreams --samples 6"""
-# Options of forecasts, and of videos from nothing, with their defaults.
+# Options for forecasts and for new videos, with their defaults.
 FORECAST: dict[str, Any] = {"observed": 5, "start": 0, "discover": False}
 IMAGINE: dict[str, Any] = {"first_presence": None}
 
@@ -45,39 +46,46 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add this subcommand."""
     parser = commands.add_parser(
         "generate",
-        help="forecast how a video goes on, or make up videos",
+        help="forecast how a video continues, or sample new videos",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("video", nargs="?", type=Path, metavar="VIDEO", help="a video of the scene of RUN, to be forecast")
-    add("--weights", metavar="RUN", required=True, help="folder of a run, or the name of weights (scalor weights)")
-    add("--out", type=Path, metavar="DIR", required=True, help="folder for what is generated")
-    add("--overwrite", action="store_true", help="replace what is there")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU where there is one")
-    add("--frames", type=int, default=15, metavar="T", help="frames in all (default: %(default)s)")
-    add("--samples", type=int, default=10, metavar="S", help="how many (default: %(default)s)")
-    add("--motion", choices=MOTIONS, default="learned", help="prior of motion (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
+    add("video", nargs="?", type=Path, metavar="VIDEO", help="video of the scene of RUN to forecast")
+    add("--weights", metavar="RUN", required=True, help="run folder, or name of packaged weights (see scalor weights)")
+    add("--out", type=Path, metavar="DIR", required=True, help="folder for the output")
+    add("--overwrite", action="store_true", help="replace existing output")
+    add_device_option(parser)
+    add(
+        "--frames",
+        type=int,
+        default=15,
+        metavar="T",
+        help="frames in total (default: %(default)s)",
+    )
+    add("--samples", type=int, default=10, metavar="S", help="number of samples (default: %(default)s)")
+    add("--motion", choices=MOTIONS, default="learned", help="prior of the motion (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
     seeing = parser.add_argument_group("with a VIDEO")
-    seeing.add_argument("--observed", type=int, metavar="N", help="frames that are seen (default: 5)")
-    first = "the first of them, counted in frames of the file from 0 (default: 0)"
+    seeing.add_argument("--observed", type=int, metavar="N", help="number of observed frames (default: 5)")
+    first = "first observed frame, counted from 0 in the file (default: 0)"
     seeing.add_argument("--start", type=int, metavar="N", help=first)
-    new = "let objects appear after the frames that are seen, as often as the trained prior has it (default: none do)"
+    new = "let new objects appear after the observed frames, as often as the trained prior does (default: none appear)"
     seeing.add_argument("--discover", action="store_true", default=None, help=new)
-    without = parser.add_argument_group("without")
-    cells = "probability with which a cell of the first frame holds an object (default: so that there are about as "
-    without.add_argument("--first-presence", type=float, metavar="P", help=cells + "many as in the videos of RUN)")
+    without = parser.add_argument_group("without a VIDEO")
+    cells = "probability that a cell of the first frame holds an object (default: gives about as many objects as in "
+    without.add_argument("--first-presence", type=float, metavar="P", help=cells + "the videos of RUN)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Generate, write, and print how good a forecast is.
+    """Generate, write, and print the errors of a forecast.
 
     :raises ValueError: for what the user has to put right.
     """
     settle(options)
+    require_folder("--out", options.out)
     trained = load(options.weights, device_of(options.device))
     set_seed(options.seed)
     if options.video is None:
@@ -89,22 +97,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def settle(options: argparse.Namespace) -> None:
-    """Put in the defaults of the options that there is a use for.
+    """Fill in the defaults of the options that apply.
 
-    :raises ConfigError: for an option that there is no use for.
+    :raises ConfigError: for an option that does not apply.
     """
     used, unused = (IMAGINE, FORECAST) if options.video is None else (FORECAST, IMAGINE)
     for name in unused:
         if getattr(options, name) is not None:
-            given, expected = ("without", "one") if options.video is None else ("with", "none")
-            raise ConfigError(f"--{name.replace('_', '-')} was given {given} a VIDEO, but {expected} was expected.")
+            needed = "needs a VIDEO" if options.video is None else "applies only without a VIDEO"
+            raise ConfigError(f"--{name.replace('_', '-')} {needed}.")
     for name, default in used.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
 
 
 def forecast_one(trained: TrainedRun, options: argparse.Namespace) -> dict[str, Any]:
-    """Forecast the video, and compare with what came.
+    """Forecast the video, and compare with the frames that follow.
 
     :return: the figures, by horizon.
     """
@@ -124,14 +132,14 @@ def forecast_one(trained: TrainedRun, options: argparse.Namespace) -> dict[str, 
 
 
 def counted(samples: Iterator[Generated], options: argparse.Namespace) -> Iterator[Generated]:
-    """The samples, and a bar that says how many have come."""
+    """The samples, with a progress bar."""
     yield from tqdm(samples, total=options.samples, unit=" samples", leave=False)
 
 
 def read(trained: TrainedRun, options: argparse.Namespace) -> tuple[Scalor, Tensor]:
-    """The frames that are to be forecast, seen or not, (1, T, C, H, W) in [0, 1]; and the model for them.
+    """The model, and the frames of the forecast, observed and later ones, (1, T, C, H, W) in [0, 1].
 
-    :raises ValueError: if the video is another than the run was trained for, or has too few of them.
+    :raises ValueError: if the video does not suit the run, or has too few frames.
     """
     if isinstance(trained.config, VideoRunConfig):
         reading = replace(trained.config.video.options, start=options.start, stop=None)
@@ -146,14 +154,14 @@ def read(trained: TrainedRun, options: argparse.Namespace) -> tuple[Scalor, Tens
     check_extent(options.observed, options.frames, available)
     if available < options.frames:
         raise ConfigError(
-            f"{video.path} has {available} frames from {options.start} on, at the stride of the run"
-            f" ({video.options.stride}), but the {options.frames} of --frames were expected, to compare with."
+            f"{video.path}: expected --frames {options.frames} frames from --start {options.start} on, to compare with,"
+            f" got {available} at the run's stride of {video.options.stride}."
         )
     return scalor, frames_for(scalor, chunk)
 
 
 def make_up(trained: TrainedRun, options: argparse.Namespace) -> None:
-    """Videos from nothing, over the scene of the run."""
+    """New videos over the background of the run."""
     files = GenerationFiles(options.out, "imagine", observed=0, overwrite=options.overwrite)
     presence = presence_seen(trained) if options.first_presence is None else options.first_presence
     priors = first_frame_presence(presence) | motion(trained.scalor.config, options.motion)
@@ -163,9 +171,9 @@ def make_up(trained: TrainedRun, options: argparse.Namespace) -> None:
 
 
 def presence_seen(trained: TrainedRun) -> float:
-    """The probability with which a cell holds an object, in the videos that the run was trained on.
+    """The probability that a cell holds an object in the training videos.
 
-    :raises ConfigError: if the run does not say how many objects it saw, or saw none.
+    :raises ConfigError: if the run does not record how many objects it saw, or saw none.
     """
     if isinstance(trained.config, VideoRunConfig):
         objects, told = load_figures(trained.folder).objects_per_frame, RESULTS
@@ -173,7 +181,7 @@ def presence_seen(trained: TrainedRun) -> float:
         objects, told = (trained.config.data.count_min + trained.config.data.count_max) / 2, CONFIG
     if not objects > 0:
         raise ConfigError(
-            f"The run saw no object ({trained.folder / told}), so that --first-presence, how likely a cell shall"
-            " hold one, was expected."
+            f"The run found no objects ({trained.folder / told}); give --first-presence, the probability that a cell"
+            " holds one."
         )
     return objects / trained.config.model.n_cells

@@ -2,19 +2,18 @@
 
 import argparse
 
-from scalor_pyro.cli.info import table
-from scalor_pyro.evaluation.tables import shown
+from scalor_pyro.evaluation.tables import named_values, shown
 from scalor_pyro.runs.cards import card_of, shown_data
 from scalor_pyro.runs.pretrained import names
 
-DESCRIPTION = """List the trained models that come with the package: what they were trained on, and MOTA on unseen
-videos of that kind (a match within 2 object sizes / within 0.5). Their names stand for the folder of a run in
-`scalor track`, `scalor generate` and Scalor.from_pretrained. More of each is in docs/weights.md."""
+DESCRIPTION = """List the trained models in the package: their training data, and MOTA on unseen videos of that kind
+(matching within 2 object sizes / within 0.5). `scalor track`, `scalor generate` and Scalor.from_pretrained take such a
+name instead of a run folder. For details see docs/weights.md."""
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("weights", help="list the weights to start from", description=DESCRIPTION)
+    parser = commands.add_parser("weights", help="list the packaged weights", description=DESCRIPTION)
     parser.set_defaults(run=run)
 
 
@@ -25,5 +24,5 @@ def run(options: argparse.Namespace) -> int:
         config, card = card_of(name)
         scores = f"MOTA {shown(card['mota'])} / {shown(card['mota_strict'])}"
         rows.append((name, f"{shown_data(config.data)}: {scores}"))
-    print(table(rows))
+    print(named_values(rows))
     return 0

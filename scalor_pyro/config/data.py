@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, require, require_choice, require_sides
+from scalor_pyro.config.options import option
 
 # Limits far above any use, so that a mistyped number is refused rather than filling the memory.
 MOST_PIXELS, MOST_FRAMES, MOST_OBJECTS, MOST_SPEED = 16_384, 1_000_000, 100_000, 16_384
@@ -13,16 +14,19 @@ MOST_PIXELS, MOST_FRAMES, MOST_OBJECTS, MOST_SPEED = 16_384, 1_000_000, 100_000,
 class DataConfig:
     """Synthetic videos: objects that drift and bounce, over black or over a moving background."""
 
-    objects: Literal["digits", "sprites"] = "digits"
+    objects: Literal["digits", "sprites"] = option("digits", "what moves")
     count_min: int = 2  # objects in the world, uniform in [count_min, count_max]
     count_max: int = 4
     object_size: float = 20.0  # px, side of an object's box
     speed_min: float = 1.0  # px per frame
     speed_max: float = 3.0
     image_size: tuple[int, int] = (64, 64)  # H, W in px
-    frames: int = 10  # T
-    background: bool = False  # the moving background, else black
-    digits: Literal["auto", "mnist", "uci"] = "auto"  # "uci": scikit-learn's; "auto": MNIST if available, else "uci"
+    frames: int = option(10, "length of a video in frames")  # T
+    background: bool = option(False, "moving background instead of a black one")
+    digits: Literal["auto", "mnist", "uci"] = option(
+        "auto",
+        "source of the digits: MNIST, or the ones bundled with scikit-learn; auto: MNIST if it is available",
+    )
     digit_classes: tuple[int, ...] = tuple(range(10))  # which digits appear
     arrivals: tuple[int, ...] = ()  # frames in which arrival_min to arrival_max more objects appear
     arrival_min: int = 10

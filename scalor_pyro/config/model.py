@@ -5,6 +5,7 @@ from typing import Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, probability, require, require_choice, require_sides
 from scalor_pyro.config.data import MOST_OBJECTS, MOST_PIXELS
+from scalor_pyro.config.options import option
 
 # Limits far above any use, as in scalor_pyro.config.data.
 MOST_FEATURES, MOST_GRID, MOST_ASPECT = 65_536, 1024, 100
@@ -18,7 +19,7 @@ class ModelConfig:
     view: tuple[int, int] | None = None  # H, W in px of the training images; None: image_size. See views.py
     channels: int = 3  # C
     cells: tuple[int, int] = (8, 8)  # G_y, G_x: the discovery grid
-    slots: int = 16  # K: objects carried from frame to frame
+    slots: int = option(16, "most objects that are followed at a time", metavar="K")
     first_shortlist: int = 16  # M in the first frame: at least its number of objects; 0: every cell
     shortlist: int = 16  # M in later frames; 0: every cell
     object_size: float = 14.0  # px, the typical object
@@ -33,7 +34,7 @@ class ModelConfig:
     feature_dim: int = 48  # channels of the frame encoder's features
     tracker_dim: int = 128  # posterior RNN of an object
     prior_dim: int = 64  # prior RNN of an object
-    sigma: float = 0.2  # standard deviation of a pixel
+    sigma: float = option(0.2, "standard deviation of a pixel; smaller values let fainter objects count")
     background: Literal["none", "moving", "static"] = "none"  # static: one image, set by Scalor.set_background_image
     z_bg_grid: int = 4  # a moving background's latent starts as the frame on a coarse grid of this side
     z_bg_extra: int = 16  # more dimensions of that latent, for what the grid leaves out

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scalor_pyro.config.checks import is_finite, require, require_sides
 from scalor_pyro.config.data import MOST_PIXELS
+from scalor_pyro.config.options import option
 
 # Limits far above any use, as in scalor_pyro.config.data. A file may be larger than a frame that is computed with.
 MOST_FILE_PIXELS, LAST_FRAME, MOST_RATE = 2**31 - 1, 2**53, 1e6
@@ -47,14 +48,31 @@ class ReadOptions:
     :raises ConfigError: for values that no video can have.
     """
 
-    crop: Crop | None = None  # px of the file; None: the whole frame
-    start: int = 0  # first frame
-    stop: int | None = None  # frame before which to stop; None: the end
-    stride: int = 1  # every stride-th frame
-    rate: float | None = None  # frames per second, by the file's time stamps; None: every frame
-    size: tuple[int, int] | None = None  # H, W in px to resize a frame (or its crop) to; None: unchanged
-    grey: bool = False  # read one channel; grey files always have one
-    levels: tuple[float, float] | None = None  # pixel values that become 0 and 1; None: estimated, if not 8-bit
+    crop: Crop | None = option(
+        None,
+        "rectangle to read, in px; X and Y are its upper left corner",
+        metavar=("X", "Y", "WIDTH", "HEIGHT"),
+        none="the whole frame",
+    )
+    start: int = option(0, "first frame, counted from 0", metavar="N")
+    stop: int | None = option(None, "frame to stop before, counted from 0", metavar="N", none="the end")
+    stride: int = option(1, "read every N-th frame", metavar="N")
+    rate: float | None = option(
+        None,
+        "frames per second, chosen by time stamp; for videos with a variable frame rate",
+        metavar="FPS",
+        none="every frame of the file",
+    )
+    size: tuple[int, int] | None = option(
+        None, "size in px that frames are resized to", metavar=("HEIGHT", "WIDTH"), none="not resized"
+    )
+    grey: bool = option(False, "read in grey, or in colour; files without colour are always grey")
+    levels: tuple[float, float] | None = option(
+        None,
+        "pixel values that become black and white",
+        metavar=("LOW", "HIGH"),
+        none="8-bit files unchanged, others by the range of their values",
+    )
 
     def __post_init__(self) -> None:
         require(0 <= self.start <= LAST_FRAME, "start", self.start, "a frame from 0")

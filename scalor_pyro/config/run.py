@@ -6,11 +6,13 @@ from typing import Any, Literal
 from scalor_pyro.config.checks import at_least_1, require, require_path
 from scalor_pyro.config.data import MOST_OBJECTS, DataConfig
 from scalor_pyro.config.model import ModelConfig
+from scalor_pyro.config.options import option
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.train import TrainConfig
 
 # Seeds that all random generators take.
 SEEDS = 2**32
+SEED_HELP = "random seed of weights, noise and videos"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class VideoRunConfig:
     video: VideoData
     model: ModelConfig
     train: TrainConfig
-    seed: int = 0
+    seed: int = option(0, SEED_HELP)
     kind: Literal["video"] = "video"
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     test_data: DataConfig | None = None  # videos to evaluate on; None: the same kind as in training
-    seed: int = 0
+    seed: int = option(0, SEED_HELP)
     kind: Literal["synthetic"] = "synthetic"
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, probability, require, require_choice, require_path
 from scalor_pyro.config.data import MOST_FRAMES
+from scalor_pyro.config.options import option
 from scalor_pyro.config.schedule import Schedule, constant
 
 # A box enlarged by this factor contains the centre of everything that overlaps it.
@@ -58,9 +59,15 @@ class Stage:
 class TrainConfig:
     """Stochastic variational inference: budget, optimiser, schedules."""
 
-    steps: int = 3000
-    minutes: float | None = None  # budget in wall time instead of steps; resuming is then not bit-exact
-    start_from: str | None = None  # weights to start from: a run, or the name of shipped ones; None: random
+    steps: int = option(3000, "number of training steps", metavar="N")
+    # A run with a budget in wall time is not bit-exact when it is resumed.
+    minutes: float | None = option(None, "training time in minutes, instead of --steps", metavar="M")
+    start_from: str | None = option(
+        None,
+        "start from the weights of this run, or from packaged weights of this name, as far as they fit",
+        metavar="RUN",
+        none="random weights",
+    )
     curriculum: tuple[Stage, ...] = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
     optimiser: Literal["adam", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
@@ -68,8 +75,16 @@ class TrainConfig:
     decay_from: float = 0.6  # share of the budget at which the cosine starts
     clip: float = 1.0  # largest gradient norm, of the loss per frame
     elbo: Literal["trace", "analytic"] = "trace"  # analytic: closed-form KL where it exists
-    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks; everything between them is fp32
-    capture: bool = True  # record a step as a CUDA graph and replay it; no effect on a CPU
+    # Everything but the networks is computed in fp32.
+    precision: Literal["fp32", "bf16"] = option(
+        "fp32",
+        "precision of the networks; bf16 is less exact, and pays off only on GPUs with large batches or images",
+    )
+    capture: bool = option(
+        True,
+        "record a step as one CUDA graph and replay it; off: slower, but shows where an error arises. No effect on a "
+        "CPU or with several processes",
+    )
     temperature: Schedule = Schedule(((0, 1.0), (1000, 0.5)))
     discovery_prior: Schedule = Schedule(((0, 0.1), (300, 1e-4)), log=True)
     reject_propagated: Schedule = constant(0.3)  # overlap with a propagated object above which a proposal is rejected

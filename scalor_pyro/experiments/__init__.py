@@ -1,1 +1,1 @@
-"""Whole runs: from settings to a trained model, its figures and its pictures."""
+"""Whole runs: from settings to a trained model, its scores and its pictures."""

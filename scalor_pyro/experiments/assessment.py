@@ -1,4 +1,4 @@
-"""How models of whole frames are scored and shown: they have no tracks, but frames, and forecasts of them."""
+"""Scores and pictures of models of whole frames, which have no tracks but reconstruct and forecast frames."""
 
 import io
 from typing import Any
@@ -17,21 +17,21 @@ from scalor_pyro.plots.curves import learning_curves
 from scalor_pyro.plots.generated import Row, generation_strip, save_strip
 from scalor_pyro.runs.folder import RunFolder
 
-# Forecasts, and videos from nothing, that are shown.
+# Number of forecasts and of imagined videos in the pictures.
 SHOWN_SAMPLES = 3
 
 
 def reconstruction(program: Any, x: Tensor) -> Tensor:
-    """What a model of whole frames draws for the mode of its posterior. (B, T, C, H, W) → the same, in [0, 1]
+    """Reconstruction at the mode of the posterior. (B, T, C, H, W) → the same shape, in [0, 1]
 
-    :raises ValueError: if x is not a batch of videos that this model can see.
+    :raises ValueError: if x is not a batch of videos of the size that the model is for.
     """
     frames: Tensor = torch.stack(at_mode(program, x), 1).clamp(0, 1)
     return frames
 
 
 class Frames:
-    """For programs without objects."""
+    """The assessment of programs without objects."""
 
     def scores(
         self, program: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
@@ -46,11 +46,11 @@ class Frames:
         return {"mse": squared_error / pixels}
 
     def glance(self, program: Any, frames: Tensor) -> Figure:
-        """The first video, and its reconstruction."""
+        """The first video and its reconstruction."""
         return generation_strip(self._rows(program, frames), observed=frames.shape[1])
 
     def leave_pictures(self, program: Any, batch: VideoBatch, folder: RunFolder) -> None:
-        """``reconstruction.png``, ``forecast.png``, ``imagined.png``, and ``learning_curves.png`` if there are rows."""
+        """``reconstruction.png``, ``forecast.png``, ``imagined.png``, and, with metrics, ``learning_curves.png``."""
         x = batch.tensor(next(program.parameters()).device)
         length = x.shape[1]
         seen = (length + 1) // 2

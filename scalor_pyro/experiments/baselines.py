@@ -1,4 +1,4 @@
-"""The baselines by name: how each is built, scored, and trained on a row of the paper's tables."""
+"""The baselines by name: how to build, score and train each of them for a row of the paper's tables."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,18 +13,18 @@ from scalor_pyro.config.presets import PRESETS, preset, same_but_for_budget
 from scalor_pyro.experiments.assessment import Frames
 from scalor_pyro.experiments.synthetic import TRACKING, Assessment
 
-# Of whole frames: single ones first, while there is most to learn of them. A step has as many frames in each stage.
+# For models of whole frames: single frames first. A step has the same number of frames in each stage.
 CURRICULUM = (Stage(0.6, 1, 32), Stage(1.0, 8, 4))
 FRAMES_TRAIN = TrainConfig(steps=4000, curriculum=CURRICULUM)
 
 
 class Baseline(NamedTuple):
-    """One of the models that SCALOR is compared with."""
+    """A model that SCALOR is compared with."""
 
     run: type[BaselineRun]  # its config
-    build: Callable[[Any], Any]  # the program, of the model's config
+    build: Callable[[Any], Any]  # makes the program from the model's config
     assessment: Assessment
-    configure: Callable[[DataConfig], BaselineRun]  # the run on some videos
+    configure: Callable[[DataConfig], BaselineRun]  # the run on given videos
 
 
 def _vrnn(data: DataConfig) -> VRNNRun:
@@ -35,14 +35,14 @@ def _sequential_vae(data: DataConfig) -> SequentialVAERun:
     return SequentialVAERun(data=data, train=FRAMES_TRAIN)
 
 
-# SQAIR learns to count and to find in single frames, then to follow.
+# SQAIR learns to count and find objects in single frames, then to follow them.
 SQAIR_CURRICULUM = (Stage(0.35, 1, 32), Stage(0.65, 2, 16), Stage(0.9, 4, 8), Stage(1.0, 8, 4))
-# A discovery costs 37 nats in the end. At σ = 0.5, a digit that is half inside the view is worth about 190 a frame.
+# At the end a discovery costs 37 nats; at σ = 0.5, a digit that is half in view is worth about 190 nats per frame.
 SQAIR_DISCOVERY = Schedule(((30, 0.1), (130, 1e-16)), log=True)
 
 
 def _sqair(data: DataConfig) -> SQAIRRun:
-    """As many slots as there can be objects."""
+    """With one slot for each possible object."""
     model = SQAIRConfig(slots=data.count_max, object_size=data.object_size)
     train = TrainConfig(
         steps=1200,
@@ -65,16 +65,16 @@ def baseline(name: str, objects: str = "digits", density: str = "VLD", backgroun
     """A baseline on the videos of :func:`scalor_pyro.config.presets.preset`.
 
     :param name: 'vrnn', 'sequential-vae' or 'sqair'.
-    :raises ConfigError: for another name, and for videos that there are not.
+    :raises ConfigError: for another name, or unknown videos.
     """
     if name not in BASELINES:
-        raise ConfigError(f"The baseline is {name!r}, but one of {', '.join(BASELINES)} was expected.")
+        raise ConfigError(f"baseline: expected one of {', '.join(BASELINES)}, got {name!r}.")
     return BASELINES[name].configure(preset(objects, density, background).data)
 
 
 def setting_of(config: BaselineRun) -> str | None:
-    """The name of what a run was trained as, whatever its budget: the baseline's, and that of the preset whose videos
-    it has (``vrnn-digits-vld``); None if it is none of these.
+    """The name of a run's setting, whatever its budget: the baseline's name and that of the preset with its videos
+    (``vrnn-digits-vld``); None if there is no such setting.
     """
     for setting, make in PRESETS.items():
         data = replace(make().data, digits=config.data.digits)

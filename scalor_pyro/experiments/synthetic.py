@@ -1,4 +1,4 @@
-"""From a config to figures: build the model, train it on its stream, evaluate it, draw what it sees."""
+"""From a config to scores: build the model, train it on its stream, evaluate it, draw what it finds."""
 
 import json
 import logging
@@ -36,12 +36,12 @@ logger = logging.getLogger(__name__)
 
 # Videos in one batch of an evaluation.
 EVALUATION_BATCH = 8
-# Seed of the videos that everyone is evaluated on, and where those looked at during training begin in their stream.
+# Seed of the stream of evaluation videos, and the index of the first one for evaluations during training.
 TEST_SEED, VALIDATION_START = 0, 1_000_000
 
 
 class Experiment(Run, Protocol):
-    """A dataclass like :class:`~scalor_pyro.config.RunConfig`: a run on synthetic videos, whatever its model."""
+    """A dataclass like :class:`~scalor_pyro.config.RunConfig`: a run of any model on synthetic videos."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -59,35 +59,35 @@ ExperimentT = TypeVar("ExperimentT", bound=Experiment)
 
 
 class Assessment(Protocol):
-    """How programs of a kind are scored and shown."""
+    """How to score and draw programs of one kind."""
 
     def scores(
         self, scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
     ) -> dict[str, float]:
-        """Figures of so many videos from an index on; details of each go to the run folder, if one is given."""
+        """Scores of `count` videos from index `start` on; details of each video go to the run folder, if given."""
 
     def glance(self, scalor: Any, frames: Tensor) -> Figure:
-        """One picture of what is seen in videos (B, T, C, H, W), during training."""
+        """One picture of what the program finds in videos (B, T, C, H, W), for looks during training."""
 
     def leave_pictures(self, scalor: Any, batch: VideoBatch, folder: RunFolder) -> None:
-        """All that is to be shown of a trained program."""
+        """Write all pictures of a trained program."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Measure the NLL of a trained program, too: nats per pixel, see :func:`scalor_pyro.inference.likelihood.nll`."""
+    """Also measure the NLL of a trained program: nats per pixel, see :func:`scalor_pyro.inference.likelihood.nll`."""
 
-    samples: int  # importance samples of each video
-    videos: int  # the first so many unseen ones
+    samples: int  # importance samples per video
+    videos: int  # number of unseen videos, from the first on
 
     def __post_init__(self) -> None:
         for name in ("samples", "videos"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)} for the likelihood, but at least 1 was expected.")
+                raise ConfigError(f"{name} is {getattr(self, name)}, but at least 1 was expected.")
 
 
 class Tracking:
-    """For programs that follow objects: scores and files of tracks, boxes, the player."""
+    """The assessment of programs that follow objects: scores and files of tracks, boxes, the player."""
 
     def scores(
         self, scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, folder: RunFolder | None = None
@@ -130,20 +130,20 @@ def run_experiment(
     """Train, evaluate on unseen videos, and leave figures, tracks and pictures in the run folder.
 
     :param config: of the run.
-    :param folder: where it is kept; see :mod:`scalor_pyro.runs.folder`. Beside what training writes:
+    :param folder: of the run; see :mod:`scalor_pyro.runs.folder`. Beside the files of training it then holds
         ``results.json``, ``tracks/`` in MOTChallenge text, ``pictures/`` and ``player.html``.
     :param build: makes the program, a module, of ``config.model``.
-    :param assessment: how it is scored and shown.
-    :param likelihood: measure the NLL at the end, too.
+    :param assessment: scores and draws it.
+    :param likelihood: also measure the NLL at the end.
     :param device: where to compute.
     :param mnist: a local file of MNIST, see :func:`scalor_pyro.data.load_digits`.
-    :param resume: go on with the run in the folder.
-    :param final_videos: how many unseen videos to evaluate on at the end.
+    :param resume: continue the run in the folder.
+    :param final_videos: number of unseen videos to evaluate on at the end.
     :param progress: show a progress bar.
     :param world: the processes that train together.
     :param made_by: the command and the name of the setting, for the provenance in ``results.json``.
     :return: the results, or None if training was interrupted.
-    :raises ValueError: for whatever cannot be done, in one sentence.
+    :raises ValueError: for anything that the user has to fix, in one sentence.
     """
     _require_videos(final_videos)
     if resume or world.restarts > 0:
@@ -192,8 +192,8 @@ def evaluate(
 
     :param scalor: a :class:`~scalor_pyro.model.scalor.Scalor`, or what :func:`~scalor_pyro.inference.posterior.infer`
         takes instead.
-    :param count: how many videos.
-    :param start: index of the first.
+    :param count: number of videos.
+    :param start: index of the first video.
     :param tracks: a folder for the tracks of each video, in MOTChallenge text.
     :return: see :meth:`scalor_pyro.evaluation.metrics.Evaluation.result`.
     :raises ValueError: if count is below 1.
@@ -213,11 +213,11 @@ def evaluate(
 
 def _require_videos(count: int) -> None:
     if count < 1:
-        raise ValueError(f"The number of videos to evaluate on is {count}, but at least 1 was expected.")
+        raise ValueError(f"Expected at least 1 video to evaluate on, got {count}.")
 
 
 def mean_nll(scalor: Any, videos: SyntheticVideos, count: int, samples: int) -> float:
-    """Nats per pixel, mean over videos; a bound from above that falls with the number of samples."""
+    """Nats per pixel, mean over videos; an upper bound that falls with the number of samples."""
     values, device = [], next(scalor.parameters()).device
     for first in range(0, count, EVALUATION_BATCH):
         batch = videos.batch(first, min(EVALUATION_BATCH, count - first))
@@ -236,7 +236,7 @@ def report(
     assessment: Assessment = TRACKING,
     likelihood: Likelihood | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a trained model, and write results.json, pictures, and what else its assessment leaves."""
+    """Evaluate a trained model, and write results.json, pictures and the other files of its assessment."""
     figures: dict[str, Any] = assessment.scores(scalor, unseen, final_videos, folder=folder)
     if likelihood is not None:
         pyro.set_rng_seed(config.seed)  # of the importance samples
@@ -260,13 +260,13 @@ def report(
 
 
 def with_known_digits(config: ExperimentT, mnist: Path | None) -> ExperimentT:
-    """The config with 'auto' replaced by the digits that there are, so that the run says what it was trained on.
+    """The config with 'auto' replaced by the digits that are available, so that the run records its training data.
 
     :raises ValueError: if MNIST is given for videos without digits.
     """
     if config.data.objects != "digits":
         if mnist is not None:
-            raise ValueError(f"MNIST was given ({mnist}), but the videos show sprites: digits or no file was expected.")
+            raise ValueError(f"MNIST was given ({mnist}), but the videos show sprites, which need no digits.")
         return config
     digits = choose_source(config.data.digits, mnist)
     test = config.test_data

@@ -1,6 +1,6 @@
-"""A run on videos of one's own: its config, and the way from there to a trained model and pictures.
+"""A run on the user's videos: its config, and from there a trained model and pictures.
 
-The camera stands still: all videos of a run show one scene, and are read in the same way.
+The camera stands still; all videos of a run show one scene and are read with the same options.
 """
 
 import json
@@ -25,12 +25,12 @@ from scalor_pyro.video.background_files import save_background_image
 from scalor_pyro.video.background_image import BACKGROUND_FRAMES
 
 RESULTS = "results.json"
-# Clips that the figures at the end are of, and where they begin in the stream: far from where training will come.
+# Number of clips for the figures at the end, and their first index in the stream: beyond all that training reads.
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 
 
 class VideoFigures(NamedTuple):
-    """How a trained model sees the videos it was trained on."""
+    """What a trained model finds in its training videos."""
 
     objects_per_frame: float
     propagation_rate: float  # of the objects drawn after a clip's first frame, the share that was propagated
@@ -38,9 +38,9 @@ class VideoFigures(NamedTuple):
 
 
 def proposed_run(paths: tuple[str, ...], given: ReadOptions, proposal: Proposal) -> VideoRunConfig:
-    """The config of a run with the proposed sizes, and the start that a static background needs.
+    """The config of a run with the proposed sizes, and with the schedules that a static background needs at first.
 
-    :param given: how the survey read the first video.
+    :param given: the options that the survey read the first video with.
     :param proposal: from that survey.
     """
     model = ModelConfig(background="static", colour_start=True)
@@ -63,14 +63,14 @@ def run_on_videos(
 ) -> VideoFigures | None:
     """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
 
-    :param folder: where the run is kept; see :mod:`scalor_pyro.runs.folder`. Beside what training writes:
+    :param folder: of the run; see :mod:`scalor_pyro.runs.folder`. Beside the files of training it then holds
         ``results.json``, ``pictures/`` and ``player.html``.
     :param device: where to compute.
-    :param resume: go on with the run in the folder.
+    :param resume: continue the run in the folder.
     :param progress: show a progress bar.
     :param world: the processes that train together; each keeps the frames of all videos in memory.
     :return: the figures, or None if training was interrupted.
-    :raises ValueError: for whatever cannot be done, in one sentence.
+    :raises ValueError: for anything that the user has to fix, in one sentence.
     """
     videos = [Video(path, config.video.options) for path in config.video.paths]
     clips = Clips(videos, config.clip_length, config.seed)
@@ -83,7 +83,7 @@ def run_on_videos(
 
 
 def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
-    """Look at some clips: write figures, pictures and the player."""
+    """Apply the model to some clips: write figures, pictures and the player."""
     frames = clips.batch(LOOKED_AT_FROM, LOOKED_AT).tensor()
     inference = infer(scalor, frames.to(next(scalor.parameters()).device))
     figures = figures_of(inference)
@@ -94,7 +94,7 @@ def report(scalor: Scalor, clips: Clips, folder: RunFolder) -> VideoFigures:
 
 
 def figures_of(inference: Inference) -> VideoFigures:
-    """The figures of clips, as training has them in the rows of its metrics."""
+    """The figures of clips, defined as in the metrics of training."""
     propagated, rediscovered = int(inference.propagated.sum()), int(inference.discovered[:, 1:].sum())
     return VideoFigures(
         objects_per_frame=float((inference.identity >= 0).sum(-1).float().mean()),
@@ -106,11 +106,11 @@ def figures_of(inference: Inference) -> VideoFigures:
 def load_figures(folder: str | Path) -> VideoFigures:
     """The figures that :func:`report` wrote.
 
-    :raises ConfigError: if there are none (the training was interrupted), or the file is damaged.
+    :raises ConfigError: if there are none, because training was interrupted, or the file is damaged.
     """
     path = Path(folder) / RESULTS
     try:
         figures = json.loads(path.read_text(encoding="utf-8"))
         return VideoFigures(*(float(figures[name]) for name in VideoFigures._fields))
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ConfigError(f"{path} does not hold the figures of a finished run, which were expected.") from error
+        raise ConfigError(f"{path}: expected the figures of a finished run.") from error

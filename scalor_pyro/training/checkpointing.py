@@ -9,13 +9,20 @@ from typing import Any
 
 import torch
 
-from scalor_pyro.runs.checkpoint
-import TrainingState, export_weights, load_training_state, random_state, save_checkpoint, set_random_state
-from scalor_pyro.runs.configs import
-config_to_json, require_same_config from scalor_pyro.runs.folder import RunFolder
-from scalor_pyro.runs.weights import Weighted, copy_weights, own_parts, put_weights, require_parts from
-scalor_pyro.training.distributed import World from scalor_pyro.training.meters import Clock,
-Window from scalor_pyro.training.optimiser import load_optimiser
+from scalor_pyro.runs.checkpoint import (
+    TrainingState,
+    export_weights,
+    load_training_state,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+)
+from scalor_pyro.runs.configs import config_to_json, require_same_config
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.weights import Weighted, copy_weights, own_parts, put_weights, require_parts
+from scalor_pyro.training.distributed import World
+from scalor_pyro.training.meters import Clock, Window
+from scalor_pyro.training.optimiser import load_optimiser
 
 
 class Checkpoints:

@@ -5,7 +5,8 @@ px, 160 × 160 px windows resized to 96 × 96, every second frame, 12 × 12 cell
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,14 +86,18 @@ class Proposal:
         )
 
 
-def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
+def propose(survey: Survey, given: ReadOptions | None = None, names: Collection[str] | None = None) -> Proposal:
     """The sizes for a video in which this was seen.
 
     :param survey: of the video, read with the same options.
-    :param given: options that the user chose: a crop is searched for a window, a size and a stride above 1 are kept.
+    :param given: how the user wants the video to be read: a crop is searched for a window; a size, a stride, grey and
+        levels are kept.
+    :param names: the fields of `given` that the user chose, equal to their defaults or not; None: those that differ
+        from their defaults.
     :raises VideoError: if the given size cannot be that of a model.
     """
     given = given or ReadOptions()
+    chosen = _changed(given) if names is None else frozenset(names)
     side = (survey.height * survey.width) ** 0.5
     scale = min(1.0, OBJECT_SIZE / side) if side >= LEAST_OBJECT_SIZE else LEAST_OBJECT_SIZE / side
     if given.size is not None:
@@ -112,13 +117,13 @@ def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
     slots = min(_slots(counts.max()), 2 * MOST_SLOTS)
     first = min(slots, cells[0] * cells[1])
     origin = Geometry.of(survey.size, ReadOptions()).crop if given.crop is None else given.crop
-    levels, stretch = _levels(survey, given)
+    levels, stretch = (given.levels, 1.0) if "levels" in chosen else _levels(survey)
     sigma = stretch * max(SIGMA_OF_CONTRAST * survey.contrast, SIGMA_OF_NOISE * survey.noise)
     return Proposal(
         crop=replace(place, x=place.x + origin.x, y=place.y + origin.y),
         size=size,
-        stride=given.stride if given.stride > 1 else _stride(survey.speed, side),
-        grey=given.grey or not survey.colour,
+        stride=given.stride if "stride" in chosen else _stride(survey.speed, side),
+        grey=survey.grey or (given.grey if "grey" in chosen else not survey.colour),
         object_size=round(side * scale, 1),
         aspect=round(survey.height / survey.width * (size[0] / window[0]) / (size[1] / window[1]), 2),
         count=round(float(counts.mean()), 1),
@@ -132,11 +137,17 @@ def propose(survey: Survey, given: ReadOptions | None = None) -> Proposal:
     )
 
 
-def _levels(survey: Survey, given: ReadOptions) -> tuple[tuple[float, float] | None, float]:
+def _changed(given: ReadOptions) -> frozenset[str]:
+    """The fields that differ from their defaults."""
+    usual = ReadOptions()
+    return frozenset(each.name for each in fields(given) if getattr(given, each.name) != getattr(usual, each.name))
+
+
+def _levels(survey: Survey) -> tuple[tuple[float, float] | None, float]:
     """Levels that stretch a video that uses little of the range, and the factor by which they do."""
     used = survey.bright - survey.dark
-    if given.levels is not None or used >= RANGE_USED:
-        return given.levels, 1.0
+    if used >= RANGE_USED:
+        return None, 1.0
     low, high = survey.dark - HEADROOM * used, survey.bright + HEADROOM * used
     black, white = survey.levels
     in_file = black + low * (white - black), black + high * (white - black)

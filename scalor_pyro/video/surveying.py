@@ -74,6 +74,11 @@ class Survey:
     shown: tuple[Frame, ...] = field(repr=False)  # each frame looked at
     background: NDArray[np.uint8] = field(repr=False)  # (C, H, W)
 
+    @property
+    def grey(self) -> bool:
+        """Whether it was read in grey, because that was asked for or the files have no colour."""
+        return self.background.shape[0] == 1
+
 
 def survey(*videos: Video) -> Survey:
     """Look at videos of one scene: at their beginnings if they are long, and at some of them if they are many.

@@ -1,5 +1,6 @@
 """The command: what it prints, what it draws, and how it refuses."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_uneven_time_and_a_moving_camera_are_said(tmp_path: Path, capsys: pytest
         (["street.mkv", "--stride", "0"], "stride: expected .* got 0"),
         (["street.mkv", "--size", "33", "48"], "multiples of 4"),
         (["street.mkv", "--out", "boxes.jpg"], "ends in .png"),
-        (["street.mkv", "--out", "nowhere/boxes.png"], "folder that exists"),
+        (["street.mkv", "--out", "nowhere/boxes.png"], "folder nowhere does not exist"),
         (["still.npy"], "Nothing was seen to move"),
         (["folder"], "expected images"),
     ],
@@ -85,8 +86,6 @@ def test_bad_input_is_one_sentence_and_status_2(
     arguments: list[str],
     message: str,
 ) -> None:
-    import re
-
     monkeypatch.chdir(video.parent)
     np.save("still.npy", np.repeat(shades(1), 9, 0))
     Path("folder").mkdir()
@@ -113,7 +112,13 @@ def test_help_of_info_speaks_to_a_newcomer(capsys: pytest.CaptureFixture[str]) -
         assert words in out
 
 
-def test_without_a_command_it_is_refused() -> None:
+def test_without_a_command_it_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "commands:" in err and "track" in err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([])
-    assert ended.value.code == 2
+        main(["--version"])
+    assert ended.value.code == 0 and re.match(r"scalor \S", capsys.readouterr().out)

@@ -134,9 +134,9 @@ def test_tracks_without_a_truth_are_said_and_not_scored(caplog: pytest.LogCaptur
         ),
         (
             ["out/a.txt", "--truth", "truth/a.txt", "--json", "nowhere/s.json"],
-            "s.json, but a folder that exists was expected",
+            "--json nowhere/s.json: the folder nowhere does not exist.",
         ),
-        (["out/a.txt", "--truth", "truth/a.txt", "--json", "scores.txt"], "a name that ends in .json was expected"),
+        (["out/a.txt", "--truth", "truth/a.txt", "--json", "scores.txt"], "expected a name that ends in .json."),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(

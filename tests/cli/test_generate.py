@@ -150,15 +150,15 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("street.mkv --observed 5 --frames 5", "Horizon: expected at least 1 frame, got 0"),
         ("street.mkv --observed 60 --frames 61", "Observed frames: expected 1 to 24, which the video has, got 60"),
         ("street.mkv --observed 0", "Observed frames: .* got 0"),
-        ("street.mkv --frames 61", r"street.mkv has 24 frames from 0 on, at the stride of the run \(1\), but the 61"),
-        ("street.mkv --start 20 --observed 2", "street.mkv has 4 frames from 20 on"),
+        ("street.mkv --frames 61", "expected --frames 61 frames .* got 24 at the run's stride of 1"),
+        ("street.mkv --start 20 --observed 2", "from --start 20 on, to compare with, got 4"),
         ("street.mkv --start 99", "frame from 99 on"),
         ("street.mkv --start -1", "start: expected .* got -1"),
         ("street.mkv --samples 0", "samples: expected .* got 0"),
         ("street.mkv --seed -1", "--seed: expected .* got -1"),
-        ("street.mkv --first-presence 0.3", "--first-presence was given with a VIDEO, but none was expected"),
-        ("--observed 3", "--observed was given without a VIDEO, but one was expected"),
-        ("--discover", "--discover was given without a VIDEO"),
+        ("street.mkv --first-presence 0.3", "--first-presence applies only without a VIDEO"),
+        ("--observed 3", "--observed needs a VIDEO"),
+        ("--discover", "--discover needs a VIDEO"),
         ("--first-presence 1.5", "Probability: expected a number above 0 and below 1, got 1.5"),
         ("--first-presence 0.5 --frames 0", "frames: expected at least 1, got 0"),
         ("--first-presence 0.5 --samples 0", "samples: expected at least 1, got 0"),
@@ -186,14 +186,14 @@ def test_a_run_without_figures_says_what_is_missing(here: Path, capsys: pytest.C
     shutil.copytree("runs/street", here / "run")
     weights = ["--weights", str(here / "run")]
     for text, message in (
-        ('{"objects_per_frame": 0.0, "propagation_rate": 0, "foreground_share": 0}', "saw no object .*--first-pres"),
-        ("[1]", "does not hold the figures of a finished run"),
-        ("cut off", "does not hold the figures of a finished run"),
+        ('{"objects_per_frame": 0.0, "propagation_rate": 0, "foreground_share": 0}', "found no objects .*--first-pres"),
+        ("[1]", "expected the figures of a finished run"),
+        ("cut off", "expected the figures of a finished run"),
     ):
         (here / "run" / RESULTS).write_text(text)
         refused(capsys, [*arguments(here / "out"), *weights], message)
     (here / "run" / RESULTS).unlink()
-    refused(capsys, [*arguments(here / "out"), *weights], "results.json does not hold")
+    refused(capsys, [*arguments(here / "out"), *weights], "results.json: expected the figures")
     assert main([*arguments(here / "out", "--frames", "2", "--first-presence", "0.5"), *weights]) == 0
 
 

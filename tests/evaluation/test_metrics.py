@@ -11,11 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.evaluation.metrics import CARE_SHARE, Evaluation, Scores,
-hota, markdown, score, table, true_tracks,
-without_nan from
-scalor_pyro.tracks.table import Tracks from tests.fakes import make_tracks, make_truth,
-moving_squares
+from scalor_pyro.evaluation.metrics import (
+    CARE_SHARE,
+    Evaluation,
+    Scores,
+    hota,
+    markdown,
+    score,
+    table,
+    true_tracks,
+    without_nan,
+)
+from scalor_pyro.tracks.table import Tracks
+from tests.fakes import make_tracks, make_truth, moving_squares
 
 SIZE = 10.0
 KEYS = "mota mota_strict idf1 motp precision recall switches misses false_alarms count_mae"

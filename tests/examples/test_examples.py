@@ -54,7 +54,7 @@ RUNS = {
 }
 
 OPTIONS = (
-    "--objects --density --background --frames --steps --minutes --batch-size --seed --device --precision --no-capture "
+    "--objects --density --background --frames --steps --minutes --batch-size --seed --device --precision --capture "
     "--out --resume --eval-videos --digits --mnist --preset"
 ).split()
 
@@ -156,7 +156,7 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Cap
     assert main([*TINY_ABLATION, "--steps", "3", *out]) == 2
     assert "other settings" in capsys.readouterr().err
     assert main(["--only", "nothing", *out]) == 2
-    assert re.fullmatch(r"error: --only names nothing, but [^\n]* expected\.\n", capsys.readouterr().err)
+    assert re.fullmatch(r"error: --only: expected cells among [^\n]* got nothing\.\n", capsys.readouterr().err)
 
 
 def test_inspecting_a_model_that_finds_nothing(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,8 +215,8 @@ def test_evaluation_refuses_what_is_no_run(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (["--video", "-1"], "--video is -1, but a number from 0"),
-        (["--frames", "3"], "--frames is 3, but 1 to 2"),
+        (["--video", "-1"], "--video: expected a number from 0, got -1"),
+        (["--frames", "3"], "--frames: expected 1 to 2, got 3"),
         (["--mnist", "mnist.npz"], "expected 'mnist' with the file mnist.npz, got 'uci'"),
     ],
 )
@@ -236,7 +236,9 @@ def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         command("--help")
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    told = re.findall(r"^  (--[a-z-]+)(?: (?:\{\S+\}|[A-Z_]+))?(?:\n {10,}|  +)\w", text, re.MULTILINE)
+    told = re.findall(
+        r"^  (--[a-z-]+)(?:, --no-[a-z]+)?(?: (?:\{\S+\}|[A-Z_]+))?(?:\n {10,}|  +)\w", text, re.MULTILINE
+    )
     assert set(OPTIONS) <= set(told), "each with a help text"
 
 
@@ -340,17 +342,17 @@ def test_interrupt_outside_of_training_is_no_crash(
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ("--steps 0", "--steps is 0, but at least 1"),
-        ("--batch-size 0", "--batch-size is 0, but at least 1"),
-        ("--batch-size -3", "--batch-size is -3, but at least 1"),
-        ("--frames 0", "--frames is 0, but at least 1"),
-        ("--eval-videos 0", "to evaluate on is 0, but at least 1"),
+        ("--steps 0", "--steps: expected at least 1, got 0"),
+        ("--batch-size 0", "--batch-size: expected at least 1, got 0"),
+        ("--batch-size -3", "--batch-size: expected at least 1, got -3"),
+        ("--frames 0", "--frames: expected at least 1, got 0"),
+        ("--eval-videos 0", "at least 1 video to evaluate on, got 0"),
         ("--minutes -1", "minutes: expected a number above 0, .* got -1.0"),
         ("--minutes nan", "minutes: expected a number above 0, .* got nan"),
         ("--seed -1", "seed: expected a whole number from 0 .* got -1"),
-        ("--preset lg --density MD", "--preset lg says what to train on"),
+        ("--preset lg --density MD", "--preset lg cannot be combined with --objects"),
         ("--preset dense-discovery --frames 5", r"arrivals: expected frames from 0 to 4, got \(1, 5, 9\)"),
-        ("--objects sprites --digits uci", "the videos show sprites"),
+        ("--objects sprites --digits uci", "expected videos of digits"),
         ("--objects sprites --mnist mnist.npz", "the videos show sprites"),
         ("--mnist mnist.npz", "expected 'mnist' with the file mnist.npz, got 'uci'"),
         ("--resume", "holds no run to resume: expected a file training_state.pt"),
@@ -435,7 +437,7 @@ def test_mnist_that_cannot_be_fetched(
 
     monkeypatch.setattr("scalor_pyro.data.digits._fetch_mnist", no_network)
     refuses(
-        *TINY, "--digits", "mnist", "--out", tmp_path / "run", match="nowhere: a file named by --mnist, or --digits"
+        *TINY, "--digits", "mnist", "--out", tmp_path / "run", match="nowhere; pass .*--mnist FILE, or --digits uci"
     )
     assert not (tmp_path / "run").exists()
 

@@ -175,9 +175,9 @@ def test_evaluation_counts_every_video_once() -> None:
 @pytest.mark.parametrize("count", [0, -3])
 def test_evaluation_of_no_video_is_refused(count: int, tmp_path: Path) -> None:
     config = small()
-    with pytest.raises(ValueError, match=f"evaluate on is {count}, but at least 1"):
+    with pytest.raises(ValueError, match=f"at least 1 video to evaluate on, got {count}"):
         evaluate(Scalor(config.model), SyntheticVideos(config.data, 1, "test"), count)
-    with pytest.raises(ValueError, match=f"evaluate on is {count}, but at least 1"):
+    with pytest.raises(ValueError, match=f"at least 1 video to evaluate on, got {count}"):
         run_experiment(config, tmp_path / "run", final_videos=count, progress=False)
     assert not (tmp_path / "run").exists(), "nothing was trained first"
 
@@ -209,5 +209,5 @@ def test_saved_config_says_which_digits(tmp_path: Path, monkeypatch: pytest.Monk
 def test_sprites_need_no_digits(tmp_path: Path) -> None:
     config = small("auto", objects="sprites")
     assert with_known_digits(config, None) == config
-    with pytest.raises(ValueError, match="digits or no file was expected"):
+    with pytest.raises(ValueError, match="sprites, which need no digits"):
         with_known_digits(config, tmp_path / "mnist.npz")

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 import scalor_pyro
 from scalor_pyro.config import ClipRunConfig, ConfigError, ModelConfig, Stage, TrainConfig
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.checkpoint import load_config_as
+from scalor_pyro.runs.loading import load_config
 from scalor_pyro.training.callbacks import Callback
 from scalor_pyro.training.clips import ClipStream
 from tests.fake_training import FakeScalor, FakeVideos, fake_config, fake_train
@@ -214,7 +214,7 @@ def test_a_model_trained_on_an_array_is_loaded_from_its_folder(
     assert result.step == 2 and not result.interrupted
     loaded = Scalor.from_pretrained(tmp_path / "mine")
     assert all(torch.equal(a, b) for a, b in zip(scalor.parameters(), loaded.parameters(), strict=True))
-    assert load_config_as(tmp_path / "mine", ClipRunConfig) == ClipRunConfig(scalor.config, config, 4)
+    assert load_config(tmp_path / "mine", ClipRunConfig) == ClipRunConfig(scalor.config, config, 4)
 
 
 def test_without_a_folder_nothing_is_written_and_the_model_is_the_same(

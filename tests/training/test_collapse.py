@@ -9,9 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.training.collapse
-import ALL_BACKGROUND, ALL_FOREGROUND, ALL_REDISCOVERED, ALL_SCENE, NO_OBJECTS_FOUND, PATIENCE, WARMUP_STEPS, CollapseWatch,
-collapse
+from scalor_pyro.training.collapse import (
+    ALL_BACKGROUND,
+    ALL_FOREGROUND,
+    ALL_REDISCOVERED,
+    ALL_SCENE,
+    NO_OBJECTS_FOUND,
+    PATIENCE,
+    WARMUP_STEPS,
+    CollapseWatch,
+    collapse,
+)
 
 WELL = {"objects_per_frame": 3.1, "propagation_rate": 0.97, "foreground_share": 0.12}
 EMPTY = {"objects_per_frame": 0.0, "propagation_rate": None, "foreground_share": 0.0}
