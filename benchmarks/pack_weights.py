@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Pack and write the page."""
     options = parse(arguments)
     if (options.run is None) != (options.name is None):
-        raise ConfigError("RUN and --name were expected together, or none of them, for the page alone.")
+        raise ConfigError("Give RUN and --name together, or neither to write the page alone.")
     if options.run is not None:
         print(f"{pack(options.run, options.name, options.mnist)} is written.")
     write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())

@@ -182,8 +182,8 @@ class ForecastEvaluation:
         """
         if x.shape[1] < self.frames or len(truths) != len(x):
             raise ValueError(
-                f"There are {len(truths)} ground truths and videos of shape {tuple(x.shape)}, but as many of both, with"
-                f" {self.frames} frames or more, were expected."
+                f"Expected one ground truth for each video of at least {self.frames} frames, got {len(truths)} and"
+                f" videos of shape {tuple(x.shape)}."
             )
         height, width = x.shape[-2:]
         last = self.observed - 1

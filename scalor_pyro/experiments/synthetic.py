@@ -83,7 +83,7 @@ class Likelihood:
     def __post_init__(self) -> None:
         for name in ("samples", "videos"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but at least 1 was expected.")
+                raise ConfigError(f"{name} of the likelihood: expected at least 1, got {getattr(self, name)}.")
 
 
 class Tracking:

@@ -68,7 +68,8 @@ class SwapPriorMessenger(Messenger):
             if matching:
                 kind = "deterministic" if msg["infer"].get("_deterministic") else "the observed frame"
                 raise ValueError(
-                    f"swap_prior's {matching[0]!r} matches {name}, which is {kind}; a latent site was expected."
+                    f"swap_prior's {matching[0]!r}: expected a pattern of latent sites, got one that matches"
+                    f" {name}, which is {kind}."
                 )
             return
         self._seen[name] = None

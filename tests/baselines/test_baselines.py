@@ -416,7 +416,7 @@ def test_runs_that_cannot_be() -> None:
         baseline("air")
     with pytest.raises(ConfigError, match=r"the model's image_size \(48, 48\)"):
         VRNNRun(model=VRNNConfig(image_size=(48, 48)))
-    with pytest.raises(ConfigError, match="samples is 0 for the likelihood"):
+    with pytest.raises(ConfigError, match="samples of the likelihood: expected at least 1, got 0"):
         Likelihood(0, 8)
 
 

@@ -12,6 +12,7 @@ from scalor_pyro.training.allocator import keep_freed_memory
 # Pages that are mapped when 64 MiB come and go once more, the heap having grown to hold them.
 PAGES = """
 import resource, torch
+import scalor_pyro.training.loop  # all that a training has loaded
 from scalor_pyro.training.allocator import keep_freed_memory
 
 keep_freed_memory()
