@@ -1,4 +1,4 @@
-"""What commands print of videos and settings: rows of a name and a value, and the table that they make."""
+"""What commands print of videos and settings: rows of a name and a value."""
 
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.evaluation.tables import ordinal
