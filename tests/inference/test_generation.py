@@ -298,7 +298,7 @@ def test_evaluation_refuses() -> None:
     with pytest.raises(ValueError, match=r"samples: expected shape \(2, 5, .* got \(1, 5, 3, 20, 40\)"):
         evaluation.add([sample], frames.expand(2, -1, -1, -1, -1), [straight()] * 2)
     for x, truths in ((frames[:, :4], 1), (frames, 2)):
-        with pytest.raises(ValueError, match="each video of at least 5 frames, got 1"):
+        with pytest.raises(ValueError, match="each video of at least 5 frames, got"):
             evaluation.add([sample], x, [straight()] * truths)
 
 
