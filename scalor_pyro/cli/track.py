@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values, ordinal
 from scalor_pyro.files import require_new
 from scalor_pyro.inference.trained import TrainedRun
@@ -43,7 +44,7 @@ from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.device import device_of
 from scalor_pyro.training.distributed import share_of
 from scalor_pyro.training.interruption import StopRequest
-from scalor_pyro.video import Chunk, Crop, Video
+from scalor_pyro.video import Chunk, Video
 from scalor_pyro.video.camera import CameraWatch
 
 DESCRIPTION = """Follow the objects of a video from its beginning to its end, with a run of `scalor train` or with the
@@ -84,18 +85,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     resume = "skip videos already tracked with these weights and options; track the others from their beginning"
     again.add_argument("--resume", action="store_true", help=resume)
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one (default)")
-    add("--slots", type=int, metavar="K", help="most objects tracked at a time (default: as in training)")
-    add(
-        "--background-image",
-        "--scene",
-        dest="background_image",
-        choices=["auto", "run", "video"],
-        default="auto",
-        help="what the camera sees without objects: the image in RUN, or the median of the video (default: auto, the"
-        " first if it fits)",
-    )
-    size = "side of an object in px of the video, which is resized so that objects are as large as in training"
-    add("--object-size", type=float, metavar="PX", help=f"{size} (default: the scale of training)")
+    add_option(parser, Options, "slots")
+    add_option(parser, Options, "background_image", also="--scene")
+    add_option(parser, Options, "object_size")
     also = parser.add_argument_group("further output, for street.mp4")
     also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: video with boxes, numbers and trails")
     also.add_argument("--masks", action="store_true", help="street-masks/: which object each pixel belongs to")
@@ -103,12 +95,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     also.add_argument(
         "--player", type=int, default=PLAYED, metavar="N", help="frames in street.html; 0: none (default: %(default)s)"
     )
-    part = parser.add_argument_group("part of the video (default: region and stride of the training)")
-    corner = "rectangle in px; X and Y: its upper left corner"
-    part.add_argument("--crop", type=int, nargs=4, metavar=("X", "Y", "WIDTH", "HEIGHT"), help=corner)
-    part.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0 (default: %(default)s)")
-    part.add_argument("--stop", type=int, metavar="N", help="frame before which to stop (default: the end)")
-    part.add_argument("--stride", type=int, metavar="N", help="track every N-th frame; 1: all (default: as trained)")
+    part = parser.add_argument_group("part of the video")
+    for name in ("crop", "start", "stop", "stride"):
+        add_option(part, Options, name)
     parser.set_defaults(run=run)
 
 
@@ -192,15 +181,7 @@ def how_to_track(options: argparse.Namespace) -> Options:
 
     :raises ConfigError: for values that no video can have.
     """
-    return Options(
-        crop=None if options.crop is None else Crop(*options.crop),
-        start=options.start,
-        stop=options.stop,
-        stride=options.stride,
-        slots=options.slots,
-        object_size=options.object_size,
-        background_image=options.background_image,
-    )
+    return Options(**given(options, Options))
 
 
 def distinct(videos: list[Path]) -> list[Path]:

@@ -239,7 +239,7 @@ def figure_rows(figures: VideoFigures) -> list[tuple[str, str]]:
         ("objects", f"{figures.objects_per_frame:.1f} per frame"),
         (
             "propagated",
-            f"{figures.propagation_rate:.3f} of the objects after the first frame; the others are new",
+            f"{figures.propagation_rate:.3f} of the objects after the first frame; the rest are new",
         ),
         ("foreground", f"{figures.foreground_share:.3f} of the picture is drawn by objects"),
     ]

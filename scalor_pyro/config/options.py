@@ -29,6 +29,7 @@ def add_option(
     flag: str | None = None,
     default: str | None = None,
     help: str | None = None,
+    also: str | None = None,
 ) -> None:
     """Add the option that sets a field. One that is not given is None, so that a given default can be told from it.
 
@@ -38,6 +39,7 @@ def add_option(
     :param flag: the option's name; None: the field's, with hyphens.
     :param default: what is shown as the default, where the command has another than the dataclass.
     :param help: of the option, where the command means something narrower than the dataclass.
+    :param also: another name of the option, which earlier versions had.
     """
     made = field_of(kind, name)
     about, value = made.metadata, made.default
@@ -45,7 +47,7 @@ def add_option(
         default = about["none"] if value is None else "" if isinstance(value, bool) else _shown(value)
     text = f"{help or about['help']}{f' (default: {default})' if default else ''}".replace("%", "%%")
     parser.add_argument(
-        flag or f"--{name.replace('_', '-')}",
+        *filter(None, (flag or f"--{name.replace('_', '-')}", also)),
         dest=name,
         default=None,
         help=text,

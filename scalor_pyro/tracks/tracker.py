@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.config.options import option
 from scalor_pyro.inference.latents import frames_of, site_of
 from scalor_pyro.inference.masks import owners
 from scalor_pyro.inference.posterior import Inference, begun, collect, follow, slots_of, with_first_looks
@@ -200,14 +201,26 @@ class Options:
     :raises ConfigError: for values that no video can have.
     """
 
-    crop: Crop | None = None  # px of the file; None: the region of the run
-    start: int = 0  # first frame
-    stop: int | None = None  # frame before which to stop; None: the end
-    stride: int | None = None  # every n-th frame; None: as in training
-    slots: int | None = None  # K: most objects at a time; None: as in the run
-    object_size: float | None = None  # px of the file: side of an object; None: the scale of training
-    # "run": the image in the run folder; "video": the median of the video; "auto": the first if it fits
-    background_image: str = "auto"
+    crop: Crop | None = option(
+        None,
+        "rectangle to track in, in px; X and Y are its upper left corner",
+        metavar=("X", "Y", "WIDTH", "HEIGHT"),
+        none="the region of the training",
+    )
+    start: int = option(0, "first frame, counted from 0", metavar="N")
+    stop: int | None = option(None, "frame to stop before, counted from 0", metavar="N", none="the end")
+    stride: int | None = option(None, "track every N-th frame; 1: all", metavar="N", none="as in training")
+    slots: int | None = option(None, "most objects tracked at a time", metavar="K", none="as in training")
+    object_size: float | None = option(
+        None,
+        "side of an object in px of the video, which is resized so that objects are as large as in training",
+        metavar="PX",
+        none="the scale of training",
+    )
+    background_image: Literal["auto", "run", "video"] = option(
+        "auto",
+        "what the camera sees without objects: the image in RUN or the median of the video; auto: the first if it fits",
+    )
     light_step: float = LIGHT_STEP  # see Tracker
 
     def __post_init__(self) -> None:
@@ -233,7 +246,7 @@ def track(
     stride: int | None = None,
     slots: int | None = None,
     object_size: float | None = None,
-    background_image: str = "auto",
+    background_image: Literal["auto", "run", "video"] = "auto",
     device: str = "auto",
 ) -> pd.DataFrame:
     """Follow the objects of a video from its beginning to its end.
