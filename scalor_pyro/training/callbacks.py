@@ -159,7 +159,7 @@ class Callbacks:
                 getattr(each, hook)(*arguments)
             except OutputError:
                 raise
-            except Exception as error:
+            except Exception as error:  # a callback is the user's code: it may raise anything
                 what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 raise CallbackError(f"The callback {type(each).__name__} failed in {hook} ({what}).") from error
 
@@ -168,7 +168,7 @@ class Callbacks:
         for each in self._of["on_error"]:
             try:
                 each.on_error(error)
-            except Exception:
+            except Exception:  # the user's code again; the error that is being handled comes first
                 logger.warning("The callback %s failed in on_error.", type(each).__name__, exc_info=True)
 
 
