@@ -65,7 +65,7 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
                 sentence = sentence_of(error, folders)
                 if sentence is None:
                     raise
-                print(f"error: {printable(sentence)}", file=sys.stderr)
+                print(f"error: {one_line(sentence)}", file=sys.stderr)
                 return USER_ERROR
 
     return wrapped
@@ -89,7 +89,7 @@ def sentence_of(error: Exception, folders: Sequence[Path] = (PACKAGE,)) -> str |
     return None
 
 
-def printable(message: str) -> str:
+def one_line(message: str) -> str:
     """A message on one line: control characters escaped, and its middle left out if it is very long."""
     if len(message) > LONGEST:
         message = f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
@@ -100,7 +100,7 @@ class _Warnings(logging.Formatter):
     """Warnings as messages are printed."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {printable(record.getMessage())}"
+        return f"{record.levelname.lower()}: {one_line(record.getMessage())}"
 
 
 def _log_warnings() -> None:

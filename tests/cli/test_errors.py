@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalor_pyro.cli.errors import LONGEST, command, printable
+from scalor_pyro.cli.errors import LONGEST, command, one_line
 from scalor_pyro.config import ConfigError
 from scalor_pyro.files import OutputError
 
@@ -107,7 +107,7 @@ def test_a_value_error_that_the_package_raises_is_a_sentence(capsys: pytest.Capt
 
 @given(st.text(max_size=4 * LONGEST))
 def test_a_message_is_one_short_line_that_a_terminal_can_show(message: str) -> None:
-    shown = printable(message)
+    shown = one_line(message)
     assert shown.isprintable() and len(shown) <= 10 * (LONGEST + 3)
     if message.isprintable() and len(message) <= LONGEST:
         assert shown == message
