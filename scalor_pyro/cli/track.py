@@ -39,7 +39,7 @@ from scalor_pyro.tracks.summary import (
     write_summary,
 )
 from scalor_pyro.tracks.table import Tracks
-from scalor_pyro.tracks.tracker import CHUNK, Options, Tracked, Tracker, load_for_tracking, tracker_of
+from scalor_pyro.tracks.tracker import Options, Tracked, Tracker, chunk_of, load_for_tracking, tracker_of
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.device import device_of
 from scalor_pyro.training.distributed import share_of
@@ -98,6 +98,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     part = parser.add_argument_group("part of the video")
     for name in ("crop", "start", "stop", "stride"):
         add_option(part, Options, name)
+    inference = parser.add_argument_group("inference")
+    for name in ("lookahead", "decide_by", "discover", "go_on"):
+        add_option(inference, Options, name)
     parser.set_defaults(run=run)
 
 
@@ -292,7 +295,7 @@ def follow_all(tracker: Tracker, video: Video, job: Job) -> "Seen":
             masks = writers.enter_context(MaskFolder(job.files.folder, job.name, video.geometry, overwrite=True))
         name = printable(video.path.name)
         with tqdm(total=video.expected_frames, desc=name, unit=" frames", leave=False) as bar:
-            for chunk in video.chunks(CHUNK, whole=movie is not None):
+            for chunk in video.chunks(chunk_of(tracker), whole=movie is not None):
                 found = tracker.advance(chunk)
                 if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
                     logger.warning("%s: the camera seems to move, so the background cannot be estimated.", video.path)

@@ -1,7 +1,7 @@
 """What the trained guide finds in videos: its mode, not a sample (sampling is for uncertainty)."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pyro import poutine
@@ -9,11 +9,15 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.inference.evidence import Evidence, weigher_for
 from scalor_pyro.inference.inputs import require_videos, undisturbed
+from scalor_pyro.inference.latents import frames_of, site_of
 from scalor_pyro.inference.masks import importance, owners, shares
+from scalor_pyro.model import sites
 from scalor_pyro.model.distributions import RelaxedPresence
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.program import Program, mark_drawn
+from scalor_pyro.model.rejection import Acceptance
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.shared import shared_work
 
@@ -113,19 +117,78 @@ class ModeMessenger(Messenger):
 
 
 @torch.no_grad()
-def infer(scalor: Program, x: Tensor) -> Inference:
+def infer(
+    scalor: Program, x: Tensor, *, lookahead: int | None = 0, evidence: Evidence | Literal["auto"] | None = None
+) -> Inference:
     """Follow the objects of a batch of videos.
 
-    Differs: the guide sees the first frame several times (``first_looks``), as if the video stood still, and the result
-    begins with the last look. Proposals that overlap reject each other, so each look may find objects that the ones
-    before it left out.
+    Online by default: no frame depends on a later one. With a lookahead, the guide comes to the first frame from those
+    after it (hindsight): it sees frame k first, then goes back to frame 1, turns round, and the result begins with
+    frame 0. Objects that overlap in frame 0 have then been seen apart.
+
+    Differs: without a lookahead, the guide sees the first frame several times (``first_looks``), as if the video stood
+    still, and the result begins with the last look. Proposals that overlap reject each other, so each look may find
+    objects that the ones before it left out.
 
     :param scalor: SCALOR, or another program whose model returns :class:`~scalor_pyro.model.frame.FrameLatents`.
     :param Tensor x: (B, T, C, H, W) in [0, 1]
-    :raises ValueError: if x is not a batch of videos that this model can see.
+    :param lookahead: k, how many frames after the first are seen before it; at most T - 1 are. None: all.
+    :param evidence: decide by the gain in log p(x, z) which proposals stay and which tracks end; "auto": with the
+        thresholds that :func:`~scalor_pyro.inference.evidence.evidence_for` finds for the model. None: by masks, as in
+        the model.
+    :raises ValueError: if x is not a batch of videos that this model can see; for a lookahead or evidence with another
+        program than SCALOR.
     """
-    latents = after_first_looks(scalor, at_mode(scalor, with_first_looks(scalor, x)))
-    return collect(latents, scalor.config.presence_threshold)
+    require_videos(scalor, x)
+    require_lookahead(lookahead)
+    if not isinstance(scalor, Scalor):
+        if lookahead != 0 or evidence is not None:
+            raise ValueError(f"infer: expected a Scalor for lookahead or evidence, got a {type(scalor).__name__}.")
+        return collect(
+            after_first_looks(scalor, at_mode(scalor, with_first_looks(scalor, x))), scalor.config.presence_threshold
+        )
+    acceptance = weigher_for(scalor, evidence)
+    before = seen_before(scalor, x, lookahead, acceptance)
+    trace = follow(scalor, x, before, acceptance)
+    latents = [with_background(scalor, trace, t, frame) for t, frame in enumerate(frames_of(trace))]
+    return collect([begun(latents[0]), *latents[1:]], scalor.config.presence_threshold)
+
+
+def require_lookahead(lookahead: int | None) -> None:
+    """:raises ValueError: for a negative number of frames."""
+    if lookahead is not None and lookahead < 0:
+        raise ValueError(f"lookahead: expected a number of frames from 0, or None for all, got {lookahead}.")
+
+
+def seen_before(
+    scalor: Scalor, x: Tensor, lookahead: int | None = 0, acceptance: Acceptance | None = None
+) -> Carried | None:
+    """What the guide carries into the first frame of videos: from the frames after it, or from looks at it.
+
+    :param Tensor x: (B, T, C, H, W) in [0, 1], from the first frame on.
+    :param lookahead: see :func:`infer`.
+    :param acceptance: see :meth:`Scalor.guide`.
+    :return: None for a single look.
+    """
+    ahead = x[:, 1:] if lookahead is None else x[:, 1 : lookahead + 1]
+    if ahead.shape[1]:
+        return _last_carried(follow(scalor, ahead.flip(1), None, acceptance))._replace(turning=True)
+    looks = with_first_looks(scalor, x[:, :1])[:, 1:]
+    return _last_carried(follow(scalor, looks, None, acceptance)) if looks.shape[1] else None
+
+
+def _last_carried(trace: poutine.Trace) -> Carried:
+    carried = frames_of(trace)[-1].carried
+    assert carried is not None
+    return carried
+
+
+def with_background(scalor: Scalor, trace: poutine.Trace, t: int, frame: FrameLatents) -> FrameLatents:
+    """Frame t of a trace of the guide with the background that its latents draw."""
+    if scalor.background is None:
+        return frame
+    z_bg = site_of(trace, sites.z_bg(t))["value"]  # (B, 1, D_bg)
+    return frame._replace(background=scalor.background.decoder(z_bg[:, 0]))
 
 
 def with_first_looks(scalor: Program, x: Tensor) -> Tensor:
@@ -160,16 +223,19 @@ def at_mode(program: Program, x: Tensor) -> Any:
         return poutine.replay(program.model, trace=trace)(x)
 
 
-def follow(scalor: Scalor, x: Tensor, carried: Carried | None = None) -> poutine.Trace:
+def follow(
+    scalor: Scalor, x: Tensor, carried: Carried | None = None, acceptance: Acceptance | None = None
+) -> poutine.Trace:
     """The mode of the guide alone, which is enough for tracks; frames are not reconstructed.
 
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :param carried: of the last frame of the call before, see :meth:`Scalor.guide`; None for the start of a video.
+    :param acceptance: see :meth:`Scalor.guide`.
     :return: a trace, which returns the latents of each frame.
     """
     require_videos(scalor, x)
     with undisturbed(), ModeMessenger():
-        return poutine.trace(scalor.guide).get_trace(x, carried=carried)
+        return poutine.trace(scalor.guide).get_trace(x, carried=carried, acceptance=acceptance)
 
 
 def slots_of(latents: list[FrameLatents]) -> SlotHistory:

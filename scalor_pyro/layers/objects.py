@@ -45,6 +45,10 @@ class Slots(NamedTuple):
     origin: Tensor  # (B, K) long: index of a new object among the frame's M proposals, else -1
     next_identity: Tensor  # (B, 1) long: identity of the next discovery
 
+    def turned(self) -> "Slots":
+        """The same where time turns round: objects move the other way."""
+        return self._replace(objects=self.objects._replace(velocity=-self.objects.velocity))
+
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
     """values (B, n, …), index (B, k) → (B, k, …)."""

@@ -111,18 +111,47 @@ def draw(
     :param Tensor presence: (B, n) z_pres in [0, 1]
     :param Tensor depth: (B, n, 1) z_depth
     """
-    batch, channels = glimpses.shape[0], glimpses.shape[2] - 1
+    return drawn(weighted_patches(glimpses, where, presence, depth, image_size, window), image_size)
+
+
+class Patches(NamedTuple):
+    """What each of n objects adds to a frame, in its own window, before the division by the summed importance."""
+
+    summed: Tensor  # (B, C + 1, n, P_y, P_x) α·o and α, times the importance
+    importance: Tensor  # (B, 1, n, P_y, P_x) α·z_pres·σ(−z_depth)
+    index: Tensor  # (B, n, P_y, P_x) of each pixel in the flattened image
+
+
+def weighted_patches(
+    glimpses: Tensor,
+    where: Tensor,
+    presence: Tensor,
+    depth: Tensor,
+    image_size: tuple[int, int],
+    window: tuple[int, int],
+) -> Patches:
+    """What objects add to a frame; parameters as in :func:`draw`."""
     present = glimpses * presence[..., None, None, None]  # z·α·o and z·α
     patches, index = paste(present, where, image_size, window)
-    _, alpha = patches.split((channels, 1), 1)
-    importance = alpha * torch.sigmoid(-depth)[:, None, ..., None]  # (B, 1, n, P_y, P_x)
-    index = index.flatten(1)[:, None]
-    empty = patches.new_zeros(batch, channels + 1, image_size[0] * image_size[1])
-    # The index is expanded rather than copied: it is kept until the backward pass.
-    summed = empty.scatter_add(2, index.expand(-1, channels + 1, -1), (patches * importance).flatten(2))
-    total = empty[:, :1].scatter_add(2, index, importance.flatten(2))
+    importance = patches[:, -1:] * torch.sigmoid(-depth)[:, None, ..., None]
+    return Patches(patches * importance, importance, index)
+
+
+def drawn(patches: Patches, image_size: tuple[int, int]) -> Canvas:
+    """The frame that patches add up to."""
+    summed, total = added(patches, image_size)
     normalised = (summed / (total + EPSILON)).unflatten(2, image_size)
-    return Canvas(*normalised.split((channels, 1), 1))
+    return Canvas(*normalised.split((normalised.shape[1] - 1, 1), 1))
+
+
+def added(patches: Patches, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Patches, added up: colour and alpha times importance (B, C + 1, H·W), and importance (B, 1, H·W)."""
+    batch, channels = patches.summed.shape[:2]
+    index = patches.index.flatten(1)[:, None]
+    empty = patches.summed.new_zeros(batch, channels, image_size[0] * image_size[1])
+    # The index is expanded rather than copied: it is kept until the backward pass.
+    summed = empty.scatter_add(2, index.expand(-1, channels, -1), patches.summed.flatten(2))
+    return summed, empty[:, :1].scatter_add(2, index, patches.importance.flatten(2))
 
 
 def bilinear_weights(positions: Tensor, glimpse_size: int) -> Tensor:

@@ -32,6 +32,16 @@ class DiscoveryDistributions(NamedTuple):
     what: Callable[[Tensor], TorchDistribution]  # z_where (B, M, 4) → batch (B, M), event (D)
 
 
+class Proposed(NamedTuple):
+    """The distributions that M proposals were drawn from."""
+
+    cells: Tensor  # (B, M) long
+    z_where: Tensor  # (B, M, 4) their boxes
+    where: TorchDistribution  # batch (B, M), event (4)
+    depth: TorchDistribution  # batch (B, M), event (1)
+    what: TorchDistribution  # batch (B, M), event (D)
+
+
 class DiscoveryPrior(nn.Module):
     """p(z_t^D): presence with an annealed probability in each cell, the rest standard Normal (paper eq. 5, App. E).
 

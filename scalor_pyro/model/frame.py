@@ -15,6 +15,7 @@ class Carried(NamedTuple):
     slots: Slots
     memory: Tensor | None  # (B, K, R) of the tracker RNNs; None after the first frame
     features: Tensor  # (B, F, H / 4, W / 4) memory of the frame encoder
+    turning: bool = False  # time turns round after the next frame: it came backwards so far, and then goes forwards
 
 
 class FrameLatents(NamedTuple):

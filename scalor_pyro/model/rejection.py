@@ -3,11 +3,14 @@
 Pure functions without parameters or gradients; model and guide use the same.
 """
 
+from typing import NamedTuple, Protocol
+
 import torch
 from torch import Tensor
 
 from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import look_through, resample
+from scalor_pyro.model.discovery import Proposed
 
 # Overlap is measured on this many points per side of a proposal's own box.
 OVERLAP_POINTS = 8
@@ -19,6 +22,38 @@ NEIGHBOURS = 9
 ROUNDS = 3
 # Added to the distance of objects without a mask; centres in one image are never that far apart.
 NOWHERE = 1e3
+
+
+class Kept(NamedTuple):
+    """Which objects of a frame stay: 1, or 0 for those that are not drawn."""
+
+    propagated: Tensor | None  # (B, K); None in a first frame
+    proposals: Tensor  # (B, M)
+
+
+class Acceptance(Protocol):
+    """Decides in place of masks which objects stay, while a guide runs."""
+
+    def keep(
+        self,
+        t: int,
+        frame: Tensor,
+        previous: Slots | None,
+        propagated: Objects | None,
+        proposals: Objects,
+        proposed: Proposed,
+    ) -> Kept:
+        """What stays of frame t.
+
+        :param Tensor frame: (B, C, H, W)
+        :param previous: the slots before; None in a first frame.
+        :param propagated: K objects; None in a first frame.
+        :param proposals: M objects.
+        :param proposed: where they come from.
+        """
+
+    def infer_behind(self, z_bg: Tensor) -> None:
+        """Take the background of a frame, which the guide infers after its objects. (B, 1, D_bg)"""
 
 
 def explained(

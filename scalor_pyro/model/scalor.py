@@ -24,14 +24,20 @@ from scalor_pyro.model.background import (
     make_background,
     require_background,
 )
-from scalor_pyro.model.discovery import DiscoveryDistributions, DiscoveryPosterior, DiscoveryPrior, shortlist
+from scalor_pyro.model.discovery import (
+    DiscoveryDistributions,
+    DiscoveryPosterior,
+    DiscoveryPrior,
+    Proposed,
+    shortlist,
+)
 from scalor_pyro.model.distributions import normal, weighted_by
 from scalor_pyro.model.frame import Carried, FrameLatents, statistics
 from scalor_pyro.model.inputs import extent
 from scalor_pyro.model.parts import Parts, full_name, require_shape
 from scalor_pyro.model.program import GuideMessenger, StoredModule, require_one_particle
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPosterior, PropagationPrior
-from scalor_pyro.model.rejection import explained, fill_slots, strongest_first, within
+from scalor_pyro.model.rejection import Acceptance, Kept, explained, fill_slots, strongest_first, within
 from scalor_pyro.model.shared import begin_guide, begin_model, once
 from scalor_pyro.runs.loading import load_model, located
 from scalor_pyro.runs.weights import put_weights
@@ -214,7 +220,7 @@ class Scalor(StoredModule):
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, slots, plates)
                 discovering = self.discovery_prior(t, sequences, self.annealed)
-                proposals = self._discover(t, discovering, plates, first=slots is None)
+                proposals, _ = self._discover(t, discovering, plates, first=slots is None)
                 frame = once(self.settle, slots, propagated, proposals)
                 slots, frame_loc = frame.slots, frame.canvas.colour
                 if self.background is not None:
@@ -238,6 +244,7 @@ class Scalor(StoredModule):
         frames: int | None = None,
         sequences: int = 1,
         carried: Carried | None = None,
+        acceptance: Acceptance | None = None,
     ) -> list[FrameLatents]:
         """q(z | x), for the observed frames; the model imagines the others.
 
@@ -245,6 +252,8 @@ class Scalor(StoredModule):
 
         :param carried: of the last frame of an earlier call, to continue from there: x is then the frames that follow,
             and sites count from 0 again.
+        :param acceptance: what decides which objects stay; default: masks, as in the model. With another one the slots
+            may differ from those of a model that is replayed against this guide.
         """
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
         if x is None:
@@ -252,7 +261,7 @@ class Scalor(StoredModule):
         plates = self._plates(sequences)
         begin_guide(self)
         latents: list[FrameLatents] = []
-        slots, memory, seen_before = (None, None, None) if carried is None else carried
+        slots, memory, seen_before, turning = (None, None, None, False) if carried is None else carried
         difference = None if self.background_image is None else x - self.background_image  # objects, and the light
         surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
@@ -265,12 +274,20 @@ class Scalor(StoredModule):
                     propagated = self._propagate(t, going_on, slots, plates)
                     seen = self._draw(propagated.detach())
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
-                proposals = self._discover(t, discovering, plates, first=slots is None)
-                settled = once(self.settle, slots, propagated, proposals)
+                proposals, proposed = self._discover(t, discovering, plates, first=slots is None)
+                if acceptance is None:
+                    settled = once(self.settle, slots, propagated, proposals)
+                else:
+                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed)
+                    settled = self.settle(slots, propagated, proposals, kept)
+                if turning and t == 0:
+                    settled = settled._replace(slots=settled.slots.turned())
                 slots = settled.slots
                 if self.background is not None:
                     seen_behind = frame if difference is None else difference[:, t]
-                    self._behind(t, self.background.posterior(seen_behind, settled.canvas.alpha.detach()))
+                    z_bg = self._behind(t, self.background.posterior(seen_behind, settled.canvas.alpha.detach()))
+                    if acceptance is not None:
+                        acceptance.infer_behind(z_bg)
                 latents.append(settled._replace(carried=Carried(slots, memory, memories[t])))
         self.last_statistics = statistics(latents, self.config.presence_threshold)
         return latents
@@ -293,20 +310,25 @@ class Scalor(StoredModule):
         glimpse = once(self._decoded, what)
         return Objects(presence, where, shape, velocity, depth, what, glimpse)
 
-    def _discover(self, t: int, distribution: DiscoveryDistributions, plates: _Plates, first: bool) -> Objects:
+    def _discover(
+        self, t: int, distribution: DiscoveryDistributions, plates: _Plates, first: bool
+    ) -> tuple[Objects, Proposed]:
         """Draw z_t^D: presence in all cells, the rest in the likeliest ones."""
         with plates.cells:
             logits = pyro.sample(sites.z_pres("disc", t), distribution.presence)
         require_one_particle(logits, 2, self)
         cells = once(shortlist, logits, self.config.proposals(first))
         presence = once(_presence_of, logits, cells)
+        where_at, depth_at = distribution.where(cells), distribution.depth(cells)
         with weighted_by(presence), plates.first_proposals if first else plates.proposals:
-            raw = pyro.sample(sites.z_where("disc", t), distribution.where(cells))
+            raw = pyro.sample(sites.z_where("disc", t), where_at)
             where, shape, velocity = once(self.boxes.discovered, raw, cells)
-            depth = pyro.sample(sites.z_depth("disc", t), distribution.depth(cells))
-            what = pyro.sample(sites.z_what("disc", t), distribution.what(where))
+            depth = pyro.sample(sites.z_depth("disc", t), depth_at)
+            look = distribution.what(where)
+            what = pyro.sample(sites.z_what("disc", t), look)
         glimpse = once(self._decoded, what)
-        return Objects(presence, where, shape, velocity, depth, what, glimpse)
+        objects = Objects(presence, where, shape, velocity, depth, what, glimpse)
+        return objects, Proposed(cells, where, where_at, depth_at, look)
 
     def _behind(self, t: int, distribution: BackgroundDistribution) -> Tensor:
         """Draw z_t^bg. (B, 1, D_bg)"""
@@ -337,15 +359,31 @@ class Scalor(StoredModule):
             pyro.deterministic(sites.slot_where(t), slots.objects.where, event_dim=1)
             pyro.deterministic(sites.slot_identity(t), slots.identity, event_dim=0)
 
-    def settle(self, previous: Slots | None, propagated: Objects | None, proposals: Objects) -> FrameLatents:
-        """Reject objects that others explain, assign objects to slots, and draw the foreground."""
-        if previous is not None and propagated is not None:
-            propagated = propagated._replace(presence=propagated.presence * self._carried_on(previous, propagated))
-        proposals = proposals._replace(presence=proposals.presence * self._accepted(propagated, proposals))
+    def settle(
+        self, previous: Slots | None, propagated: Objects | None, proposals: Objects, kept: Kept | None = None
+    ) -> FrameLatents:
+        """Leave out objects that others explain, assign the rest to slots, and draw the foreground.
+
+        :param kept: which objects stay; default: by masks.
+        """
+        if kept is None:
+            kept = self.kept_by_masks(previous, propagated, proposals)
+        if propagated is not None and kept.propagated is not None:
+            propagated = propagated._replace(presence=propagated.presence * kept.propagated)
+        proposals = proposals._replace(presence=proposals.presence * kept.proposals)
         drawn = proposals if propagated is None else propagated.joined(proposals)
         before = None if propagated is None else propagated.detach()
         slots = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
         return FrameLatents(slots, propagated, proposals, self._draw(drawn))
+
+    @torch.no_grad()
+    def kept_by_masks(self, previous: Slots | None, propagated: Objects | None, proposals: Objects) -> Kept:
+        """Which objects stay, by the overlap of their masks (paper §3.1)."""
+        going_on = None
+        if previous is not None and propagated is not None:
+            going_on = self._carried_on(previous, propagated)
+            propagated = propagated._replace(presence=propagated.presence * going_on)
+        return Kept(going_on, self._accepted(propagated, proposals))
 
     @torch.no_grad()
     def _carried_on(self, previous: Slots, propagated: Objects) -> Tensor:

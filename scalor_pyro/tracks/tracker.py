@@ -28,11 +28,20 @@ from torch import Tensor
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.config.options import option
-from scalor_pyro.inference.latents import frames_of, site_of
+from scalor_pyro.inference.evidence import Evidence, evidence_for, weigher_for
+from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
-from scalor_pyro.inference.posterior import Inference, begun, collect, follow, slots_of, with_first_looks
+from scalor_pyro.inference.posterior import (
+    Inference,
+    begun,
+    collect,
+    follow,
+    require_lookahead,
+    seen_before,
+    slots_of,
+    with_background,
+)
 from scalor_pyro.inference.trained import TrainedRun, load
-from scalor_pyro.model import sites
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
@@ -51,6 +60,8 @@ CHUNK = 16
 DRAWS = 64
 # Where no object is, the background image follows the light by this part of the range from black to white per frame.
 LIGHT_STEP = 0.1 / 255
+# Frames after the first one that are seen before it, where a video is a file.
+LOOKAHEAD = 8
 # A model of objects over black expects at least this share of a frame to be below this value (of 255).
 LEAST_BLACK, BLACK = 0.2, 32
 # Where the background image of a run of scalor train comes from.
@@ -96,11 +107,19 @@ class Pictured(NamedTuple):
 class Tracker:
     """Follows the objects of one video.
 
+    Online by default: what it says of a frame does not depend on later ones. With a lookahead, the first frame's tracks
+    depend on the k frames after it (see :func:`~scalor_pyro.inference.posterior.infer`), and those of frame t on no
+    frame after max(k, t).
+
     :param scalor: a trained model for frames of the size that comes.
     :param geometry: from these frames to those of the file.
     :param spread: also compute the standard deviations of boxes.
     :param light_step: how much the background image may change per frame, of the range from black to white; 0: never.
     :param pictured: how many of the first frames to keep in :attr:`pictured`.
+    :param lookahead: k, frames after the first that are seen before it; at most those of the first chunk. None: all of
+        that chunk.
+    :param evidence: see :func:`~scalor_pyro.inference.posterior.infer`.
+    :raises ValueError: for a negative lookahead.
     """
 
     def __init__(
@@ -110,8 +129,12 @@ class Tracker:
         spread: bool = True,
         light_step: float = LIGHT_STEP,
         pictured: int = 0,
+        lookahead: int | None = 0,
+        evidence: Evidence | Literal["auto"] | None = None,
     ) -> None:
+        require_lookahead(lookahead)
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
+        self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
         self.carried: Carried | None = None
         self.last_number = -1
         #: The first frames, as many as were asked for and have been tracked.
@@ -127,8 +150,8 @@ class Tracker:
     def _advance(self, chunk: Chunk) -> Tracked:
         frames = frames_for(self.scalor, chunk)
         first = self.carried is None
-        before = self._looked_at(frames[:, :1]) if first else self.carried
-        trace = follow(self.scalor, frames, before)
+        before = seen_before(self.scalor, frames, self.lookahead, self._acceptance) if first else self.carried
+        trace = follow(self.scalor, frames, before, self._acceptance)
         latents = frames_of(trace)
         self.carried = latents[-1].carried
         if first:
@@ -138,7 +161,7 @@ class Tracker:
                 chunk.numbers,
                 frames,
                 [
-                    _with_background(self.scalor, trace, t, latents[t])
+                    with_background(self.scalor, trace, t, latents[t])
                     for t in range(min(self._to_picture, len(latents)))
                 ],
             )
@@ -162,11 +185,6 @@ class Tracker:
         more = Pictured(numbers[:n], frames[:, :n].cpu(), collect(latents, self.scalor.config.presence_threshold))
         self.pictured = more if self.pictured is None else self.pictured.and_then(more)
         self._to_picture -= n
-
-    def _looked_at(self, frame: Tensor) -> Carried | None:
-        """What the guide carries into its last look at the first frame from those before; None for a single look."""
-        further = with_first_looks(self.scalor, frame)[:, 1:]
-        return frames_of(follow(self.scalor, further))[-1].carried if further.shape[1] else None
 
     def _follow_the_light(self, frames: Tensor, alpha: Tensor) -> None:
         """Move the background image one step per frame towards the frames, so that it stays near their recent median.
@@ -222,6 +240,23 @@ class Options:
         "what the camera sees without objects: the image in RUN or the median of the video; auto: the first if it fits",
     )
     light_step: float = LIGHT_STEP  # see Tracker
+    lookahead: int = option(
+        LOOKAHEAD, "frames after the first that are seen before it; 0: online, no frame depends on later ones", "K"
+    )
+    decide_by: Literal["evidence", "masks"] = option(
+        "evidence",
+        "whether an object is new, and still there: evidence asks if the frame is likelier with it, masks if its mask"
+        " lies on another's",
+    )
+    discover: float | None = option(
+        None, "nats that a new object must gain, with evidence", metavar="NATS", none="found for the weights"
+    )
+    go_on: float | None = option(
+        None,
+        "with evidence, a track ends where its object gains less than this in two frames running; 0: never",
+        metavar="NATS",
+        none="found for the weights",
+    )
 
     def __post_init__(self) -> None:
         ReadOptions(start=self.start, stop=self.stop, stride=1 if self.stride is None else self.stride)  # checks them
@@ -232,8 +267,22 @@ class Options:
         if self.background_image not in BACKGROUND_SOURCES:
             expected = ", ".join(BACKGROUND_SOURCES)
             raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
+        require_lookahead(self.lookahead)
+        for name in ("discover", "go_on"):
+            value = getattr(self, name)
+            if value is not None and self.decide_by != "evidence":
+                raise ConfigError(f"{name}: expected decide_by 'evidence' beside it, got {self.decide_by!r}.")
+            if value is not None:
+                Evidence(**{name: value})  # checks it
         if not 0 <= self.light_step <= 1:
             raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
+
+    def evidence(self, scalor: Scalor) -> Evidence | None:
+        """What an object must be worth to a model; None: masks decide."""
+        if self.decide_by == "masks":
+            return None
+        given = {"discover": self.discover, "go_on": self.go_on}
+        return replace(evidence_for(scalor), **{name: value for name, value in given.items() if value is not None})
 
 
 def track(
@@ -247,6 +296,8 @@ def track(
     slots: int | None = None,
     object_size: float | None = None,
     background_image: Literal["auto", "run", "video"] = "auto",
+    lookahead: int = LOOKAHEAD,
+    decide_by: Literal["evidence", "masks"] = "evidence",
     device: str = "auto",
 ) -> pd.DataFrame:
     """Follow the objects of a video from its beginning to its end.
@@ -264,13 +315,26 @@ def track(
     :param object_size: side of an object, px of the file; default: the scale of training.
     :param background_image: "run" (the image in the run folder), "video" (the median of the video), or "auto" (the
         first if it fits, else the second).
+    :param lookahead: frames after the first that are seen before it; 0: online, no frame depends on later ones.
+    :param decide_by: whether an object is new, and still there, is decided by evidence
+        (:mod:`~scalor_pyro.inference.evidence`) or by the overlap of masks.
     :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
     :return: a row for each object in each frame, see :func:`~scalor_pyro.tracks.table.to_dataframe`: frames from 0, px
         of the file.
     :raises ValueError: if the video or the weights cannot be read, or do not fit each other.
     """
     rectangle = crop if crop is None or isinstance(crop, Crop) else Crop(*crop)
-    options = Options(rectangle, start, stop, stride, slots, object_size, background_image)
+    options = Options(
+        rectangle,
+        start,
+        stop,
+        stride,
+        slots,
+        object_size,
+        background_image,
+        lookahead=lookahead,
+        decide_by=decide_by,
+    )
     run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
     return to_dataframe(concatenate([found.tracks for found in track_chunks(run, video, options)]))
 
@@ -286,8 +350,13 @@ def track_chunks(
     :raises ValueError: see :func:`tracker_of`.
     """
     tracker, reader = tracker_of(run, video, options)
-    for frames in reader.chunks(chunk):
+    for frames in reader.chunks(chunk_of(tracker, chunk)):
         yield tracker.advance(frames)
+
+
+def chunk_of(tracker: Tracker, chunk: int = CHUNK) -> int:
+    """Frames in a chunk: the first one holds all frames of the lookahead."""
+    return max(chunk, 1 + (tracker.lookahead or 0))
 
 
 def load_for_tracking(run: str | Path, device: torch.device | str = "cpu") -> TrainedRun:
@@ -311,7 +380,15 @@ def tracker_of(
     options = options or Options()
     reader = video_for(run, video, options)
     scalor = scalor_for(run, reader, options)
-    return Tracker(scalor, reader.geometry, light_step=options.light_step, pictured=pictured), reader
+    tracker = Tracker(
+        scalor,
+        reader.geometry,
+        light_step=options.light_step,
+        pictured=pictured,
+        lookahead=options.lookahead,
+        evidence=options.evidence(scalor),
+    )
+    return tracker, reader
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
@@ -381,14 +458,6 @@ def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
     like = next(scalor.parameters())
     frames = chunk.tensor(like.device).to(like.dtype)[None]
     return frames.expand(-1, -1, scalor.config.channels, -1, -1)
-
-
-def _with_background(scalor: Scalor, trace: Any, t: int, latents: FrameLatents) -> FrameLatents:
-    """Frame t of the guide with the background that its latents draw, over the background image of that moment."""
-    if scalor.background is None:
-        return latents
-    z_bg = site_of(trace, sites.z_bg(t))["value"]  # (1, 1, D_bg)
-    return latents._replace(background=scalor.background.decoder(z_bg[:, 0]))
 
 
 def _warn_unless_black(video: Video) -> None:

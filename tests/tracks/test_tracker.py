@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -47,22 +48,26 @@ def tracks(run: TrainedRun, video: Path, options: Options | None = None, chunk: 
     return found
 
 
+@pytest.mark.parametrize("how", [Options(light_step=0), Options(light_step=0, lookahead=0, decide_by="masks")])
 @pytest.mark.parametrize("chunk", [1, 4, 100])
-def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chunk: int) -> None:
-    still = Options(light_step=0)
-    whole, parts = tracks(run, video, still), tracks(run, video, still, chunk)
+def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chunk: int, how: Options) -> None:
+    whole, parts = tracks(run, video, how), tracks(run, video, how, chunk)
     assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
     for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd"):
         np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("looks", [1, 3])
-def test_tracks_are_those_of_inference(run: TrainedRun, video: Path, looks: int) -> None:
+@pytest.mark.parametrize(("looks", "lookahead", "decide_by"), [(1, 0, "masks"), (3, 0, "evidence"), (3, 5, "evidence")])
+def test_tracks_are_those_of_inference(
+    run: TrainedRun, video: Path, looks: int, lookahead: int, decide_by: Literal["evidence", "masks"]
+) -> None:
     run = run._replace(config=replace(run.config, model=replace(run.config.model, first_looks=looks)))
     run.scalor.config = run.config.model
-    tracker, reader = tracker_of(run, video, Options(light_step=0))
+    options = Options(light_step=0, lookahead=lookahead, decide_by=decide_by)
+    tracker, reader = tracker_of(run, video, options)
     (chunk,) = reader.chunks(100)
-    seen = infer(tracker.scalor, frames_for(tracker.scalor, chunk))
+    evidence = options.evidence(tracker.scalor)
+    seen = infer(tracker.scalor, frames_for(tracker.scalor, chunk), lookahead=lookahead, evidence=evidence)
     (expected,) = tracks_of(seen, tracker.scalor.config.image_size)
     tracked = tracker.advance(chunk)
     assert tracked.tracks.identity.tolist() == expected.identity.tolist() and len(expected) > 0
@@ -82,7 +87,8 @@ def test_pictures_are_of_the_latents_that_were_tracked(
         run = TrainedRun(tmp_path, VideoRunConfig(data, scalor.config, TrainConfig(steps=1)), scalor)
     else:
         run = TrainedRun(tmp_path, RunConfig(DataConfig(image_size=(32, 48)), scalor.config), scalor)
-    tracker, reader = tracker_of(run, tmp_path / "a.npy", Options(light_step=0), pictured=5)
+    online = Options(light_step=0, lookahead=0, decide_by="masks")
+    tracker, reader = tracker_of(run, tmp_path / "a.npy", online, pictured=5)
     chunks = list(reader.chunks(3))
     for chunk in chunks:
         tracker.advance(chunk)

@@ -1,0 +1,245 @@
+r"""Evidence: at inference, the model itself decides which proposals stay and which tracks end.
+
+Rejection by the overlap of masks asks whether a proposal lies on another object; evidence asks whether the frame is
+likelier with it. A proposal with latents z stays if
+
+.. math::
+
+    \log p(x_t | \text{drawn}, z) - \log p(x_t | \text{drawn}) > KL(q(z) \| p(z)) - \log\frac{\rho}{1 - \rho} + \tau
+
+where ρ is the prior probability of a discovery in its cell: the terms of the ELBO that change when z_pres goes from 0
+to 1, and τ nats more. The proposal that gains most among its neighbours is drawn first, and the others are weighed
+again over it. A track ends where the frame is hardly less likely without its object, in two frames running.
+
+Differs: in the paper, a proposal is rejected where the masks of propagated objects cover it (paper §3.1).
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from scalor_pyro.config import ConfigError
+from scalor_pyro.layers.objects import Objects, Slots, gather
+from scalor_pyro.layers.rendering import EPSILON, Patches, added, weighted_patches
+from scalor_pyro.model.discovery import Proposed
+from scalor_pyro.model.rejection import Kept
+from scalor_pyro.model.scalor import Scalor
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an object must be worth, in nats.
+
+    :param discover: τ, which a proposal must gain beyond what its latents cost; 0: the model's own decision.
+    :param go_on: a track ends where the frame is less likely without its object by less than this, in two frames
+        running; 0: never.
+    :raises ConfigError: for values below 0.
+    """
+
+    discover: float = 0.0
+    go_on: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("discover", "go_on"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"{name}: expected a number of nats from 0, got {value}.")
+
+
+def evidence_for(scalor: Scalor) -> Evidence:
+    """The thresholds for a model."""
+    side = scalor.config.object_size
+    return Evidence(side**2 / 2, side**2 / 5)
+
+
+def weigher_for(scalor: Scalor, evidence: Evidence | Literal["auto"] | None) -> "Weigher | None":
+    """What decides by evidence; None: masks do."""
+    if evidence is None:
+        return None
+    return Weigher(scalor, evidence_for(scalor) if evidence == "auto" else evidence)
+
+
+class _Weak(NamedTuple):
+    """Tracks that a frame hardly needs."""
+
+    weak: Tensor  # (B, K) bool
+    identity: Tensor  # (B, K) long
+
+
+class Weigher:
+    """Decides by evidence for the guide of one batch of videos, frame after frame, also over several calls.
+
+    An :class:`~scalor_pyro.model.rejection.Acceptance`. Objects too faint to be tracked stay or go by masks.
+
+    :param scalor: the model whose guide is run.
+    :param evidence: what an object must be worth.
+    """
+
+    def __init__(self, scalor: Scalor, evidence: Evidence) -> None:
+        self.scalor, self.evidence = scalor, evidence
+        # The guide infers the background after the objects, so that of the frame before stands in for it.
+        self._behind = None if scalor.background_image is None else scalor.background_image[None]
+        self._before: _Weak | None = None
+
+    @torch.no_grad()
+    def keep(
+        self,
+        t: int,
+        frame: Tensor,
+        previous: Slots | None,
+        propagated: Objects | None,
+        proposals: Objects,
+        proposed: Proposed,
+    ) -> Kept:
+        """1 for each object of a frame that stays, 0 for the others."""
+        scalor = self.scalor
+        going_on, accepted = scalor.kept_by_masks(previous, propagated, proposals)
+        if scalor.background is not None and self._behind is None:
+            return Kept(going_on, accepted)  # nothing to weigh against yet
+        view = _View.of(scalor, frame, self._behind)
+        canvas = view.empty()
+        if previous is not None and propagated is not None and going_on is not None:
+            tracked = view.weighed(propagated)
+            canvas = canvas.plus(tracked.patches, going_on)
+            if self.evidence.go_on > 0:
+                needless = self._needless(tracked, canvas, previous, going_on * propagated.presence)
+                going_on = going_on * ~needless
+                canvas = view.empty().plus(tracked.patches, going_on)
+        likely = proposals.presence > scalor.config.presence_threshold
+        most = int(likely.sum(1).max())
+        if most == 0:
+            return Kept(going_on, accepted)
+        chosen = proposals.presence.topk(most, 1).indices
+        cost = gather(self._cost(t, proposed) + self.evidence.discover, chosen)
+        stays = _best_first(view.weighed(proposals.take(chosen)), canvas, cost, gather(likely, chosen))
+        return Kept(going_on, (accepted * ~likely).scatter(1, chosen, stays.to(accepted.dtype)))
+
+    @torch.no_grad()
+    def infer_behind(self, z_bg: Tensor) -> None:
+        """Take the background that the guide has inferred. (B, 1, D_bg)"""
+        assert self.scalor.background is not None
+        self._behind = self.scalor.background.decoder(z_bg[:, 0])
+
+    def _needless(self, tracked: "_Weighed", canvas: "_Sum", previous: Slots, presence: Tensor) -> Tensor:
+        """Tracks without which the frame is hardly less likely, now and in the frame before. (B, K) bool"""
+        lost = -tracked.gain(canvas, -1)
+        weak = (lost < self.evidence.go_on) & (presence > self.scalor.config.presence_threshold)
+        before, self._before = self._before, _Weak(weak, previous.identity)
+        if before is None or before.weak.shape != weak.shape:
+            return torch.zeros_like(weak)
+        return weak & before.weak & (before.identity == previous.identity)
+
+    def _cost(self, t: int, proposed: Proposed) -> Tensor:
+        """KL of each proposal's latents, and what its discovery costs, in nats. (B, M)"""
+        prior = self.scalor.discovery_prior(t, len(proposed.cells), self.scalor.annealed)
+        latents = (
+            (proposed.where, prior.where(proposed.cells)),
+            (proposed.depth, prior.depth(proposed.cells)),
+            (proposed.what, prior.what(proposed.z_where)),
+        )
+        divergences = [kl_divergence(q, p) for q, p in latents]
+        return torch.stack(divergences).sum(0) - prior.presence.logits.gather(1, proposed.cells)
+
+
+class _Sum(NamedTuple):
+    """What is drawn so far: sums of patches, per pixel of the flattened image."""
+
+    summed: Tensor  # (B, C + 1, H·W) colour and alpha, times importance
+    importance: Tensor  # (B, 1, H·W)
+    image_size: tuple[int, int]
+
+    def plus(self, patches: Patches, kept: Tensor) -> "_Sum":
+        """With more objects drawn.
+
+        :param kept: (B, n) 1 for those that are drawn, 0 for the others.
+        """
+        factor = kept[:, None, :, None, None]
+        kept_patches = Patches(patches.summed * factor, patches.importance * factor, patches.index)
+        summed, importance = added(kept_patches, self.image_size)
+        return _Sum(self.summed + summed, self.importance + importance, self.image_size)
+
+
+class _View(NamedTuple):
+    """A frame to be explained."""
+
+    frame: Tensor  # (B, C, H, W)
+    behind: Tensor  # (B, C, H, W) what is seen where no object is
+    sigma: Tensor  # (B, C, H, W)
+    window: tuple[int, int]
+
+    @classmethod
+    def of(cls, scalor: Scalor, frame: Tensor, behind: Tensor | None) -> "_View":
+        """A frame as a model sees it; without a background, it is black behind the objects."""
+        black = torch.zeros_like(frame) if behind is None else behind.expand_as(frame)
+        return cls(frame, black, scalor.sigma.expand_as(frame), scalor.boxes.window)
+
+    def empty(self) -> _Sum:
+        """Nothing drawn yet."""
+        batch, channels, height, width = self.frame.shape
+        nothing = self.frame.new_zeros(batch, channels + 1, height * width)
+        return _Sum(nothing, nothing[:, :1], (height, width))
+
+    def weighed(self, objects: Objects) -> "_Weighed":
+        """Objects, to be weighed each in its own window."""
+        size = (self.frame.shape[-2], self.frame.shape[-1])
+        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
+        patches = weighted_patches(*parts, size, self.window)
+        index = patches.index.flatten(1)[:, None]
+        unexplained, behind, sigma = (
+            image.flatten(2).gather(2, index.expand(-1, image.shape[1], -1))
+            for image in (self.frame - self.behind, self.behind, self.sigma)
+        )
+        # Origins of windows are whole pixels: windows overlap where these differ by less than their sides.
+        origin = torch.stack((patches.index[..., 0, 0] // size[1], patches.index[..., 0, 0] % size[1]), -1)
+        apart = (origin[:, :, None] - origin[:, None]).abs()  # (B, n, n, 2)
+        near = (apart < torch.tensor(self.window, device=apart.device)).all(-1)
+        return _Weighed(patches, unexplained, behind, sigma, near)
+
+
+class _Weighed(NamedTuple):
+    """Objects that are weighed: all that one of them changes lies in its own window of P pixels."""
+
+    patches: Patches  # of n objects
+    unexplained: Tensor  # (B, C, n·P) the frame minus what is behind
+    behind: Tensor  # (B, C, n·P)
+    sigma: Tensor  # (B, C, n·P)
+    near: Tensor  # (B, n, n) bool: their windows overlap
+
+    def gain(self, canvas: _Sum, sign: int) -> Tensor:
+        """Nats by which the frame is likelier with each object alone drawn as well (sign 1) or left out (−1). (B, n)"""
+        index = self.patches.index.flatten(1)[:, None]
+        summed = canvas.summed.gather(2, index.expand(-1, canvas.summed.shape[1], -1))
+        total = canvas.importance.gather(2, index)
+        other = summed + sign * self.patches.summed.flatten(2)
+        other_total = (total + sign * self.patches.importance.flatten(2)).clamp(min=0)
+        nats = self._misfit(summed, total) - self._misfit(other, other_total)
+        return nats.unflatten(1, (self.near.shape[1], -1)).sum(-1)
+
+    def _misfit(self, summed: Tensor, total: Tensor) -> Tensor:
+        """−log p of each pixel, up to a constant. (B, n·P)"""
+        shown = summed / (total + EPSILON)
+        colour, alpha = shown[:, :-1], shown[:, -1:]
+        return ((self.unexplained - colour + alpha * self.behind) / self.sigma).square().sum(1) / 2
+
+
+def _best_first(weighed: _Weighed, canvas: _Sum, cost: Tensor, candidates: Tensor) -> Tensor:
+    """Which proposals to draw: the one that gains most among its neighbours, then the next over it, while any gains.
+
+    :param cost: (B, n) nats.
+    :param candidates: (B, n) bool: the proposals to choose from.
+    :return: (B, n) bool
+    """
+    stays = torch.zeros_like(candidates)
+    while True:
+        gains = (weighed.gain(canvas, 1) - cost).masked_fill(~candidates | stays, -torch.inf)
+        rank = gains.argsort(stable=True, dim=1, descending=True).argsort(1)
+        first = rank.masked_fill(gains <= 0, rank.shape[1])[:, None].expand_as(weighed.near)
+        best = first.masked_fill(~weighed.near, rank.shape[1]).amin(-1)
+        more = (gains > 0) & (rank == best)
+        if not more.any():
+            return stays
+        stays = stays | more
+        canvas = canvas.plus(weighed.patches, more.to(cost.dtype))
