@@ -11,6 +11,7 @@ coordinates in [-1, 1].
 from scalor_pyro.config.checks import ConfigError
 from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import ModelConfig
+from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoData, VideoRunConfig, check_run
@@ -20,12 +21,14 @@ from scalor_pyro.config.train import ANYWHERE, SCHEDULED, Stage, TrainConfig
 __all__ = [
     "ANYWHERE",
     "SCHEDULED",
+    "AnySceneRunConfig",
     "ClipRunConfig",
     "ConfigError",
     "ConfigT",
     "Crop",
     "DataConfig",
     "ModelConfig",
+    "MoverConfig",
     "ReadOptions",
     "RunConfig",
     "Schedule",

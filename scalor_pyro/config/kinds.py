@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from scalor_pyro.config.baselines import SequentialVAEConfig, SequentialVAERun, SQAIRRun, VRNNRun
 from scalor_pyro.config.checks import ConfigError, require
+from scalor_pyro.config.movers import AnySceneRunConfig
 from scalor_pyro.config.plain import config_from_dict
 from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoRunConfig
 
@@ -21,6 +22,7 @@ KINDS: dict[str, Kind] = {
     "synthetic": Kind(RunConfig, "examples/train_mnist.py"),
     "video": Kind(VideoRunConfig, "scalor train"),
     "clips": Kind(ClipRunConfig, "scalor_pyro.train"),
+    "any-scene": Kind(AnySceneRunConfig, "examples/train_any_scene.py"),
     "vrnn": Kind(VRNNRun, "examples/baselines.py vrnn"),
     "sequential-vae": Kind(SequentialVAERun, "examples/baselines.py sequential-vae"),
     "sqair": Kind(SQAIRRun, "examples/baselines.py sqair"),

@@ -1,0 +1,79 @@
+"""Settings of made-up movers, and of the model for any scene that is trained on them."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from scalor_pyro.config.checks import at_least_1, positive, require, require_sides
+from scalor_pyro.config.data import MOST_FRAMES, MOST_OBJECTS, MOST_PIXELS
+from scalor_pyro.config.model import ModelConfig
+from scalor_pyro.config.options import option
+from scalor_pyro.config.presets import HELD_AT_FIRST
+from scalor_pyro.config.run import SEED_HELP, check_seed
+from scalor_pyro.config.train import Stage, TrainConfig
+
+
+@dataclass(frozen=True)
+class MoverConfig:
+    """What videos of made-up movers show.
+
+    :raises ConfigError: for values that no video can have.
+    """
+
+    image_size: tuple[int, int] = (64, 64)  # H, W in px
+    object_size: float = 10.0  # px; a typical object covers object_size² px
+    frames: int = 16
+    most: int = 16  # objects in view at a time, at most about this many
+    size_spread: float = 0.25  # standard deviation of the log size between videos; within one it is at most this
+
+    def __post_init__(self) -> None:
+        require_sides("image_size", self.image_size, 16, MOST_PIXELS)
+        positive(self, "object_size", most=MOST_PIXELS)
+        at_least_1(self, "frames", most=MOST_FRAMES)
+        at_least_1(self, "most", most=MOST_OBJECTS)
+        require(0 <= self.size_spread <= 1, "size_spread", self.size_spread, "a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class AnySceneRunConfig:
+    """All settings of a run on made-up movers: a model for videos that nobody has trained on.
+
+    It sees frames as differences from the scene, at a scale at which objects are about ``model.object_size`` px.
+
+    :raises ConfigError: for videos that the model cannot see.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    movers: MoverConfig = field(default_factory=MoverConfig)
+    seed: int = option(0, SEED_HELP)
+    kind: Literal["any-scene"] = "any-scene"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        size, background = self.movers.image_size, self.model.background
+        require(size == self.model.image_size, "movers.image_size", size, f"the model's {self.model.image_size}")
+        require(background == "static", "model.background", background, "'static', because the scene is given")
+
+
+def any_scene() -> AnySceneRunConfig:
+    """The setting of the weights for any scene.
+
+    Boxes have a wide range of sizes and aspects, so that long bodies and groups of unequal objects fit; pixels have a
+    smaller σ than over black, because differences are noisy and objects faint.
+    """
+    model = ModelConfig(
+        background="static",
+        cells=(8, 8),
+        slots=20,
+        first_shortlist=24,
+        shortlist=10,
+        object_size=10.0,
+        size_range=0.4,
+        aspect_range=0.8,
+        sigma=0.13,
+        colour_start=True,
+        difference_input=False,  # frames are differences already
+    )
+    stages = Stage(0.1, 2, 16), Stage(0.5, 4, 8), Stage(1.0, 8, 8)
+    train = TrainConfig(steps=4500, curriculum=stages, eval_videos=64, **HELD_AT_FIRST)
+    return AnySceneRunConfig(model, train)

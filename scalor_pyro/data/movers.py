@@ -1,0 +1,248 @@
+"""Made-up movers over made-up scenes, to train a model for videos that nobody has trained on.
+
+A stream of videos that is a pure function of (seed, split, index), with the truth. Frames are shown as differences from
+the scene (:func:`differences`), so that scene, light and contrast of a user's video do not matter: grey is where nothing
+moves. Bodies are round, long, jointed, soft, ringed and textured; they walk, turn, rest, go side by side, cross and hide
+each other; cameras are noisy, blurred and shaken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from scalor_pyro.config.checks import shown
+from scalor_pyro.config.movers import MoverConfig
+from scalor_pyro.data.mover_bodies import BENDING, KINDS, REACH, Body, body
+from scalor_pyro.data.mover_paths import Paths, paths
+from scalor_pyro.data.mover_scenes import Camera, light, posts, scene
+from scalor_pyro.data.truth import GroundTruth
+from scalor_pyro.data.worlds import SPLITS, Split
+
+Pixels = NDArray[np.float32]
+
+# What a frame shows where it is as the scene.
+STILL = 0.5
+# A typical object differs from the scene by this part of the range, after the gain.
+SHOWN_CONTRAST = 0.7
+# Opacity above which a pixel belongs to an object's mask.
+MASK = 0.5
+
+
+def differences(frames: Any, scene: Any, gain: float) -> Any:
+    """Frames as differences from a scene: ½ + ½·clip(gain · (frame − scene)).
+
+    :param frames: (…, C, H, W) in [0, 1], an array or a tensor.
+    :param scene: (C, H, W) in [0, 1].
+    :param gain: see :func:`gain_for`.
+    :return: the same kind and shape, in [0, 1].
+    """
+    return STILL + (gain * (frames - scene)).clip(-1, 1) / 2
+
+
+def gain_for(contrast: float) -> float:
+    """The gain with which objects of a contrast show well.
+
+    :param contrast: mean absolute difference of a typical object from the scene, of the range from black to white.
+    """
+    return SHOWN_CONTRAST / max(contrast, 0.01)
+
+
+@dataclass(frozen=True, eq=False)
+class MoverBatch:
+    """A batch of videos."""
+
+    frames: NDArray[np.uint8]  # (B, T, 3, H, W)
+    truth: list[GroundTruth]
+    masks: NDArray[np.int16] = field(repr=False)  # (B, T, H, W) identity of the object in front, -1: none
+
+    def tensor(self, device: torch.device | str = "cpu") -> Tensor:
+        """The frames as float32 (B, T, 3, H, W) in [0, 1]."""
+        return torch.from_numpy(self.frames).to(device).float() / 255
+
+
+class MoverVideos:
+    """An endless stream of videos of made-up movers.
+
+    :param config: what they show.
+    :param seed: from 0 to 2**64 - 1; each seed has its own videos.
+    :param split: 'train' or 'test'.
+    :raises ValueError: for an unknown split or a seed out of range.
+    """
+
+    def __init__(self, config: MoverConfig | None = None, seed: int = 0, split: Split = "train") -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split: expected 'train' or 'test', got {shown(split)}.")
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {shown(seed)}.")
+        self.config, self.seed, self.split = config or MoverConfig(), seed, split
+
+    def batch(self, start: int, count: int, frames: int | None = None) -> MoverBatch:
+        """The videos from start to start + count − 1.
+
+        :param frames: T, the first frames of the videos; None: all.
+        """
+        videos = [self.video(index) for index in range(start, start + count)]
+        return MoverBatch(
+            np.stack([video[0][:frames] for video in videos]),
+            [_first(video[1], frames) for video in videos],
+            np.stack([video[2][:frames] for video in videos]),
+        )
+
+    def video(self, index: int) -> tuple[NDArray[np.uint8], GroundTruth, NDArray[np.int16]]:
+        """Frames (T, 3, H, W), truth and masks (T, H, W) of one video."""
+        config = self.config
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
+        height, width = config.image_size
+        grey = rng.random() < 0.6
+        still = scene(rng, 1 if grey else 3, config.image_size)
+        contrast = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
+        room = (width + 2 * config.object_size, height + 2 * config.object_size)
+        share = height * width / (room[0] * room[1])
+        count = 1 + int(rng.integers(0, config.most) / share * rng.uniform(0.6, 1))
+        size = config.object_size * np.exp(rng.normal() * config.size_spread)
+        bodies, sizes = _bodies(rng, count, size, 1 if grey else 3, config.size_spread)
+        where = paths(rng, count, config.frames, size, room)
+        colours = _colours(rng, bodies, still, contrast)
+        alpha, colour, origin = _drawn(bodies, colours, sizes, where, config, rng)
+        hidden = posts(rng, config.image_size, config.object_size)
+        difference, masks = _composed(still, alpha, colour, origin, hidden, _shadow(rng, contrast))
+        difference += light(rng, config.frames, config.image_size, contrast)[:, None]
+        difference = Camera(rng, still, contrast).seen(difference)
+        covered = masks >= 0
+        typical = float(np.abs(difference).mean(1)[covered].mean()) if covered.any() else contrast
+        gain = gain_for(typical) * float(np.exp(rng.uniform(np.log(0.7), np.log(1.3))))
+        shown_frames = np.rint(255 * differences(still + difference, still, gain)).astype(np.uint8)
+        frames = np.broadcast_to(shown_frames, (config.frames, 3, height, width)).copy()
+        return frames, _truth(where, sizes, alpha, origin, config.image_size), masks
+
+
+def _first(truth: GroundTruth, frames: int | None) -> GroundTruth:
+    if frames is None:
+        return truth
+    rows = truth.frame < frames
+    return GroundTruth(*(values[rows] for values in vars(truth).values()))
+
+
+def _bodies(
+    rng: np.random.Generator, count: int, size: float, channels: int, spread: float
+) -> tuple[list[Body], NDArray[np.float64]]:
+    """Bodies of one kind, or of all, with sizes in px: the square roots of their areas."""
+    kind = str(rng.choice(KINDS)) if rng.random() < 0.7 else None
+    alike = body(rng, kind, channels) if kind is not None and rng.random() < 0.4 else None
+    bodies = [alike or body(rng, kind or str(rng.choice(KINDS)), channels) for _ in range(count)]
+    return bodies, size * np.exp(rng.normal(size=count) * rng.choice([0.03, 0.1, spread]))
+
+
+def _colours(rng: np.random.Generator, bodies: Sequence[Body], still: Pixels, contrast: float) -> Pixels:
+    """How each object's colour differs from the scene's mean. (N, C)"""
+    count, channels = len(bodies), still.shape[0]
+    sign = rng.choice([-1.0, 1.0]) * (1 if rng.random() < 0.65 else rng.choice([-1, 1], count))
+    amount = contrast * sign * np.exp(rng.normal(size=count) * rng.choice([0.05, 0.3]))
+    tint = rng.normal(size=(1 if rng.random() < 0.5 else count, channels)) * (contrast * 0.6 if channels > 1 else 0)
+    colours: Pixels = (amount[:, None] + tint).astype(np.float32)
+    return colours
+
+
+def _shadow(rng: np.random.Generator, contrast: float) -> tuple[float, int, int]:
+    """How much darker the scene is beside an object, and where: px to the right and down."""
+    if rng.random() < 0.8:
+        return 0.0, 0, 0
+    return -contrast * rng.uniform(0.05, 0.3), int(rng.integers(-3, 4)), int(rng.integers(-1, 4))
+
+
+def _drawn(
+    bodies: Sequence[Body],
+    colours: Pixels,
+    sizes: NDArray[np.float64],
+    where: Paths,
+    config: MoverConfig,
+    rng: np.random.Generator,
+) -> tuple[Pixels, Pixels, NDArray[np.int64]]:
+    """Every object in every frame, in a window of its own.
+
+    :return: opacity (N, T, P, P), difference from the scene (N, T, C, P, P), and the window's place (N, T, 2) y, x.
+    """
+    count, frames = where.angle.shape
+    unit = (sizes / np.sqrt([max(each.area, 0.2) for each in bodies]))[:, None] * where.scale  # px of a body's unit
+    side = 2 * int(np.ceil(unit.max() * REACH)) + 2
+    middle = np.array(config.image_size[::-1]) / 2
+    centre = where.centre + middle  # in px of the view, x and y
+    corner = np.floor(centre - side / 2).astype(np.int64)
+    bend = np.where([each.kind in BENDING for each in bodies], rng.uniform(0, 0.3), 0)[:, None]
+    wobble = 1 + rng.uniform(0, 0.12) * np.sin(where.phase)
+    offset = np.arange(side) + 0.5
+    dx = (corner[..., :1] + offset - centre[..., :1])[..., None, :]  # (N, T, 1, P)
+    dy = (corner[..., 1:] + offset - centre[..., 1:])[..., :, None]
+    cos, sin = np.cos(where.angle)[..., None, None], np.sin(where.angle)[..., None, None]
+    along = (cos * dx + sin * dy) / (unit * wobble)[..., None, None]
+    across = (cos * dy - sin * dx) / (unit / wobble)[..., None, None]
+    across = across - (bend[..., None, None] * np.sin(where.phase[..., None, None] + 2.5 * along) * (along + 1) / 2)
+    grid = torch.from_numpy(np.stack((along, across), -1) / REACH).float().flatten(1, 2)  # (N, T·P, P, 2)
+    pictures = torch.from_numpy(np.stack([np.concatenate((each.alpha[None], each.colour)) for each in bodies]))
+    seen = F.grid_sample(pictures, grid, align_corners=False).unflatten(2, (frames, side)).transpose(1, 2).numpy()
+    contrast = np.abs(colours).mean(1)[:, None, None, None, None]
+    return seen[:, :, 0], colours[:, None, :, None, None] + 2 * contrast * seen[:, :, 1:], corner[..., ::-1]
+
+
+def _composed(
+    still: Pixels,
+    alpha: Pixels,
+    colour: Pixels,
+    origin: NDArray[np.int64],
+    hidden: NDArray[np.bool_],
+    shadow: tuple[float, int, int],
+) -> tuple[Pixels, NDArray[np.int16]]:
+    """Objects in their order, the last in front. → differences (T, C, H, W), masks (T, H, W)"""
+    count, frames, side = alpha.shape[:3]
+    channels, height, width = still.shape
+    difference = np.zeros((frames, channels, height, width), np.float32)
+    masks = np.full((frames, height, width), -1, np.int16)
+    darker, right, down = shadow
+    level = still.mean((1, 2), keepdims=True)
+    for t in range(frames):
+        for each in range(count):
+            y, x = origin[each, t]
+            if darker:
+                view, window = _overlap(y + down, x + right, side, height, width)
+                difference[t][:, *view] += darker * alpha[each, t][window] * (masks[t][view] < 0)
+            view, window = _overlap(y, x, side, height, width)
+            opaque = alpha[each, t][window]
+            own = level + colour[each, t][:, *window] - still[:, *view]
+            own = np.clip(still[:, *view] + own, 0, 1) - still[:, *view]
+            difference[t][:, *view] += opaque * (own - difference[t][:, *view])
+            masks[t][view][opaque > MASK] = each
+    difference[..., hidden] = 0
+    masks[..., hidden] = -1
+    return difference, masks
+
+
+def _overlap(y: int, x: int, side: int, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of a window that lies in the view: in the view's coordinates, and in its own."""
+    y0, y1, x0, x1 = max(y, 0), min(y + side, height), max(x, 0), min(x + side, width)
+    y1, x1 = max(y0, y1), max(x0, x1)
+    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+
+
+def _truth(
+    where: Paths, sizes: NDArray[np.float64], alpha: Pixels, origin: NDArray[np.int64], size: tuple[int, int]
+) -> GroundTruth:
+    count, frames, side = alpha.shape[:3]
+    y, x = (origin[..., axis, None] + np.arange(side) for axis in (0, 1))
+    inside = ((y >= 0) & (y < size[0]))[..., :, None] & ((x >= 0) & (x < size[1]))[..., None, :]
+    share = (alpha * inside).sum((-1, -2)) / np.maximum(alpha.sum((-1, -2)), 1e-6)
+    identity, frame = np.meshgrid(np.arange(count), np.arange(frames))
+    rows = (identity.ravel(), frame.ravel())
+    return GroundTruth(
+        frame=rows[1],
+        identity=rows[0],
+        x=where.centre[rows][:, 0] + size[1] / 2,
+        y=where.centre[rows][:, 1] + size[0] / 2,
+        size=(sizes[:, None] * where.scale)[rows],
+        share=share[rows].astype(np.float64),
+    )
