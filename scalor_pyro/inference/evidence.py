@@ -49,10 +49,19 @@ class Evidence:
                 raise ConfigError(f"{name}: expected a number of nats from 0, got {value}.")
 
 
+# Thresholds in nats for each px that a typical object covers: a part of an object that another box draws badly gains
+# about as much as its area, and is no object of its own.
+DISCOVER, GO_ON = 0.4, 0.08
+
+
 def evidence_for(scalor: Scalor) -> Evidence:
-    """The thresholds for a model."""
-    side = scalor.config.object_size
-    return Evidence(side**2 / 2, side**2 / 5)
+    """The thresholds for a model: 0.4 and 0.08 nats for each px of ``object_size``².
+
+    One rule does for strokes, opaque objects and moving backgrounds: thresholds that were tuned for each of the weights
+    that come with the package are within 0.006 MOTA of it (docs/studies/hindsight.md).
+    """
+    area = scalor.config.object_size**2
+    return Evidence(DISCOVER * area, GO_ON * area)
 
 
 def weigher_for(scalor: Scalor, evidence: Evidence | Literal["auto"] | None) -> "Weigher | None":
@@ -157,7 +166,7 @@ class _Sum(NamedTuple):
         :param kept: (B, n) 1 for those that are drawn, 0 for the others.
         """
         factor = kept[:, None, :, None, None]
-        kept_patches = Patches(patches.summed * factor, patches.importance * factor, patches.index)
+        kept_patches = Patches(patches.summed * factor, patches.importance * factor, patches.pixel)
         summed, importance = added(kept_patches, self.image_size)
         return _Sum(self.summed + summed, self.importance + importance, self.image_size)
 
@@ -187,13 +196,13 @@ class _View(NamedTuple):
         size = (self.frame.shape[-2], self.frame.shape[-1])
         parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
         patches = weighted_patches(*parts, size, self.window)
-        index = patches.index.flatten(1)[:, None]
+        index = patches.pixel.flatten(1)[:, None]
         unexplained, behind, sigma = (
             image.flatten(2).gather(2, index.expand(-1, image.shape[1], -1))
             for image in (self.frame - self.behind, self.behind, self.sigma)
         )
         # Origins of windows are whole pixels: windows overlap where these differ by less than their sides.
-        origin = torch.stack((patches.index[..., 0, 0] // size[1], patches.index[..., 0, 0] % size[1]), -1)
+        origin = torch.stack((patches.pixel[..., 0, 0] // size[1], patches.pixel[..., 0, 0] % size[1]), -1)
         apart = (origin[:, :, None] - origin[:, None]).abs()  # (B, n, n, 2)
         near = (apart < torch.tensor(self.window, device=apart.device)).all(-1)
         return _Weighed(patches, unexplained, behind, sigma, near)
@@ -210,7 +219,7 @@ class _Weighed(NamedTuple):
 
     def gain(self, canvas: _Sum, sign: int) -> Tensor:
         """Nats by which the frame is likelier with each object alone drawn as well (sign 1) or left out (−1). (B, n)"""
-        index = self.patches.index.flatten(1)[:, None]
+        index = self.patches.pixel.flatten(1)[:, None]
         summed = canvas.summed.gather(2, index.expand(-1, canvas.summed.shape[1], -1))
         total = canvas.importance.gather(2, index)
         other = summed + sign * self.patches.summed.flatten(2)

@@ -119,7 +119,7 @@ class Patches(NamedTuple):
 
     summed: Tensor  # (B, C + 1, n, P_y, P_x) α·o and α, times the importance
     importance: Tensor  # (B, 1, n, P_y, P_x) α·z_pres·σ(−z_depth)
-    index: Tensor  # (B, n, P_y, P_x) of each pixel in the flattened image
+    pixel: Tensor  # (B, n, P_y, P_x) index of each pixel in the flattened image
 
 
 def weighted_patches(
@@ -147,7 +147,7 @@ def drawn(patches: Patches, image_size: tuple[int, int]) -> Canvas:
 def added(patches: Patches, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Patches, added up: colour and alpha times importance (B, C + 1, H·W), and importance (B, 1, H·W)."""
     batch, channels = patches.summed.shape[:2]
-    index = patches.index.flatten(1)[:, None]
+    index = patches.pixel.flatten(1)[:, None]
     empty = patches.summed.new_zeros(batch, channels, image_size[0] * image_size[1])
     # The index is expanded rather than copied: it is kept until the backward pass.
     summed = empty.scatter_add(2, index.expand(-1, channels, -1), patches.summed.flatten(2))

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.config.checks import require_choice
 from scalor_pyro.config.options import option
 from scalor_pyro.inference.evidence import Evidence, evidence_for, weigher_for
 from scalor_pyro.inference.latents import frames_of
@@ -267,15 +268,20 @@ class Options:
         if self.background_image not in BACKGROUND_SOURCES:
             expected = ", ".join(BACKGROUND_SOURCES)
             raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
-        require_lookahead(self.lookahead)
+        self._require_decisions()
+        if not 0 <= self.light_step <= 1:
+            raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
+
+    def _require_decisions(self) -> None:
+        if self.lookahead < 0:
+            raise ConfigError(f"lookahead: expected a number of frames from 0, got {self.lookahead}.")
+        require_choice(self, "decide_by", "evidence", "masks")
         for name in ("discover", "go_on"):
             value = getattr(self, name)
             if value is not None and self.decide_by != "evidence":
                 raise ConfigError(f"{name}: expected decide_by 'evidence' beside it, got {self.decide_by!r}.")
             if value is not None:
                 Evidence(**{name: value})  # checks it
-        if not 0 <= self.light_step <= 1:
-            raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
 
     def evidence(self, scalor: Scalor) -> Evidence | None:
         """What an object must be worth to a model; None: masks decide."""

@@ -266,7 +266,7 @@ def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch)
 def test_an_interrupt_leaves_what_was_tracked_until_then(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "CHUNK", 6)
+    monkeypatch.setattr(command, "chunk_of", lambda _: 6)
     asked = StopRequest()
     monkeypatch.setattr(command, "StopRequest", lambda: asked)
     advance = Tracker.advance
@@ -324,7 +324,7 @@ def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFi
 def test_a_moving_camera_is_noticed_said_and_not_refused(
     here: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(command, "CHUNK", 3)
+    monkeypatch.setattr(command, "chunk_of", lambda _: 3)
     world = np.kron(np.random.default_rng(1).integers(0, 255, (40, 60)), np.ones((4, 4))).astype(np.uint8)
     np.save(here / "pan.npy", np.stack([world[20 + t : 84 + t, 30 + 2 * t : 126 + 2 * t] for t in range(24)]))
     assert main(arguments(here, videos=(str(here / "pan.npy"),))) == 0

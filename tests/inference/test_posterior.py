@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import Evaluation
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import BACKGROUND
-from scalor_pyro.inference.posterior import Inference, collect, follow, infer
+from scalor_pyro.inference.posterior import Inference, collect, follow, infer, seen_before
 from scalor_pyro.model.scalor import Scalor
 
 B, T, K = 2, 3, 5
@@ -111,6 +112,51 @@ def test_each_video_stands_alone(busy: Scalor, videos: Tensor) -> None:
     for a, b, c in zip(both, swapped, alone, strict=True):
         torch.testing.assert_close(a, b.flip(0), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(a[:1], c, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("evidence", [None, "auto"])
+@pytest.mark.parametrize(("lookahead", "changed"), [(0, 1), (1, 2)])
+def test_a_frame_depends_on_no_frame_after_the_lookahead(
+    busy: Scalor, videos: Tensor, lookahead: int, changed: int, evidence: Literal["auto"] | None
+) -> None:
+    other = videos.clone()
+    other[:, changed:] = 1 - other[:, changed:]
+    one, two = (infer(busy, x, lookahead=lookahead, evidence=evidence) for x in (videos, other))
+    for mine, its in zip(one, two, strict=True):
+        torch.testing.assert_close(mine[:, :changed], its[:, :changed])
+    assert not torch.equal(one.where[:, changed], two.where[:, changed])
+
+
+def test_with_a_lookahead_the_first_frame_knows_what_follows(busy: Scalor, videos: Tensor) -> None:
+    other = videos.clone()
+    other[:, 1:] = 1 - other[:, 1:]
+    one, two = (infer(busy, x, lookahead=None).where[:, 0] for x in (videos, other))
+    assert not torch.equal(one, two)
+    assert same(infer(busy, videos, lookahead=None), infer(busy, videos, lookahead=T - 1))
+    assert same(infer(busy, videos, lookahead=100), infer(busy, videos, lookahead=T - 1))
+
+
+def test_with_a_lookahead_tracks_begin_in_the_first_frame_and_go_forwards(busy: Scalor, videos: Tensor) -> None:
+    """Whatever was found on the way back is new in frame 0, and an object's velocity points forwards from there."""
+    seen = infer(busy, videos, lookahead=2)
+    alive = seen.identity[:, 0] >= 0
+    assert alive.any() and torch.equal(seen.new[:, 0], alive) and (seen.propagated[:, 0] == 0).all()
+    before = seen_before(busy, videos, 2)
+    assert before is not None
+    first, *_ = frames_of(follow(busy, videos[:, :1], before))
+    survivor = first.slots.alive & (first.slots.identity == before.slots.identity)
+    moved = first.slots.objects.where[..., 2:] - before.slots.objects.where[..., 2:]  # from frame 1 back to frame 0
+    assert survivor.any()
+    torch.testing.assert_close(first.slots.objects.velocity[survivor], -moved[survivor])
+
+
+def test_a_lookahead_into_a_single_frame_is_none(busy: Scalor, videos: Tensor) -> None:
+    assert same(infer(busy, videos[:, :1], lookahead=3), infer(busy, videos[:, :1]))
+
+
+def test_a_negative_lookahead_is_refused(busy: Scalor, videos: Tensor) -> None:
+    with pytest.raises(ValueError, match="lookahead: expected a number of frames from 0, or None for all, got -1"):
+        infer(busy, videos, lookahead=-1)
 
 
 def test_the_past_does_not_depend_on_the_future(busy: Scalor, videos: Tensor) -> None:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.inference.evidence import Evidence, evidence_for
 from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
@@ -119,12 +120,12 @@ def test_pictures_have_the_background_of_their_own_frame(run: TrainedRun, video:
 
 
 def test_track_gives_one_table_of_the_whole_video(run: TrainedRun, video: Path) -> None:
-    table = track(video, run, stride=1, start=2, stop=12)
-    expected = to_dataframe(tracks(run, video, Options(stride=1, start=2, stop=12)))
+    table = track(video, run, stride=1, start=2, stop=12, decide_by="masks")
+    expected = to_dataframe(tracks(run, video, Options(stride=1, start=2, stop=12, decide_by="masks")))
     pd.testing.assert_frame_equal(table, expected)
     assert set(table.frame) <= set(range(2, 12)) and {"particle", "x", "y"} <= set(table)
     frames = np.stack([frame.image for frame in Video(video)]).transpose(0, 2, 3, 1)
-    pd.testing.assert_frame_equal(track(frames, run, stride=1, start=2, stop=12), expected)
+    pd.testing.assert_frame_equal(track(frames, run, stride=1, start=2, stop=12, decide_by="masks"), expected)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +144,11 @@ def test_track_refuses_other_arrays(run: TrainedRun, array: np.ndarray, message:
 
 
 def test_track_leaves_random_states_and_the_default_dtype_alone(run: TrainedRun, video: Path) -> None:
-    expected = track(video, run)
+    expected = track(video, run, decide_by="masks")
     states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
     torch.set_default_dtype(torch.float64)
     try:
-        pd.testing.assert_frame_equal(track(video, run), expected)
+        pd.testing.assert_frame_equal(track(video, run, decide_by="masks"), expected)
         assert torch.get_default_dtype() == torch.float64
         names = track(np.zeros((2, 64, 64), np.uint8), "digits-vld", device="cpu")
         assert len(names) == 0
@@ -158,9 +159,9 @@ def test_track_leaves_random_states_and_the_default_dtype_alone(run: TrainedRun,
 
 
 def test_a_model_in_double_precision_tracks_too(run: TrainedRun, video: Path) -> None:
-    expected = track(video, run)
+    expected = track(video, run, decide_by="masks")
     run.scalor.double()
-    found = track(video, run)
+    found = track(video, run, decide_by="masks")
     np.testing.assert_allclose(found[["x", "y"]], expected[["x", "y"]], atol=1e-2)
 
 
@@ -174,6 +175,10 @@ def test_a_model_in_double_precision_tracks_too(run: TrainedRun, video: Path) ->
         ({"object_size": float("nan")}, "object_size: expected at least 1 px, got nan."),
         ({"background_image": "mine"}, "background_image: expected one of auto, run, video, got 'mine'."),
         ({"light_step": -1.0}, "light_step: expected a number from 0 to 1, got -1.0."),
+        ({"lookahead": -1}, "lookahead: expected a number of frames from 0, got -1."),
+        ({"decide_by": "luck"}, "decide_by: expected 'evidence' or 'masks', got 'luck'."),
+        ({"discover": -1.0}, "discover: expected a number of nats from 0, got -1.0."),
+        ({"go_on": 1.0, "decide_by": "masks"}, "go_on: expected decide_by 'evidence' beside it, got 'masks'."),
     ],
 )
 def test_options_that_no_video_can_have_are_refused(values: dict[str, object], message: str) -> None:
@@ -185,7 +190,7 @@ def test_the_whole_frame_is_tracked_at_the_scale_and_stride_of_training(run: Tra
     tracker, reader = tracker_of(run, video)
     assert reader.geometry.crop == Crop(0, 0, 192, 128)
     assert tracker.scalor.config.image_size == (64, 96)
-    found = tracks(run, video)
+    found = tracks(run, video, Options(decide_by="masks"))
     assert set(found.frame) <= set(range(0, FRAMES, 2)) and found.frame.max() >= FRAMES - 3
     assert found.x.max() > 96 + 8 and found.y.max() > 64 + 16  # beyond the window of training
     assert 10 < np.median(found.width) < 30  # boxes of 8 to 15 px, in px of the file
@@ -202,10 +207,23 @@ def test_the_size_of_an_object_says_the_scale(
     assert reader.geometry.size == tracker.scalor.config.image_size == size
 
 
+def test_thresholds_of_evidence_are_those_of_the_weights_or_as_asked_for(run: TrainedRun) -> None:
+    rule = evidence_for(run.scalor)
+    assert Options().evidence(run.scalor) == rule and Options(decide_by="masks").evidence(run.scalor) is None
+    assert Options(discover=7.0).evidence(run.scalor) == Evidence(7.0, rule.go_on)
+    assert Options(go_on=0.0).evidence(run.scalor) == Evidence(rule.discover, 0.0)
+
+
+def test_the_first_chunk_holds_the_lookahead(run: TrainedRun, video: Path) -> None:
+    """Or tracks would depend on how a video is cut into chunks."""
+    first, *_ = track_chunks(run, video, Options(lookahead=8), chunk=2)
+    assert len(first.numbers) == 9
+
+
 def test_a_crop_is_the_same_place_of_the_file(run: TrainedRun, video: Path) -> None:
     """Boxes are in px of the whole frame, whatever the crop."""
     crop = Crop(96, 64, 96, 64)
-    found = tracks(run, video, Options(crop=crop, start=3, stop=9, stride=1))
+    found = tracks(run, video, Options(crop=crop, start=3, stop=9, stride=1, decide_by="masks"))
     assert found.frame.min() >= 3 and found.frame.max() < 9
     assert (found.x >= 96).all() and (found.x <= 192).all() and (found.y >= 64).all() and (found.y <= 128).all()
 

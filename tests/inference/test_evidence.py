@@ -1,0 +1,182 @@
+"""The model decides which objects stay: what it gains, what it costs, and what follows from that."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyro.distributions import Normal
+from torch import Tensor
+
+from scalor_pyro.config import ConfigError
+from scalor_pyro.inference.evidence import Evidence, Weigher, _best_first, _View, evidence_for
+from scalor_pyro.inference.posterior import infer
+from scalor_pyro.layers.objects import Objects
+from scalor_pyro.layers.rendering import draw
+from scalor_pyro.model.discovery import Proposed
+from scalor_pyro.model.rejection import fill_slots
+from scalor_pyro.model.scalor import Scalor
+
+H, W, WINDOW = 24, 32, (9, 11)
+SIGMA = 0.2
+
+
+def disks(centres: list[tuple[float, float]], colours: list[float], side: float = 0.25) -> Objects:
+    """Opaque squares of one colour, with centres in [-1, 1]."""
+    n = len(centres)
+    where = torch.tensor([[side * H / W, side, x, y] for x, y in centres])[None]
+    glimpse = torch.ones(1, n, 4, 8, 8)
+    glimpse[:, :, :3] *= torch.tensor(colours)[None, :, None, None, None]
+    zeros = torch.zeros(1, n, 2)
+    return Objects(torch.ones(1, n), where, zeros, zeros, torch.zeros(1, n, 1), torch.zeros(1, n, 9), glimpse)
+
+
+def picture(objects: Objects, kept: Tensor | None = None) -> Tensor:
+    presence = objects.presence if kept is None else objects.presence * kept
+    return draw(objects.glimpse, objects.where, presence, objects.depth, (H, W), WINDOW).colour
+
+
+def view(frame: Tensor) -> _View:
+    return _View(frame, torch.zeros_like(frame), torch.full_like(frame, SIGMA), WINDOW)
+
+
+def log_likelihood(frame: Tensor, shown: Tensor) -> Tensor:
+    return Normal(shown, SIGMA).log_prob(frame).sum()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 6))
+def test_a_gain_is_the_difference_of_two_log_likelihoods(seed: int, n: int) -> None:
+    """Though it is computed in the object's own window alone."""
+    noise = torch.Generator().manual_seed(seed)
+    centres = (torch.rand(n, 2, generator=noise) * 2.2 - 1.1).tolist()
+    objects = disks([(x, y) for x, y in centres], torch.rand(n, generator=noise).tolist())
+    frame = torch.rand(1, 3, H, W, generator=noise)
+    behind = torch.rand(1, 3, H, W, generator=noise)
+    kept = (torch.rand(1, n, generator=noise) < 0.5).float()
+    weighed = _View(frame, behind, torch.full_like(frame, SIGMA), WINDOW).weighed(objects)
+    canvas = view(frame).empty().plus(weighed.patches, kept)
+
+    def seen(chosen: Tensor) -> Tensor:
+        canvas = draw(objects.glimpse, objects.where, chosen, objects.depth, (H, W), WINDOW)
+        return log_likelihood(frame, canvas.over(behind))
+
+    before = seen(kept)
+    added, left_out = weighed.gain(canvas, 1), weighed.gain(canvas, -1)
+    for each in range(n):
+        changed = kept.clone()
+        changed[0, each] = 1 - kept[0, each]
+        gain = (left_out if kept[0, each] else added)[0, each]
+        torch.testing.assert_close(gain, seen(changed) - before, rtol=1e-3, atol=1e-2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 8), cost=st.floats(0, 50))
+def test_the_choice_cannot_be_bettered_by_one_more(seed: int, n: int, cost: float) -> None:
+    """And each proposal that was chosen made the frame likelier than the frame without any."""
+    noise = torch.Generator().manual_seed(seed)
+    centres = (torch.rand(n, 2, generator=noise) * 2 - 1).tolist()
+    objects = disks([(x, y) for x, y in centres], torch.rand(n, generator=noise).tolist())
+    frame = picture(objects, (torch.rand(1, n, generator=noise) < 0.6).float())
+    frame = frame + 0.05 * torch.randn(frame.shape, generator=noise)
+    weighed, costs = view(frame).weighed(objects), torch.full((1, n), cost)
+    candidates = torch.rand(1, n, generator=noise) < 0.8
+    stays = _best_first(weighed, view(frame).empty(), costs, candidates)
+    assert not (stays & ~candidates).any()
+    canvas = view(frame).empty().plus(weighed.patches, stays.float())
+    gains = (weighed.gain(canvas, 1) - costs)[candidates & ~stays]
+    assert (gains <= 1e-3).all()
+    total = log_likelihood(frame, picture(objects, stays.float())) - log_likelihood(frame, torch.zeros_like(frame))
+    assert total >= cost * int(stays.sum()) - 1e-2
+
+
+@pytest.fixture
+def weigher(make_scalor: Callable[..., Scalor]) -> Callable[..., Weigher]:
+    def build(evidence: Evidence) -> Weigher:
+        scalor = make_scalor(image_size=(H, W), cells=(3, 4), background="none")
+        scalor.boxes.window = WINDOW
+        return Weigher(scalor, evidence)
+
+    return build
+
+
+def free(n: int, loc: float = 0.0) -> Proposed:
+    """Proposals whose latents cost loc²/2 nats for each of their 4 + 1 + 9 numbers."""
+
+    def law(size: int) -> Normal:
+        return Normal(torch.full((1, n, size), loc), torch.ones(1, n, size)).to_event(1)
+
+    return Proposed(torch.zeros(1, n, dtype=torch.long), torch.zeros(1, n, 4), law(4), law(1), law(9))
+
+
+def test_of_two_proposals_for_one_object_one_stays_and_two_objects_that_touch_both_stay(
+    weigher: Callable[..., Weigher],
+) -> None:
+    truth = disks([(-0.5, 0.0), (0.3, 0.0), (0.62, 0.0)], [0.9, 0.9, 0.4])
+    twice = disks([(-0.5, 0.0), (-0.47, 0.04), (0.3, 0.0), (0.62, 0.0)], [0.9, 0.9, 0.9, 0.4])
+    kept = weigher(Evidence()).keep(0, picture(truth), None, None, twice, free(4))
+    assert kept.propagated is None
+    assert kept.proposals.tolist() == [[1, 0, 1, 1]]
+
+
+def test_a_proposal_must_gain_more_than_it_costs(weigher: Callable[..., Weigher]) -> None:
+    faint = disks([(0.0, 0.0)], [0.3])
+    frame, rule = picture(faint), Evidence()
+    gain = float(view(frame).weighed(faint).gain(view(frame).empty(), 1))
+    discovery = -float(torch.logit(weigher(rule).scalor.annealed.discovery_prior))
+    left = gain - discovery
+    assert left > 20
+
+    def stays(evidence: Evidence, loc: float = 0.0) -> bool:
+        return bool(weigher(evidence).keep(0, frame, None, None, faint, free(1, loc)).proposals[0, 0])
+
+    assert stays(Evidence(discover=left - 1)) and not stays(Evidence(discover=left + 1))
+    nats = (left - 1) / 7  # loc² · 14 / 2 nats
+    assert stays(rule, nats**0.5) and not stays(rule, ((left + 1) / 7) ** 0.5)
+
+
+def test_a_track_ends_when_its_object_is_gone_for_two_frames(weigher: Callable[..., Weigher]) -> None:
+    two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
+    rule = weigher(Evidence(go_on=5.0))
+    slots = fill_slots(None, None, two, 2, 0.5)
+    gone = picture(two, torch.tensor([[1.0, 0.0]]))
+    none = disks([(0.9, 0.9)], [0.0])
+    none = none._replace(presence=torch.zeros(1, 1))
+    frames = [picture(two), gone, picture(two), gone, gone]
+    kept = [rule.keep(1, frame, slots, two, none, free(1)).propagated for frame in frames]
+    assert [part.tolist() for part in kept if part is not None] == [[[1, 1]], [[1, 1]], [[1, 1]], [[1, 1]], [[1, 0]]]
+
+
+def test_with_go_on_0_no_track_ends(weigher: Callable[..., Weigher]) -> None:
+    two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
+    rule, slots = weigher(Evidence()), fill_slots(None, None, two, 2, 0.5)
+    none = disks([(0.9, 0.9)], [0.0])._replace(presence=torch.zeros(1, 1))
+    for _ in range(3):
+        kept = rule.keep(1, torch.zeros(1, 3, H, W), slots, two, none, free(1))
+    assert kept.propagated is not None and kept.propagated.tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("background", ["none", "moving", "static"])
+def test_nothing_is_found_that_is_not_worth_it_over_any_background(
+    make_scalor: Callable[..., Scalor], videos: Tensor, background: str
+) -> None:
+    """Over a moving background the first look knows no background yet, and decides by masks; the second ends that."""
+    scalor = make_scalor(background=background, first_looks=4)
+    with torch.no_grad():
+        scalor.discovery_posterior.presence_head.bias.fill_(2.0)
+        scalor.decoder.bias[-1] = 4.0
+    assert (infer(scalor, videos).identity >= 0).any()
+    assert not (infer(scalor, videos, evidence=Evidence(1e9, 1e9)).identity >= 0).any()
+
+
+def test_thresholds_grow_with_the_area_of_an_object(make_scalor: Callable[..., Scalor]) -> None:
+    small, large = (evidence_for(make_scalor(object_size=size)) for size in (5.0, 10.0))
+    assert large.discover == pytest.approx(4 * small.discover) and large.go_on == pytest.approx(4 * small.go_on)
+
+
+@pytest.mark.parametrize("name", ["discover", "go_on"])
+@pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
+def test_impossible_thresholds_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: expected a number of nats from 0, got "):
+        Evidence(**{name: value})
