@@ -26,9 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
 from scalor_pyro.config.checks import require_choice
 from scalor_pyro.config.options import option
+from scalor_pyro.data.movers import STILL
 from scalor_pyro.inference.evidence import Evidence, evidence_for, weigher_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
@@ -46,6 +47,7 @@ from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
+from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.training.device import device_of
@@ -92,7 +94,7 @@ class Pictured(NamedTuple):
     """The first n frames of a video with what the tracker saw in them, for pictures and the player."""
 
     numbers: NDArray[np.int64]  # (n,) frames of the file, from 0
-    frames: Tensor  # (1, n, C, H, W) in [0, 1], as the model saw them
+    frames: Tensor  # (1, n, C, H, W) in [0, 1], as they were read
     inference: Inference  # of these frames: the latents that the tracks were made from
 
     def and_then(self, later: "Pictured") -> "Pictured":
@@ -120,6 +122,7 @@ class Tracker:
     :param lookahead: k, frames after the first that are seen before it; at most those of the first chunk. None: all of
         that chunk.
     :param evidence: see :func:`~scalor_pyro.inference.posterior.infer`.
+    :param differences: for a model that sees differences from the scene; None: it sees frames as they are.
     :raises ValueError: for a negative lookahead.
     """
 
@@ -132,8 +135,10 @@ class Tracker:
         pictured: int = 0,
         lookahead: int | None = 0,
         evidence: Evidence | Literal["auto"] | None = None,
+        differences: Differences | None = None,
     ) -> None:
         require_lookahead(lookahead)
+        self.differences = differences
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
         self.carried: Carried | None = None
@@ -149,7 +154,8 @@ class Tracker:
             return self._advance(chunk)
 
     def _advance(self, chunk: Chunk) -> Tracked:
-        frames = frames_for(self.scalor, chunk)
+        whole = frames_for(self.scalor, chunk)
+        frames = whole if self.differences is None else self.differences.to_model(whole)
         first = self.carried is None
         before = seen_before(self.scalor, frames, self.lookahead, self._acceptance) if first else self.carried
         trace = follow(self.scalor, frames, before, self._acceptance)
@@ -160,7 +166,7 @@ class Tracker:
         if self._to_picture:
             self._picture(
                 chunk.numbers,
-                frames,
+                whole,
                 [
                     with_background(self.scalor, trace, t, latents[t])
                     for t in range(min(self._to_picture, len(latents)))
@@ -183,7 +189,13 @@ class Tracker:
     def _picture(self, numbers: NDArray[np.int64], frames: Tensor, latents: list[FrameLatents]) -> None:
         """Keep the frames of these latents, which are the first of the chunk."""
         n = len(latents)
-        more = Pictured(numbers[:n], frames[:, :n].cpu(), collect(latents, self.scalor.config.presence_threshold))
+        seen = collect(latents, self.scalor.config.presence_threshold)
+        if self.differences is not None:
+            shown = {
+                name: self.differences.from_model(getattr(seen, name)) for name in ("reconstruction", "background")
+            }
+            seen = seen._replace(**shown)
+        more = Pictured(numbers[:n], frames[:, :n].cpu(), seen)
         self.pictured = more if self.pictured is None else self.pictured.and_then(more)
         self._to_picture -= n
 
@@ -384,17 +396,47 @@ def tracker_of(
     :raises ConfigError: if the background image does not fit.
     """
     options = options or Options()
-    reader = video_for(run, video, options)
-    scalor = scalor_for(run, reader, options)
+    differences, step = None, options.light_step
+    if isinstance(run.config, AnySceneRunConfig):
+        reader, scalor, differences = _for_any_scene(run, run.config, video, options)
+        step = differences.light_step(step)
+    else:
+        reader = video_for(run, video, options)
+        scalor = scalor_for(run, reader, options)
     tracker = Tracker(
         scalor,
         reader.geometry,
-        light_step=options.light_step,
+        light_step=step,
         pictured=pictured,
         lookahead=options.lookahead,
         evidence=options.evidence(scalor),
+        differences=differences,
     )
     return tracker, reader
+
+
+def _for_any_scene(
+    run: TrainedRun, config: AnySceneRunConfig, video: VideoLike, options: Options
+) -> tuple[Video, Scalor, Differences]:
+    """The video as it has to be read, the model for it, and what it sees.
+
+    :raises VideoError: if the video cannot be read, or nothing moves.
+    :raises ConfigError: for a background image of the run, which has none.
+    """
+    if options.background_image == "run":
+        raise ConfigError(
+            "background_image: expected 'auto' or 'video', because the scene is that of the video, got 'run'."
+        )
+    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
+    stride = 1 if options.stride is None else options.stride
+    part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
+    look = look_at(config, whole.again(part), options.object_size, options.slots)
+    reader = whole.again(look.options)
+    like = next(run.scalor.parameters())
+    still = torch.full((config.model.channels, *reader.geometry.size), STILL, dtype=like.dtype)
+    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
+        scalor = with_view(run.scalor, reader.geometry.size, still, look.slots)
+    return reader, scalor, differences_of(reader, look.gain)
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
