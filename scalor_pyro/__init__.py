@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scalor_pyro.config.presets import PRESETS, paper, preset
     from scalor_pyro.data import GroundTruth, SyntheticVideos
     from scalor_pyro.evaluation.uncertainty import TrackUncertainty, uncertainty
+    from scalor_pyro.inference.evidence import Worth
     from scalor_pyro.inference.generation import Generated, forecast, imagine, reconstruct
     from scalor_pyro.inference.latents import Stacked, latents
     from scalor_pyro.inference.likelihood import Evidence, log_evidence, nll
@@ -97,6 +98,7 @@ _MODULES = {
     "inference.likelihood": ("Evidence", "log_evidence", "nll"),
     "evaluation.uncertainty": ("TrackUncertainty", "uncertainty"),
     # Generation, and the questions that priors ask.
+    "inference.evidence": ("Worth",),
     "inference.generation": ("Generated", "forecast", "imagine", "reconstruct"),
     "inference.swap_prior": ("swap_prior",),
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
@@ -160,6 +162,7 @@ __all__ = [
     "VideoData",
     "VideoError",
     "VideoRunConfig",
+    "Worth",
     "__version__",
     "constant_velocity",
     "discovery_at_border",

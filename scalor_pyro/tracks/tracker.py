@@ -29,7 +29,7 @@ from torch import Tensor
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.config.checks import require_choice
 from scalor_pyro.config.options import option
-from scalor_pyro.inference.evidence import Evidence, evidence_for, weigher_for
+from scalor_pyro.inference.evidence import Worth, weigher_for, worth_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
 from scalor_pyro.inference.posterior import (
@@ -131,7 +131,7 @@ class Tracker:
         light_step: float = LIGHT_STEP,
         pictured: int = 0,
         lookahead: int | None = 0,
-        evidence: Evidence | Literal["auto"] | None = None,
+        evidence: Worth | Literal["auto"] | None = None,
     ) -> None:
         require_lookahead(lookahead)
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
@@ -281,14 +281,14 @@ class Options:
             if value is not None and self.decide_by != "evidence":
                 raise ConfigError(f"{name}: expected decide_by 'evidence' beside it, got {self.decide_by!r}.")
             if value is not None:
-                Evidence(**{name: value})  # checks it
+                Worth(**{name: value})  # checks it
 
-    def evidence(self, scalor: Scalor) -> Evidence | None:
+    def evidence(self, scalor: Scalor) -> Worth | None:
         """What an object must be worth to a model; None: masks decide."""
         if self.decide_by == "masks":
             return None
         given = {"discover": self.discover, "go_on": self.go_on}
-        return replace(evidence_for(scalor), **{name: value for name, value in given.items() if value is not None})
+        return replace(worth_for(scalor), **{name: value for name, value in given.items() if value is not None})
 
 
 def track(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
-from scalor_pyro.inference.evidence import Evidence, evidence_for
+from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
@@ -208,10 +208,10 @@ def test_the_size_of_an_object_says_the_scale(
 
 
 def test_thresholds_of_evidence_are_those_of_the_weights_or_as_asked_for(run: TrainedRun) -> None:
-    rule = evidence_for(run.scalor)
+    rule = worth_for(run.scalor)
     assert Options().evidence(run.scalor) == rule and Options(decide_by="masks").evidence(run.scalor) is None
-    assert Options(discover=7.0).evidence(run.scalor) == Evidence(7.0, rule.go_on)
-    assert Options(go_on=0.0).evidence(run.scalor) == Evidence(rule.discover, 0.0)
+    assert Options(discover=7.0).evidence(run.scalor) == Worth(7.0, rule.go_on)
+    assert Options(go_on=0.0).evidence(run.scalor) == Worth(rule.discover, 0.0)
 
 
 def test_the_first_chunk_holds_the_lookahead(run: TrainedRun, video: Path) -> None:
