@@ -7,6 +7,7 @@ pixel i spans [i, i + 1]. Frames and identities count from 0. Writing and readin
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,23 @@ def to_dataframe(tracks: Tracks) -> pd.DataFrame:
     the first pixel.
     """
     return pd.DataFrame({TRACKPY_NAMES.get(name, name): getattr(tracks, name) for name in COLUMNS})
+
+
+def from_dataframe(table: pd.DataFrame) -> Tracks:
+    """The inverse of :func:`to_dataframe`; `presence` may be missing (1), and all after it (not known).
+
+    :raises ValueError: for a missing column, and for values that tracks cannot have.
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for name in COLUMNS:
+        column = TRACKPY_NAMES.get(name, name)
+        if column in table:
+            columns[name] = table[column].to_numpy(np.int64 if name in ("frame", "identity") else np.float64)
+        elif name in COLUMNS[: COLUMNS.index("presence")]:
+            raise ValueError(f"table: expected a column {column}, got {', '.join(map(str, table.columns))}.")
+    columns.setdefault("presence", np.ones(len(table)))
+    columns.setdefault("depth", np.full(len(table), np.nan))
+    return Tracks(**columns)
 
 
 def to_napari(tracks: Tracks) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
