@@ -30,6 +30,7 @@ from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.config.options import option
 from scalor_pyro.inference.latents import frames_of, site_of
 from scalor_pyro.inference.masks import owners
+from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import Inference, begun, collect, follow, slots_of, with_first_looks
 from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model import sites
@@ -69,6 +70,7 @@ class Tracked(NamedTuple):
     propagated: int  # objects drawn that continue one of the frame before, in all frames but the video's first
     discovered: int  # … that were newly discovered there
     foreground: float  # share of the pixels that objects cover
+    appearance: NDArray[np.float32]  # (R, D) z_what of each row of the tracks
 
     def segments(self) -> NDArray[np.int64]:
         """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -2: none."""
@@ -144,16 +146,21 @@ class Tracker:
             )
         self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.slots).box if self.spread else None
-        (found,) = tracks_of(slots_of(latents), self.scalor.config.image_size, spread)
+        history = slots_of(latents)
+        (found,) = tracks_of(history, self.scalor.config.image_size, spread)
+        what = torch.stack([frame.slots.objects.what for frame in latents], 1).cpu().float()[reported(history)].numpy()
+        again = np.diff(chunk.numbers, prepend=self.last_number) == 0  # frames that were read twice
+        once = ~again[found.frame]
         threshold = self.scalor.config.presence_threshold
         later = [frame for frame in latents if frame.propagated is not None]
         return Tracked(
             chunk.numbers,
-            self._in_the_file(found, chunk.numbers),
+            self._in_the_file(found.rows(once), chunk.numbers),
             latents,
             sum(int(frame.propagated.number(threshold)) for frame in later if frame.propagated is not None),
             sum(int(frame.discovered.number(threshold)) for frame in later),
             float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean()),
+            what[once],
         )
 
     def _picture(self, numbers: NDArray[np.int64], frames: Tensor, latents: list[FrameLatents]) -> None:
@@ -182,10 +189,8 @@ class Tracker:
             self.scalor.set_background_image((self.scalor.background_image + self.light_step * steps)[None].clamp(0, 1))
 
     def _in_the_file(self, found: Tracks, numbers: NDArray[np.int64]) -> Tracks:
-        """In px and frames of the file; a frame that was read twice is reported once."""
-        again = np.diff(numbers, prepend=self.last_number) == 0
+        """In px and frames of the file."""
         self.last_number = int(numbers[-1])
-        found = found.rows(~again[found.frame])
         x, y = self.geometry.to_source(found.x, found.y)
         width, height = self.geometry.lengths_to_source(found.width, found.height)
         x_sd, y_sd = self.geometry.lengths_to_source(found.x_sd, found.y_sd)
