@@ -108,7 +108,7 @@ class _Appearance(_Array):
     _begun = False
 
     def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
-        records = records_of(tracks, appearance)
+        records = records_of(tracks.rows(~tracks.predicted), appearance)
         if not self._begun:
             self.begin(np.lib.format.dtype_to_descr(records.dtype))
             self._begun = True
@@ -167,7 +167,7 @@ class TrackFiles:
     def add(self, tracks: Tracks, appearance: NDArray[np.floating] | None = None) -> None:
         """Write a chunk; it is in the files when this returns.
 
-        :param appearance: (R, D) of the rows, where those are written.
+        :param appearance: (S, D) of the rows that are not predicted, where appearances are written.
         :raises ValueError: if it has rows of frames that an earlier chunk had, or before those.
         :raises OutputError: if it cannot be written (a full disk, …).
         """
@@ -180,7 +180,7 @@ class TrackFiles:
             )
         for name, writer in self._writers.items():
             with explained(self.parts[name]):
-                writer.add(tracks, np.zeros((len(tracks), 0)) if appearance is None else appearance)
+                writer.add(tracks, np.zeros((int((~tracks.predicted).sum()), 0)) if appearance is None else appearance)
         self._next_frame = int(tracks.frame.max()) + 1
 
     def __exit__(

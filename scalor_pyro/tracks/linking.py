@@ -114,19 +114,19 @@ def link(
     :param tracks: of one video, or their table (:func:`~scalor_pyro.tracks.table.to_dataframe`).
     :param appearance: (R, D) what the object of each row looks like, by any features: z_what of SCALOR, mean colours,
         … None: place alone decides.
-    :param image_size: H, W in px; default: the smallest image that holds all centres.
+    :param image_size: H, W in px; default: of the smallest rectangle that holds all centres.
     :raises ValueError: for appearances that do not fit the tracks, or are not finite.
     :raises ConfigError: for an image without an area.
     """
     options, rows = options or LinkOptions(), tracks if isinstance(tracks, Tracks) else from_dataframe(tracks)
     looks = _appearance(appearance, len(rows))
-    size = image_size_of(rows) if image_size is None else image_size
+    (x, y), size = ((0, 0), image_size) if image_size is not None else _view_of(rows)
     if not (len(size) == 2 and min(size) > 0):
         raise ConfigError(f"image_size: expected a height and a width above 0 px, got {size!r}.")
     if options.gap == 0 or not len(rows):
         return Linked(rows, rows.identity, np.ones(len(rows), np.bool_), _table([]))
     stride = _stride(rows)
-    steps = replace(rows, frame=rows.frame // stride)
+    steps = replace(rows, frame=rows.frame // stride, x=rows.x - x, y=rows.y - y)
     work = _Linking(steps, looks, size, max(1, options.gap // stride))
     groups = rows_of_identities(steps)
     if options.cut and looks.shape[1]:
@@ -134,9 +134,12 @@ def link(
     return work.linked(rows, groups, stride)
 
 
-def image_size_of(tracks: Tracks) -> tuple[int, int]:
-    """H, W in px of the smallest image that holds all centres."""
-    return int(np.ceil(max(1.0, tracks.y.max(initial=1)))), int(np.ceil(max(1.0, tracks.x.max(initial=1))))
+def _view_of(tracks: Tracks) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The smallest rectangle that holds all centres: x, y of its corner, and H, W."""
+    if not len(tracks):
+        return (0, 0), (1, 1)
+    x, y = int(np.floor(tracks.x.min())), int(np.floor(tracks.y.min()))
+    return (x, y), (max(1, int(np.ceil(tracks.y.max())) - y), max(1, int(np.ceil(tracks.x.max())) - x))
 
 
 def _appearance(values: ArrayLike | None, rows: int) -> Numbers:
