@@ -155,9 +155,9 @@ class TrackFiles:
         for path in self.paths.values():
             require_new(path, overwrite)
         self._writers: dict[str, _GrowingFile] = {}
-        self._next_frame = 0
 
     def __enter__(self) -> "TrackFiles":
+        self._next_frame = 0
         for name, part in self.parts.items():
             with explained(part):
                 self.folder.mkdir(parents=True, exist_ok=True)

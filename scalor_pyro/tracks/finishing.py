@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from scalor_pyro.config import Crop
@@ -15,8 +15,9 @@ from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.tracks.appearance import rows_of
 from scalor_pyro.tracks.filters import FilterOptions, filtered
-from scalor_pyro.tracks.linking import Linked, LinkOptions, link
+from scalor_pyro.tracks.linking import Linked, LinkOptions, link_in
 from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.tracker import Pictured
 
 # The name of the table of events after the video's stem.
 EVENTS = "-events.csv"
@@ -49,11 +50,8 @@ def finish(
     :param appearance: (R, D), or None.
     :param view: where objects were looked for, px; None: the smallest rectangle that holds them.
     """
-    x, y = (0, 0) if view is None else (view.x, view.y)
-    size = None if view is None else (view.height, view.width)
-    linked = link(replace(tracks, x=tracks.x - x, y=tracks.y - y), appearance, size, linking)
-    joined = replace(tracks.rows(linked.kept), identity=linked.identity[linked.kept])
-    linked = linked._replace(tracks=joined)
+    linked = link_in(view, tracks, appearance, linking)
+    joined = linked.tracks
     final = filtered(joined, filters)
     seen = final.rows(~final.predicted)
     rows = np.nonzero(linked.kept)[0][rows_of(seen, joined.frame, joined.identity)]
@@ -87,6 +85,16 @@ class Renaming:
             return min(name, -1) if name < 0 else BACKGROUND
         frames, new = self._by_name[name]
         return int(new[max(0, int(np.searchsorted(frames, frame, side="right")) - 1)])
+
+
+def renamed(pictured: Pictured, renaming: Renaming) -> Pictured:
+    """The first frames, with the identities of the finished tracks."""
+    inference = pictured.inference
+    parts = {"identity": inference.identity.clone(), "segments": inference.segments.clone()}
+    for part in parts.values():
+        for t, number in enumerate(pictured.numbers.tolist()):
+            part[:, t] = torch.from_numpy(renaming.of(number, part[:, t].numpy()))
+    return pictured._replace(inference=inference._replace(**parts))
 
 
 def frame_by_frame(tracks: Tracks) -> Iterator[Tracks]:

@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from scalor_pyro.config import ConfigError
+from scalor_pyro.config import ConfigError, Crop
 from scalor_pyro.config.options import option
 from scalor_pyro.tracks import linking_appearance, linking_place
 from scalor_pyro.tracks.linking_appearance import TwoCovariances, pool_of, pooled, two_covariances
@@ -132,6 +132,20 @@ def link(
     if options.cut and looks.shape[1]:
         groups = work.cut(groups)
     return work.linked(rows, groups, stride)
+
+
+def link_in(
+    view: Crop | None, tracks: Tracks, appearance: ArrayLike | None, options: LinkOptions | None = None
+) -> Linked:
+    """The same for tracks in a part of larger frames.
+
+    :param view: where objects were looked for, px; None: the smallest rectangle that holds all centres.
+    """
+    if view is None:
+        return link(tracks, appearance, None, options)
+    inside = replace(tracks, x=tracks.x - view.x, y=tracks.y - view.y)
+    linked = link(inside, appearance, (view.height, view.width), options)
+    return linked._replace(tracks=replace(tracks.rows(linked.kept), identity=linked.identity[linked.kept]))
 
 
 def _view_of(tracks: Tracks) -> tuple[tuple[int, int], tuple[int, int]]:

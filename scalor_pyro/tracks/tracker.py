@@ -37,6 +37,7 @@ from scalor_pyro.model import sites
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
+from scalor_pyro.tracks import linking
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.training.device import device_of
@@ -253,6 +254,7 @@ def track(
     object_size: float | None = None,
     background_image: Literal["auto", "run", "video"] = "auto",
     device: str = "auto",
+    link: bool = True,
 ) -> pd.DataFrame:
     """Follow the objects of a video from its beginning to its end.
 
@@ -270,6 +272,7 @@ def track(
     :param background_image: "run" (the image in the run folder), "video" (the median of the video), or "auto" (the
         first if it fits, else the second).
     :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
+    :param link: give tracks of one object one identity (:func:`~scalor_pyro.tracks.linking.link`).
     :return: a row for each object in each frame, see :func:`~scalor_pyro.tracks.table.to_dataframe`: frames from 0, px
         of the file.
     :raises ValueError: if the video or the weights cannot be read, or do not fit each other.
@@ -277,7 +280,12 @@ def track(
     rectangle = crop if crop is None or isinstance(crop, Crop) else Crop(*crop)
     options = Options(rectangle, start, stop, stride, slots, object_size, background_image)
     run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
-    return to_dataframe(concatenate([found.tracks for found in track_chunks(run, video, options)]))
+    found = [(each.tracks, each.appearance) for each in track_chunks(run, video, options)]
+    tracks = concatenate([part for part, _ in found])
+    if link and len(tracks):
+        appearance = np.concatenate([part for _, part in found if len(part)])
+        tracks = linking.link_in(video_for(run, video, options).geometry.crop, tracks, appearance).tracks
+    return to_dataframe(tracks)
 
 
 def track_chunks(
