@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from scalor_pyro.runs.configs import CheckpointError
     from scalor_pyro.runs.loading import load_config, load_run
     from scalor_pyro.tracks.files import TrackFiles
-    from scalor_pyro.tracks.table import Tracks, to_dataframe, to_napari, tracks_of
+    from scalor_pyro.tracks.linking import Linked, LinkOptions, link
+    from scalor_pyro.tracks.table import Tracks, from_dataframe, to_dataframe, to_napari, tracks_of
     from scalor_pyro.tracks.text import read_csv, read_mot, read_tracks, tracks_by_frame, write_mot
     from scalor_pyro.tracks.tracker import track
     from scalor_pyro.training.callbacks import Callback, TrainResult
@@ -104,7 +105,8 @@ _MODULES = {
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
     # Tracks.
     "tracks.tracker": ("track",),
-    "tracks.table": ("Tracks", "to_dataframe", "to_napari", "tracks_of"),
+    "tracks.linking": ("LinkOptions", "Linked", "link"),
+    "tracks.table": ("Tracks", "from_dataframe", "to_dataframe", "to_napari", "tracks_of"),
     "tracks.files": ("TrackFiles",),
     "tracks.text": ("read_csv", "read_mot", "read_tracks", "tracks_by_frame", "write_mot"),
 }
@@ -140,6 +142,8 @@ __all__ = [
     "Generated",
     "GroundTruth",
     "Inference",
+    "LinkOptions",
+    "Linked",
     "ModeMessenger",
     "ModelConfig",
     "PRESETS",
@@ -169,9 +173,11 @@ __all__ = [
     "first_frame_presence",
     "follow",
     "forecast",
+    "from_dataframe",
     "imagine",
     "infer",
     "latents",
+    "link",
     "load",
     "load_config",
     "load_run",

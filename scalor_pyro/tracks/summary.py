@@ -46,16 +46,19 @@ class Made(NamedTuple):
     options: dict[str, Any]
 
 
-def made_from(video: Path, weights: str, sha256: str, options: Options) -> Made:
+def made_from(
+    video: Path, weights: str, sha256: str, options: Options, further: Mapping[str, Any] | None = None
+) -> Made:
     """What identifies a tracking: the video by path, size and time, the weights by content, and the options.
 
     :param weights: what the summary calls them.
     :param sha256: of their file, see :func:`digest_of`.
+    :param further: options of what is done with the tracks afterwards.
     """
     return Made(
         {"path": os.path.abspath(video), **_stamp(video)},
         {"name": weights, "sha256": sha256},
-        json.loads(json.dumps(asdict(options))),
+        json.loads(json.dumps({**asdict(options), **(further or {})})),
     )
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
 from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.masks import BACKGROUND
+from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
@@ -74,6 +75,8 @@ def test_tracks_are_those_of_inference(
     assert tracked.tracks.identity.tolist() == expected.identity.tolist() and len(expected) > 0
     x, y = reader.geometry.to_source(expected.x, expected.y)
     np.testing.assert_allclose(np.stack((tracked.tracks.x, tracked.tracks.y)), np.stack((x, y)), rtol=1e-4, atol=1e-3)
+    what = seen.what[reported(seen)]
+    np.testing.assert_allclose(tracked.appearance, what, rtol=1e-3, atol=1e-4)
     assert (tracked.propagated, tracked.discovered) == (int(seen.propagated.sum()), int(seen.discovered[:, 1:].sum()))
 
 
