@@ -60,6 +60,7 @@ class Clock(NamedTuple):
     """What the time stamps of a file say; they are read without decoding."""
 
     packets: int  # about as many as frames
+    hidden: int  # further packets that an edit list takes out of what is shown
     interval: float | None  # s between frames, if it is constant (but for missing frames)
     rate: float | None  # frames per second, on average; None without time stamps
 
@@ -92,12 +93,13 @@ class ContainerSource:
                 seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
                 if seconds is None and container.duration:
                     seconds = container.duration / av.time_base
-                self._announced = stream.frames
+                announced = stream.frames
                 # In other files the duration may be that of the sound.
                 self._alone = len(container.streams) == 1
                 kind = f"{stream.codec_context.name} in {container.format.name.partition(',')[0]}"
         status = path.stat()
         self._clock = clock_of(path, status.st_mtime_ns, status.st_size)
+        self._expected = max(0, announced - self._clock.hidden)
         self.info = FileInfo(
             path=path,
             kind=kind,
@@ -109,7 +111,7 @@ class ContainerSource:
 
     def count(self) -> int:
         """How many frames the file says that it holds, or else how many packets it holds."""
-        return self._announced or self._clock.packets
+        return self._expected or self._clock.packets
 
     def shots(self) -> Iterator[Shot]:
         """All frames up to the end, or to where the file is damaged: then one warning says how many there were.
@@ -132,7 +134,7 @@ class ContainerSource:
     def _compare(self, numbering: "_Numbering", errors: list[str]) -> None:
         """Say so if frames are missing. Of a variable rate only an error tells, or a count in the header."""
         read, reached = numbering.read, numbering.number + 1
-        expected = self._announced
+        expected = self._expected
         if not expected and self._alone and self.info.duration and self._clock.interval:
             expected = round(self.info.duration / self._clock.interval)
         if expected - max(read, reached) > max(MISSING_FRAMES, MISSING_SHARE * expected):
@@ -212,13 +214,14 @@ def clock_of(path: Path, changed: int, size: int) -> Clock:
     :param changed: when, in ns; with the size, it tells whether the file is still the same.
     """
     parts: list[list[float]] = [[]]
-    packets, last = 0, -math.inf
+    packets, hidden, last = 0, 0, -math.inf
     with _opened(path) as container:
         stream = container.streams.video[0]
         variable = container.format.name in VARIABLE
         try:
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.is_discard:
+                    hidden += packet.size > 0
                     continue
                 packets += 1
                 order = packet.dts if packet.dts is not None else packet.pts
@@ -235,7 +238,7 @@ def clock_of(path: Path, changed: int, size: int) -> Clock:
     steps = np.concatenate([np.diff(np.sort(part)) for part in parts])
     rate = len(steps) / steps.sum() if len(steps) and steps.sum() > 0 else None
     interval = None if variable else _interval(steps, tick, packets)
-    return Clock(packets, interval, rate if interval is None else 1 / interval)
+    return Clock(packets, hidden, interval, rate if interval is None else 1 / interval)
 
 
 def _interval(steps: NDArray[np.float64], tick: float, frames: int) -> float | None:

@@ -124,6 +124,16 @@ def test_a_file_cut_off_is_said_to_be_once(tmp_path: Path, caplog: pytest.LogCap
     assert caplog.text.count(f"seems to be cut off: {len(read)} of about 60 frames could be read") == 1
 
 
+@pytest.mark.parametrize(("hidden", "kept"), [(0, 20), (4, 16), (7, 13)])
+def test_frames_that_an_edit_list_hides_are_not_missed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, hidden: int, kept: int
+) -> None:
+    path = with_frames(tmp_path / "a.mp4", list(range(-hidden, 20 - hidden)), codec="libx264")
+    assert numbers(path) == list(range(kept))
+    assert Video(path).expected_frames == kept
+    assert caplog.text == ""
+
+
 # ------------------------------------------------------------------ names and playlists
 
 
