@@ -190,6 +190,24 @@ def test_names_in_another_encoding_are_tracked_and_shown_escaped(
     assert "2 of 2 videos are tracked already" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names may not have control characters there")
+def test_any_name_is_one_line_and_too_long_a_name_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd, long = here / "a\n\tb.mkv", here / f"{'l' * 251}.mkv"
+    for video in (odd, long):
+        shutil.copy("street.mkv", video)
+    assert main(arguments(here / "out", "--stop", "4", videos=(str(odd), str(long)))) == 2
+    printed = capsys.readouterr()
+    assert "a\\n\\tb.mkv\n" in printed.out and "a\\n\\tb.json\n" in printed.out
+    assert (here / "out" / "a\n\tb.json").exists()
+    errors = [line for line in printed.err.splitlines() if "error: " in line]
+    assert len(errors) == 1 and len(errors[0]) < 600
+    assert "File name too long" in errors[0] and "Errno" not in errors[0]
+    assert main(["info", str(odd)]) == 0
+    assert "a\\n\\tb.mkv (ffv1 in matroska)\n" in capsys.readouterr().out
+
+
 def test_two_processes_do_not_write_the_same_tracks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = (
         "import sys, time, pathlib; from scalor_pyro.tracks.summary import locked\n"
@@ -312,6 +330,24 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith(".\n")
     assert re.search(message, err)
     assert not {path.suffix for path in here.iterdir()} & {".txt", ".csv", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file", "--out .*file: expected a folder, but .*file is a file"),
+        ("file/below", "--out .*file/below: expected a folder, but .*file is a file"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_is_told_before_any_work(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, out: str, message: str
+) -> None:
+    monkeypatch.setattr(command, "load_for_tracking", lambda *_: pytest.fail("has begun to work"))
+    (here / "file").write_text("kept")
+    assert main(arguments(here / out)) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err) and err.count("\n") == 1
+    assert (here / "file").read_text() == "kept"
 
 
 def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
