@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scalor_pyro.cli import main
 from scalor_pyro.cli import track as command
-from scalor_pyro.config import VideoRunConfig
+from scalor_pyro.config import VideoRunConfig, config_to_dict
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.runs.weights import write_weights
 from scalor_pyro.tracks.text import read_csv, read_mot
@@ -348,6 +349,23 @@ def test_an_output_folder_that_cannot_be_is_told_before_any_work(
     err = capsys.readouterr().err
     assert re.search(message, err) and err.count("\n") == 1
     assert (here / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e30, -3e38])
+def test_weights_that_lead_to_nan_are_one_sentence_and_leave_no_output(
+    here: Path, capsys: pytest.CaptureFixture[str], scale: float
+) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    config, weights = load_run(run, VideoRunConfig)
+    huge = {name: value if "annealed" in name else torch.full_like(value, scale) for name, value in weights.items()}
+    write_weights(run / "weights.safetensors", huge, config_to_dict(config), {"step": 2})
+    out = str(here / "out")
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", out, "--player", "0"]) == 2
+    assert main(["generate", "street.mkv", "--weights", str(run), "--out", out, "--samples", "2"]) == 2
+    errors = [line for line in re.split("[\r\n]", capsys.readouterr().err) if "error: " in line]
+    assert len(errors) == 2 and all("NaN" in error and len(error) < 600 for error in errors)
+    assert {path.suffix for path in (here / "out").iterdir()} <= {".part"}
 
 
 def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
