@@ -7,7 +7,7 @@ them in this process::
 
 An input is *fine* if it was read, *refused* if it got one sentence (and exit status 2 from a command). What must not
 happen: a *traceback*; a *silent* change, where the file no longer matches a checksum of its own and was read all the
-same; an input that takes *longer* than the limit. ``--seed S --only N`` repeats input N of seed S.
+same, without a warning; an input that takes *longer* than the limit. ``--seed S --only N`` repeats input N of seed S.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from PIL import Image
 from scalor_pyro.cli import main as scalor
 from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.video import Video, VideoError
+from scalor_pyro.video.containers import clock_of
 
 # Seconds that an input may take.
 LIMIT = 60
@@ -91,6 +92,21 @@ Change = Callable[[Path, np.random.Generator], None]
 
 class TooLong(BaseException):
     """Raised by the alarm; no reader may catch it."""
+
+
+class Warnings(logging.Handler):
+    """The warnings of an input."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.texts.append(record.getMessage())
+
+
+WARNINGS = Warnings()
 
 
 class Kind(NamedTuple):
@@ -317,7 +333,9 @@ def change_command(folder: Path, generator: np.random.Generator) -> None:
             case 3 if len(words) > 1:
                 del words[place]
             case _:
-                changed_word = damage(words[place].encode(), generator).decode("utf-8", "surrogateescape")
+                changed_word = damage(words[place].encode("utf-8", "surrogateescape"), generator).decode(
+                    "utf-8", "surrogateescape"
+                )
                 words[place] = changed_word.replace("/", "").replace("..", ".")
     (folder / "command.json").write_text(json.dumps(words))
 
@@ -388,6 +406,14 @@ def zip_is_whole(name: str) -> Callable[[Path], bool]:
     return whole
 
 
+def mkv_is_whole(folder: Path) -> bool:
+    """Whether the frames of a video in FFV1 match their checksums."""
+    try:
+        return clock_of(folder / "a.mkv", 0, (folder / "a.mkv").stat().st_size).damaged == 0
+    except VideoError:
+        return False
+
+
 def background_is_whole(folder: Path) -> bool:
     """Whether the pictures of a run match the checksums of their chunks."""
     return pngs_are_whole(folder / "run")
@@ -443,7 +469,7 @@ KINDS: dict[str, Kind] = {
     "webp": Kind(("webp",), changed("a.webp", damage), read_video("a.webp")),
     "apng": Kind(("apng",), changed("a.png", damage_png), read_video("a.png"), pngs_are_whole),
     "mp4": Kind(("mp4",), changed("a.mp4", damage), read_video("a.mp4")),
-    "mkv": Kind(("mkv",), changed("a.mkv", damage), read_video("a.mkv")),
+    "mkv": Kind(("mkv",), changed("a.mkv", damage), read_video("a.mkv"), mkv_is_whole),
     "ts": Kind(("ts",), changed("a.ts", damage), read_video("a.ts")),
     "avi": Kind(("avi",), changed("a.avi", damage), read_video("a.avi")),
     # Commands on damaged videos.
@@ -490,10 +516,13 @@ def try_input(valid: Path, work: Path, kind: str, seed: int, number: int) -> tup
         what.change(folder, np.random.default_rng([seed, number]))
     before, started, said = os.getcwd(), time.monotonic(), ""
     os.chdir(folder)
+    WARNINGS.texts.clear()
+    clock_of.cache_clear()  # each input has its own file of this name
     signal.alarm(LIMIT)
     try:
         outcome = what.read(folder)
-        if outcome == "fine" and what.checksum is not None and not what.checksum(folder):
+        warned = bool(WARNINGS.texts)
+        if outcome == "fine" and what.checksum is not None and not warned and not what.checksum(folder):
             outcome = "silent"
     except TooLong:
         outcome = "longer"
@@ -532,7 +561,7 @@ def main() -> int:
         raise TooLong
 
     signal.signal(signal.SIGALRM, too_long)
-    logging.basicConfig(handlers=[logging.NullHandler()])  # warnings are no outcome
+    logging.basicConfig(handlers=[WARNINGS])
     every, chosen = list(KINDS), set(options.kinds)
     outcomes = {kind: Counter[str]() for kind in every if kind in chosen}
     slowest = dict.fromkeys(outcomes, 0.0)
