@@ -351,6 +351,21 @@ def test_an_output_folder_that_cannot_be_is_told_before_any_work(
     assert (here / "file").read_text() == "kept"
 
 
+@pytest.mark.parametrize("name", ["background.png", "flicker.png"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_in_a_picture_of_the_run_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str, share: float
+) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    content = bytearray((run / name).read_bytes())
+    content[int(share * len(content))] ^= 1
+    (run / name).write_bytes(content)
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", str(here / "out"), "--player", "0"]) == 2
+    err = capsys.readouterr().err
+    assert re.search(rf"run/{name}: expected a whole PNG picture", err) and err.count("\n") == 1
+
+
 @pytest.mark.parametrize("scale", [1e6, 1e30, -3e38])
 def test_weights_that_lead_to_nan_are_one_sentence_and_leave_no_output(
     here: Path, capsys: pytest.CaptureFixture[str], scale: float
