@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from scalor_pyro.cli.errors import one_line, sentence_of
 from scalor_pyro.cli.link import add_finishing_options
+from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values, ordinal
@@ -145,11 +147,11 @@ class Failures:
         except (MemoryError, torch.OutOfMemoryError):
             self._note(f"{video}: not enough memory; use --crop, or a larger --object-size, which reduces frames more.")
         except (ValueError, OSError) as error:
-            self._note(str(error))
+            self._note(sentence_of(error) or str(error))
 
     def _note(self, sentence: str) -> None:
         self.count += 1
-        print(f"error: {printable(sentence)}", file=sys.stderr)
+        print(f"error: {one_line(printable(sentence))}", file=sys.stderr)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -161,6 +163,7 @@ def run(options: argparse.Namespace) -> int:
     keep_freed_memory()
     if options.player < 0:
         raise ConfigError(f"--player: expected 0 or more frames, got {options.player}.")
+    require_folder("--out", options.out)
     how, ending = how_to_track(options), ending_of(options)
     everything = distinct(options.videos)
     videos = share_of(everything)

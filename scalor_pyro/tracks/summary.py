@@ -75,8 +75,10 @@ def name_of(video: Path) -> str:
 
 
 def printable(value: object) -> str:
-    """Text for any terminal: bytes of a name that are not in the file system's encoding are escaped."""
-    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """One line of text for any terminal: control characters, and bytes that are not in the file system's encoding, are
+    escaped."""
+    text = str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def write_summary(path: Path, made: Made, figures: Mapping[str, Any]) -> None:

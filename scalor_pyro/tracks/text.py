@@ -41,6 +41,9 @@ PART = ".part"
 # Frames and identities have at most this many digits, so that 64 bits hold them; messages quote this much of a field.
 MOST_DIGITS, MOST_QUOTED = 18, 60
 
+# No position, size or presence is larger, so that areas can be computed.
+LARGEST = 1e12
+
 # No row is longer than this many characters.
 LONGEST_LINE = 10_000
 
@@ -133,6 +136,8 @@ def _finite(name: str, text: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{name}: expected a finite number, got {_cut(text)}.")
+    if abs(number) > LARGEST:
+        raise ValueError(f"{name}: expected a number up to {LARGEST:g}, got {_cut(text)}.")
     return number
 
 

@@ -147,7 +147,10 @@ class Tracker:
 
     @torch.no_grad()
     def advance(self, chunk: Chunk) -> Tracked:
-        """Go on with the frames that follow those of the last call."""
+        """Go on with the frames that follow those of the last call.
+
+        :raises ConfigError: if the weights lead to numbers that are not finite.
+        """
         with default_dtype_of(self.scalor):
             return self._advance(chunk)
 
@@ -158,6 +161,9 @@ class Tracker:
         trace = follow(self.scalor, frames, before, self._acceptance)
         latents = frames_of(trace)
         self.carried = latents[-1].carried
+        foreground = float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean())
+        if not math.isfinite(foreground):
+            raise ConfigError("weights: expected those of a training that went well, got some that lead to NaN.")
         if first:
             latents = [begun(latents[0]), *latents[1:]]
         if self._to_picture:
@@ -184,7 +190,7 @@ class Tracker:
             latents,
             sum(int(frame.propagated.number(threshold)) for frame in later if frame.propagated is not None),
             sum(int(frame.discovered.number(threshold)) for frame in later),
-            float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean()),
+            foreground,
             what[once],
         )
 

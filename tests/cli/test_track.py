@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from scalor_pyro.cli import main
 from scalor_pyro.cli import track as command
-from scalor_pyro.config import VideoRunConfig
+from scalor_pyro.config import VideoRunConfig, config_to_dict
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.runs.weights import write_weights
 from scalor_pyro.tracks.appearance import read_appearance
@@ -243,6 +244,24 @@ def test_names_in_another_encoding_are_tracked_and_shown_escaped(
     assert "2 of 2 videos are tracked already" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names may not have control characters there")
+def test_any_name_is_one_line_and_too_long_a_name_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd, long = here / "a\n\tb.mkv", here / f"{'l' * 251}.mkv"
+    for video in (odd, long):
+        shutil.copy("street.mkv", video)
+    assert main(arguments(here / "out", "--stop", "4", videos=(str(odd), str(long)))) == 2
+    printed = capsys.readouterr()
+    assert "a\\n\\tb.mkv\n" in printed.out and "a\\n\\tb.json\n" in printed.out
+    assert (here / "out" / "a\n\tb.json").exists()
+    errors = [line for line in printed.err.splitlines() if "error: " in line]
+    assert len(errors) == 1 and len(errors[0]) < 600
+    assert "File name too long" in errors[0] and "Errno" not in errors[0]
+    assert main(["info", str(odd)]) == 0
+    assert "a\\n\\tb.mkv (ffv1 in matroska)\n" in capsys.readouterr().out
+
+
 def test_two_processes_do_not_write_the_same_tracks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = (
         "import sys, time, pathlib; from scalor_pyro.tracks.summary import locked\n"
@@ -369,6 +388,56 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith(".\n")
     assert re.search(message, err)
     assert not {path.suffix for path in here.iterdir()} & {".txt", ".csv", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file", "--out .*file: expected a folder, but .*file is a file"),
+        ("file/below", "--out .*file/below: expected a folder, but .*file is a file"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_is_told_before_any_work(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, out: str, message: str
+) -> None:
+    monkeypatch.setattr(command, "load_for_tracking", lambda *_: pytest.fail("has begun to work"))
+    (here / "file").write_text("kept")
+    assert main(arguments(here / out)) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err) and err.count("\n") == 1
+    assert (here / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["background.png", "flicker.png"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_in_a_picture_of_the_run_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str, share: float
+) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    content = bytearray((run / name).read_bytes())
+    content[int(share * len(content))] ^= 1
+    (run / name).write_bytes(content)
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", str(here / "out"), "--player", "0"]) == 2
+    err = capsys.readouterr().err
+    assert re.search(rf"run/{name}: expected a whole PNG picture", err) and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e30, -3e38])
+def test_weights_that_lead_to_nan_are_one_sentence_and_leave_no_output(
+    here: Path, capsys: pytest.CaptureFixture[str], scale: float
+) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    config, weights = load_run(run, VideoRunConfig)
+    huge = {name: value if "annealed" in name else torch.full_like(value, scale) for name, value in weights.items()}
+    write_weights(run / "weights.safetensors", huge, config_to_dict(config), {"step": 2})
+    out = str(here / "out")
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", out, "--player", "0"]) == 2
+    assert main(["generate", "street.mkv", "--weights", str(run), "--out", out, "--samples", "2"]) == 2
+    errors = [line for line in re.split("[\r\n]", capsys.readouterr().err) if "error: " in line]
+    assert len(errors) == 2 and all("NaN" in error and len(error) < 600 for error in errors)
+    assert {path.suffix for path in (here / "out").iterdir()} <= {".part"}
 
 
 def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,7 @@ def test_mot_text_reads_back(tmp_path_factory: pytest.TempPathFactory, rows: dic
         ("1,9223372036854775808,1,1,2,2,1", r"line 3: id: .* up to 18 digits, got '9223372036854775808'"),
         ("1,1,1e999,1,2,2,1", r"line 3: bb_left: expected a finite number, got '1e999'"),
         ("1,1,1,-inf,2,2,1", r"line 3: bb_top: expected a finite number, got '-inf'"),
+        ("1,1,1,1,1e308,2,1", r"line 3: bb_width: expected a number up to 1e\+12, got '1e308'"),
         ("1,1,1,1,2,2,nan", r"line 3: conf: expected a finite number, got 'nan'"),
         (f"{'7' * 5000},1,1,1,2,2,1", r"line 3: frame: .* got '7{60}…'\.$"),
         ("1" * 20_000, r"line 3: expected 7 to 10 columns"),
