@@ -1,14 +1,14 @@
 """Bodies of made-up movers: small pictures with an opacity, in coordinates of their own."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-Pixels = NDArray[np.float32]
+Pixels = NDArray[np.floating[Any]]
 
-# Side in px of the picture of a body, and the half-side of the square that it shows; a body of usual form fills [-1, 1].
+# Side in px of the picture of a body, and the half-side of the square that it shows: a usual body fills [-1, 1].
 SIDE, REACH = 48, 1.3
 KINDS = ("blob", "ellipse", "chain", "box", "spot", "ring", "long")
 # Kinds that bend as they move.

@@ -1,9 +1,9 @@
 """Made-up movers over made-up scenes, to train a model for videos that nobody has trained on.
 
-A stream of videos that is a pure function of (seed, split, index), with the truth. Frames are shown as differences from
-the scene (:func:`differences`), so that scene, light and contrast of a user's video do not matter: grey is where nothing
-moves. Bodies are round, long, jointed, soft, ringed and textured; they walk, turn, rest, go side by side, cross and hide
-each other; cameras are noisy, blurred and shaken.
+A stream of videos that is a pure function of (seed, split, index), with the truth. Frames are shown as differences
+from the scene (:func:`differences`), so that scene, light and contrast of a user's video do not matter: grey is where
+nothing moves. Bodies are round, long, jointed, soft, ringed and textured; they walk, turn, rest, go side by side, cross
+and hide each other; cameras are noisy, blurred and shaken.
 """
 
 from collections.abc import Sequence
@@ -210,23 +210,23 @@ def _composed(
             y, x = origin[each, t]
             if darker:
                 view, window = _overlap(y + down, x + right, side, height, width)
-                difference[t][:, *view] += darker * alpha[each, t][window] * (masks[t][view] < 0)
+                difference[t][view] += darker * alpha[each, t][window] * (masks[t][view] < 0)
             view, window = _overlap(y, x, side, height, width)
             opaque = alpha[each, t][window]
-            own = level + colour[each, t][:, *window] - still[:, *view]
-            own = np.clip(still[:, *view] + own, 0, 1) - still[:, *view]
-            difference[t][:, *view] += opaque * (own - difference[t][:, *view])
+            own = level + colour[each, t][window] - still[view]
+            own = np.clip(still[view] + own, 0, 1) - still[view]
+            difference[t][view] += opaque * (own - difference[t][view])
             masks[t][view][opaque > MASK] = each
     difference[..., hidden] = 0
     masks[..., hidden] = -1
     return difference, masks
 
 
-def _overlap(y: int, x: int, side: int, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a window that lies in the view: in the view's coordinates, and in its own."""
+def _overlap(y: int, x: int, side: int, height: int, width: int) -> tuple[Any, Any]:
+    """The part of a window that lies in the view, as an index of the last two axes: of the view, and of the window."""
     y0, y1, x0, x1 = max(y, 0), min(y + side, height), max(x, 0), min(x + side, width)
     y1, x1 = max(y0, y1), max(x0, x1)
-    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
+    return (..., slice(y0, y1), slice(x0, x1)), (..., slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
 
 
 def _truth(
