@@ -32,6 +32,10 @@ STILL = 0.5
 SHOWN_CONTRAST = 0.7
 # Opacity above which a pixel belongs to an object's mask.
 MASK = 0.5
+# How often the scene is known only with traces of objects that stood in it for long, and how many at most.
+TRACES, MOST_TRACES = 0.2, 3
+# An object leaves a trace only if it moves by this many sizes: one that never does is part of the scene.
+LEAVES_ITS_PLACE = 1.0
 
 
 def differences(frames: Any, scene: Any, gain: float) -> Any:
@@ -112,6 +116,7 @@ class MoverVideos:
         alpha, colour, origin = _drawn(bodies, colours, sizes, where, config, rng)
         hidden = posts(rng, config.image_size, config.object_size)
         difference, masks = _composed(still, alpha, colour, origin, hidden, _shadow(rng, contrast))
+        difference -= _traces(rng, still, alpha, colour, origin, where.centre, size)
         difference += light(rng, config.frames, config.image_size, contrast)[:, None]
         difference = Camera(rng, still, contrast).seen(difference)
         covered = masks >= 0
@@ -213,13 +218,47 @@ def _composed(
                 difference[t][view] += darker * alpha[each, t][window] * (masks[t][view] < 0)
             view, window = _overlap(y, x, side, height, width)
             opaque = alpha[each, t][window]
-            own = level + colour[each, t][window] - still[view]
-            own = np.clip(still[view] + own, 0, 1) - still[view]
+            own = _own_difference(still[view], level, colour[each, t][window])
             difference[t][view] += opaque * (own - difference[t][view])
             masks[t][view][opaque > MASK] = each
     difference[..., hidden] = 0
     masks[..., hidden] = -1
     return difference, masks
+
+
+def _own_difference(still: Pixels, level: Pixels, colour: Pixels) -> Pixels:
+    """How an object that covers the scene differs from it. (C, …)"""
+    own: Pixels = np.clip(level + colour, 0, 1) - still
+    return own
+
+
+def _traces(
+    rng: np.random.Generator,
+    still: Pixels,
+    alpha: Pixels,
+    colour: Pixels,
+    origin: NDArray[np.int64],
+    centre: NDArray[np.float64],
+    size: float,
+) -> Pixels:
+    """What an estimate of the scene holds of objects that it was made from. (C, H, W)
+
+    The median of a video's frames shows an object where it stood for half of them.
+    """
+    trace = np.zeros_like(still)
+    moved = np.linalg.norm(centre[:, -1] - centre[:, 0], axis=-1) > LEAVES_ITS_PLACE * size
+    left = np.nonzero(moved)[0]
+    if len(left) == 0 or rng.random() > TRACES:
+        return trace
+    level = still.mean((1, 2), keepdims=True)
+    for each in rng.choice(left, min(len(left), int(rng.integers(1, MOST_TRACES + 1))), replace=False):
+        t = int(rng.integers(alpha.shape[1]))
+        (y, x), (height, width) = origin[each, t], still.shape[1:]
+        view, window = _overlap(y, x, alpha.shape[-1], height, width)
+        own = _own_difference(still[view], level, colour[each, t][window])
+        strength = rng.uniform(0.2, 1)
+        trace[view] += strength * alpha[each, t][window] * (own - trace[view])
+    return trace
 
 
 def _overlap(y: int, x: int, side: int, height: int, width: int) -> tuple[Any, Any]:

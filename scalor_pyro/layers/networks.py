@@ -46,18 +46,27 @@ class WindowNorm(nn.GroupNorm):
         height, width = features.shape[-2:]
         if height <= self.window[0] and width <= self.window[1]:
             return super().forward(features)
-        grouped = features.unflatten(1, (self.num_groups, -1))
-        mean = self._round_each_point(grouped.mean(2))  # (B, groups, h, w)
-        square = self._round_each_point(grouped.square().mean(2))
-        scale = (square - mean.square()).clamp(min=0).add(self.eps).rsqrt()
-        normal = ((grouped - mean[:, :, None]) * scale[:, :, None]).flatten(1, 2)
-        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+        with torch.autocast(features.device.type, enabled=False):  # differences of squares, which bfloat16 would lose
+            return self._within_windows(features.float() if features.element_size() < 4 else features)
 
-    def _round_each_point(self, values: Tensor) -> Tensor:
-        height, width = (min(pair) for pair in zip(self.window, values.shape[-2:], strict=True))
-        inside = F.avg_pool2d(F.avg_pool2d(values, (height, 1), 1), (1, width), 1)
-        above, left = (height - 1) // 2, (width - 1) // 2
-        return F.pad(inside, (left, width - 1 - left, above, height - 1 - above), mode="replicate")
+    def _within_windows(self, features: Tensor) -> Tensor:
+        grouped = features.unflatten(1, (self.num_groups, -1))
+        moments = torch.stack((grouped.mean(2), grouped.square().mean(2)))  # (2, B, groups, h, w)
+        # One matrix product per axis: pooling over windows as large as these takes several times as long.
+        rows, columns = (
+            _window_average(size, side, features) for size, side in zip(features.shape[-2:], self.window, strict=True)
+        )
+        mean, square = rows @ moments @ columns.mT
+        scale = (square - mean.square()).clamp(min=0).add(self.eps).rsqrt()
+        normal = torch.addcmul((-mean * scale)[:, :, None], grouped, scale[:, :, None]).flatten(1, 2)
+        return torch.addcmul(self.bias[:, None, None], normal, self.weight[:, None, None])
+
+
+def _window_average(size: int, window: int, like: Tensor) -> Tensor:
+    """The matrix that averages the window around each point of an axis, moved to lie inside it. (size, size)"""
+    window, place = min(window, size), torch.arange(size, device=like.device)
+    first = (place - (window - 1) // 2).clamp(0, size - window)[:, None]
+    return ((place >= first) & (place < first + window)).to(like.dtype) / window
 
 
 class PatchConv2d(nn.Conv2d):

@@ -48,6 +48,15 @@ def test_a_point_is_normalised_as_in_the_window_round_it(height: int, width: int
     torch.testing.assert_close(norm(features)[..., y, x], expected, atol=2e-4, rtol=2e-4)
 
 
+def test_a_large_image_is_normalised_in_float32_beside_networks_in_bfloat16() -> None:
+    """A small deviation from a large mean, whose square bfloat16 cannot hold."""
+    norm = WindowNorm(1, 1, (4, 4))
+    features = 8 + 0.25 * torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)).sign()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = norm(features.bfloat16())
+    torch.testing.assert_close(found, norm(features), atol=2e-2, rtol=2e-2)
+
+
 @given(place=st.floats(-1.5, 1.5), along=st.sampled_from([0, 1]))
 def test_an_object_knows_how_near_it_is_to_a_border(place: float, along: int) -> None:
     """At a distance from a border of the large image, it reads what it would read there in training."""
