@@ -24,8 +24,7 @@ from scalor_pyro.experiments.synthetic import TEST_SEED
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.cards import card_of
-from scalor_pyro.runs.pretrained import names
+from scalor_pyro.runs.cards import synthetic_card_of, synthetic_names
 
 BATCH = 16
 RESAMPLES = 2000
@@ -53,7 +52,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--mnist", type=Path, metavar="FILE", help="MNIST, for the weights trained on digits of it")
-    add("--weights", nargs="+", choices=names(), default=names(), help="default: all")
+    add("--weights", nargs="+", choices=synthetic_names(), default=synthetic_names(), help="default: all")
     add("--videos", type=int, default=200, metavar="N", help="videos (default: %(default)s)")
     add("--seed", type=int, default=TEST_SEED, help="of the videos (default: that of the tables, %(default)s)")
     add("--out", type=Path, metavar="FILE.json", help="keep the scores")
@@ -94,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     kept: dict[str, dict[str, Any]] = {}
     rows = []
     for name in options.weights:
-        data, scalor = card_of(name)[0].evaluated, Scalor.from_pretrained(name)
+        data, scalor = synthetic_card_of(name)[0].evaluated, Scalor.from_pretrained(name)
         stream = SyntheticVideos(data, options.seed, "test", options.mnist if data.digits == "mnist" else None)
         first = None
         for way in WAYS:

@@ -10,32 +10,21 @@ is what `scalor track --weights` takes.
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyro
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from scalor_pyro.cli.errors import command
-from scalor_pyro.config import AnySceneRunConfig, MoverConfig, TrainConfig
+from scalor_pyro.config import AnySceneRunConfig, TrainConfig
 from scalor_pyro.config.movers import any_scene
 from scalor_pyro.config.options import add_option, given
-from scalor_pyro.data.movers import MoverVideos
-from scalor_pyro.evaluation.metrics import Evaluation
-from scalor_pyro.evaluation.tables import named_values
-from scalor_pyro.inference.posterior import infer
+from scalor_pyro.evaluation.metrics import table
+from scalor_pyro.experiments.any_scene import train_on_movers
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.loading import load_config
+from scalor_pyro.runs.provenance import MadeBy, command_line
 from scalor_pyro.training.device import device_of
-from scalor_pyro.training.loop import train
-
-# Videos made at a time.
-PART = 50
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -63,31 +52,6 @@ def configure(options: argparse.Namespace) -> AnySceneRunConfig:
     return replace(config, seed=seed, train=replace(config.train, **given(options, TrainConfig)))
 
 
-def made(config: MoverConfig, seed: int, count: int, workers: int) -> NDArray[np.uint8]:
-    """Videos to train on. (N, T, 3, H, W)"""
-    frames = np.empty((count, config.frames, 3, *config.image_size), np.uint8)
-    starts = range(0, count, PART)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_part, config, seed, start, min(PART, count - start)) for start in starts]
-        for start, job in zip(tqdm(starts, desc="making videos", leave=False), jobs, strict=True):
-            frames[start : start + PART] = job.result()
-    return frames
-
-
-def _part(config: MoverConfig, seed: int, start: int, count: int) -> NDArray[np.uint8]:
-    return MoverVideos(config, seed).batch(start, count).frames
-
-
-def scores(scalor: Scalor, config: AnySceneRunConfig, count: int) -> dict[str, float]:
-    """Online tracking of made-up videos that training never sees."""
-    videos, evaluation = MoverVideos(config.movers, config.seed, "test"), Evaluation()
-    device = next(scalor.parameters()).device
-    for start in range(0, count, 16):
-        batch = videos.batch(start, min(16, count - start))
-        evaluation.add(infer(scalor, batch.tensor(device)), batch.tensor(), batch.truth)
-    return evaluation.result()
-
-
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Train and report."""
@@ -95,17 +59,16 @@ def main(arguments: list[str] | None = None) -> int:
     config = configure(options)
     pyro.set_rng_seed(config.seed)
     scalor = Scalor(config.model).to(device_of(options.device))
-    clips = made(config.movers, config.seed, options.videos, options.workers)
-    train(
+    results = train_on_movers(
         scalor,
-        clips,
         config,
         options.out,
-        evaluate=lambda _: scores(scalor, config, config.train.eval_videos),
+        videos=options.videos,
+        workers=options.workers,
         resume=options.resume,
+        made_by=MadeBy(command_line(__file__, arguments)),
     )
-    found: dict[str, Any] = scores(scalor.eval(), config, 200)
-    print(named_values([(name, f"{value:.4g}") for name, value in found.items()]))
+    print(table(results))
     return 0
 
 

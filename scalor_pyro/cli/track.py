@@ -26,7 +26,7 @@ from scalor_pyro.files import require_new
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.plots.player import write_player
 from scalor_pyro.runs.loading import located
-from scalor_pyro.runs.pretrained import recorded
+from scalor_pyro.runs.pretrained import ANY_SCENE, recorded
 from scalor_pyro.tracks.annotate import ENDING as MOVIE
 from scalor_pyro.tracks.annotate import AnnotatedVideo, annotate, rows_of_frames
 from scalor_pyro.tracks.files import TrackFiles
@@ -55,8 +55,9 @@ from scalor_pyro.training.interruption import StopRequest
 from scalor_pyro.video import Chunk, Video
 from scalor_pyro.video.camera import CameraWatch
 
-DESCRIPTION = """Follow the objects of a video from its beginning to its end, with a run of `scalor train` or with the
-weights that come with the package (`scalor weights` lists them).
+DESCRIPTION = """Follow the objects of a video from its beginning to its end. Without --weights, nothing has to be trained:
+the video itself says how large its objects are and what is behind them, if the camera stands still. With a run of
+`scalor train`, or other weights of the package (`scalor weights` lists them), objects are those of the training.
 
 For street.mp4, DIR then holds street.txt (MOTChallenge text: frame, id, box, presence; counted from 1), street.csv
 (frame, particle, x, y and more; counted from 0), street.json (a summary) and street.html, which plays the first frames.
@@ -64,6 +65,7 @@ Positions are in pixels and frames of the video, even if it was cropped or resiz
 files end in .part; after Ctrl-C they hold the tracks up to that frame. At its end, tracks of one object are linked:
 street-events.csv lists the links, and street-appearance.npy is for scalor link, which links again."""
 EXAMPLES = """examples:
+  scalor track street.mp4 --out tracks
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
   scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
@@ -87,7 +89,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add = parser.add_argument
     add("videos", nargs="+", type=Path, metavar="VIDEO", help="video file, TIFF stack, folder of images, …")
-    add("--weights", metavar="RUN", required=True, help="run folder, or name of weights (scalor weights lists them)")
+    weights = "run folder, or name of weights (scalor weights lists them); default: %(default)s, for videos that nobody"
+    add("--weights", metavar="RUN", default=ANY_SCENE, help=f"{weights} has trained on")
     add("--out", type=Path, metavar="DIR", required=True, help="folder for the tracks")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace existing tracks")

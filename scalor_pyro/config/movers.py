@@ -54,6 +54,11 @@ class AnySceneRunConfig:
         require(size == self.model.image_size, "movers.image_size", size, f"the model's {self.model.image_size}")
         require(background == "static", "model.background", background, "'static', because the scene is given")
 
+    @property
+    def evaluated(self) -> MoverConfig:
+        """The videos to evaluate on."""
+        return self.movers
+
 
 def any_scene() -> AnySceneRunConfig:
     """The setting of the weights for any scene.

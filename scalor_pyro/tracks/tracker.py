@@ -48,6 +48,7 @@ from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
+from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks import linking
 from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
 from scalor_pyro.tracks.spread import box_spread
@@ -317,7 +318,7 @@ class Options:
 
 def track(
     video: VideoLike,
-    weights: str | Path | TrainedRun,
+    weights: str | Path | TrainedRun = ANY_SCENE,
     *,
     crop: Crop | tuple[int, int, int, int] | None = None,
     start: int = 0,
@@ -337,7 +338,8 @@ def track(
 
     :param video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C) of 8-bit or other real numbers.
     :param weights: a run folder, a file of weights, the name of weights that come with the package
-        (``scalor weights`` lists them), or a run that is loaded already; load it once to track many videos.
+        (``scalor weights`` lists them), or a run that is loaded already; load it once to track many videos. Default:
+        weights for any scene, which need no training.
     :param crop: where objects are looked for, px of the file: x, y, width, height; default: the region of the run.
     :param start: first frame.
     :param stop: frame before which to stop; default: the end.
