@@ -24,7 +24,7 @@ from scalor_pyro.config import AnySceneRunConfig, ConfigError, DataConfig, RunCo
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import markdown, without_nan
-from scalor_pyro.experiments.any_scene import score_on_movers
+from scalor_pyro.experiments.any_scene import scores as scores_on_movers
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
 from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.files import write_atomically
@@ -88,8 +88,9 @@ def pack_any_scene(run: Path) -> Path:
     weights = rounded(copy_weights(scalor))
     require_small(run, weights)
     scalor.load_state_dict(weights)
-    scores = without_nan(score_on_movers(scalor, config.movers, config.seed, record["videos"]))
+    scores = without_nan(scores_on_movers(scalor, config, record["videos"]))
     require_unchanged(scores, record)
+    record |= record.pop("provenance")
     path = file_of(ANY_SCENE)
     write_pretrained(path, weights, config, {**record, **scores})
     return path

@@ -55,8 +55,8 @@ from scalor_pyro.training.interruption import StopRequest
 from scalor_pyro.video import Chunk, Video
 from scalor_pyro.video.camera import CameraWatch
 
-DESCRIPTION = """Follow the objects of a video from its beginning to its end. Without --weights, nothing has to be trained:
-the video itself says how large its objects are and what is behind them, if the camera stands still. With a run of
+DESCRIPTION = """Follow the objects of a video from its beginning to its end. Without --weights, nothing has to be
+trained: the video says how large its objects are and what is behind them, if the camera stands still. With a run of
 `scalor train`, or other weights of the package (`scalor weights` lists them), objects are those of the training.
 
 For street.mp4, DIR then holds street.txt (MOTChallenge text: frame, id, box, presence; counted from 1), street.csv
