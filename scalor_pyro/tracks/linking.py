@@ -119,7 +119,7 @@ def link(
     :raises ConfigError: for an image without an area.
     """
     options, rows = options or LinkOptions(), tracks if isinstance(tracks, Tracks) else from_dataframe(tracks)
-    looks = _appearance(appearance, len(rows))
+    looks = appearance_of(appearance, len(rows))
     (x, y), size = ((0, 0), image_size) if image_size is not None else _view_of(rows)
     if not (len(size) == 2 and min(size) > 0):
         raise ConfigError(f"image_size: expected a height and a width above 0 px, got {size!r}.")
@@ -156,7 +156,11 @@ def _view_of(tracks: Tracks) -> tuple[tuple[int, int], tuple[int, int]]:
     return (x, y), (max(1, int(np.ceil(tracks.y.max())) - y), max(1, int(np.ceil(tracks.x.max())) - x))
 
 
-def _appearance(values: ArrayLike | None, rows: int) -> Numbers:
+def appearance_of(values: ArrayLike | None, rows: int) -> Numbers:
+    """Appearances as an array (R, D); without any, (R, 0).
+
+    :raises ValueError: for another shape, and numbers that are not finite.
+    """
     if values is None:
         return np.zeros((rows, 0))
     array = np.asarray(values, np.float64)
