@@ -79,16 +79,22 @@ def linked_online(video: Tracked) -> Tracks:
     return concatenate([linker.add(video.tracks, video.appearance), linker.finish()])
 
 
-def true_objects(tracks: Tracks, truth: GroundTruth) -> dict[int, int]:
-    """By identity of a track, the object that it follows most often, within one size."""
-    votes: dict[int, Counter[int]] = defaultdict(Counter)
+def objects_of_rows(tracks: Tracks, truth: GroundTruth) -> Iterator[tuple[int, int]]:
+    """Rows that are within one size of a true object, each with the object that it is matched with."""
     for frame in np.unique(tracks.frame):
         here, there = np.nonzero(tracks.frame == frame)[0], np.nonzero(truth.frame == frame)[0]
         apart = np.hypot(tracks.x[here, None] - truth.x[there], tracks.y[here, None] - truth.y[there])
         near = np.where(apart < truth.size[there], apart, 1e3)
         for row, column in zip(*linear_sum_assignment(near), strict=True):
             if near[row, column] < 1e3:
-                votes[int(tracks.identity[here[row]])][int(truth.identity[there[column]])] += 1
+                yield int(here[row]), int(truth.identity[there[column]])
+
+
+def true_objects(tracks: Tracks, truth: GroundTruth) -> dict[int, int]:
+    """By identity of a track, the object that it follows most often."""
+    votes: dict[int, Counter[int]] = defaultdict(Counter)
+    for row, true in objects_of_rows(tracks, truth):
+        votes[int(tracks.identity[row])][true] += 1
     return {identity: counted.most_common(1)[0][0] for identity, counted in votes.items()}
 
 
@@ -126,9 +132,9 @@ def figures_of(results: list[Tracks], videos: list[Tracked]) -> dict[str, float]
 
 
 def draw(video: Tracked, path: Path) -> None:
-    """x of all objects over time: as tracked, linked, and what was linked rightly (green) and wrongly (red)."""
+    """x of all objects over time: as tracked, linked, and the links, right (green) and wrong (red)."""
     found = link(video.tracks, video.appearance, video.image_size)
-    objects = true_objects(video.tracks, video.truth)
+    objects = dict(objects_of_rows(video.tracks, video.truth))
     figure = empty_figure(12, 12)
     axes = figure.subplots(3, 1, sharex=True)
     for axis, tracks in zip(axes, (video.tracks, found.tracks, video.tracks), strict=True):
@@ -136,19 +142,14 @@ def draw(video: Tracked, path: Path) -> None:
             rows = tracks.identity == identity
             colour = f"C{identity % 10}" if axis is not axes[2] else "0.8"
             axis.plot(tracks.frame[rows], tracks.x[rows], ".", markersize=2, color=colour)
-    by_object: dict[int, list[int]] = defaultdict(list)  # tracks of each identity, in the order in which they begin
-    for row in np.lexsort((video.tracks.frame,)):
-        track = int(video.tracks.identity[row])
-        if track not in by_object[int(found.identity[row])]:
-            by_object[int(found.identity[row])].append(track)
-    for chain in by_object.values():
-        for before, after in zip(chain, chain[1:], strict=False):
-            end = np.nonzero(video.tracks.identity == before)[0][-1]
-            begin = np.nonzero(video.tracks.identity == after)[0][0]
+    order = np.lexsort((video.tracks.frame, found.identity))
+    order = order[found.kept[order]]
+    for before, after in zip(order[:-1], order[1:], strict=True):
+        joined = found.identity[before] == found.identity[after]
+        if joined and video.tracks.identity[before] != video.tracks.identity[after]:
             right = objects.get(before, -1) == objects.get(after, -2)
-            axes[2].plot(
-                video.tracks.frame[[end, begin]], video.tracks.x[[end, begin]], color="green" if right else "red"
-            )
+            ends = [before, after]
+            axes[2].plot(video.tracks.frame[ends], video.tracks.x[ends], color="green" if right else "red")
     for axis, title in zip(axes, ("as tracked", "linked", "links: right in green, wrong in red"), strict=True):
         axis.set_title(title)
         axis.set_ylabel("x, px")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.tracks import linking_appearance, linking_place
-from scalor_pyro.tracks.linking import ANYWHERE, OVERLAP, PRIOR, PRIOR_BY_PLACE, appearance_of, assigned
+from scalor_pyro.tracks.linking import ANYWHERE, OVERLAP, appearance_of, assigned, prior_of, require_probability
 from scalor_pyro.tracks.linking_appearance import Pool, TwoCovariances, pool_of, two_covariances
 from scalor_pyro.tracks.linking_pieces import Numbers, Pieces, pieces_of, wholly_in_view
 from scalor_pyro.tracks.linking_place import Motion, motion_of
@@ -80,17 +80,21 @@ class OnlineLinker:
     :param memory: frames after which an object that is gone is forgotten.
     :param delay: frames after the first of a track in which its identity is decided. Rows are returned so much later;
         0: at once, by a single look.
+    :param returns: see :class:`~scalor_pyro.tracks.linking.LinkOptions`.
     :raises ConfigError: for values out of their range.
     """
 
-    def __init__(self, image_size: tuple[int, int], memory: int = 60, delay: int = 5) -> None:
+    def __init__(
+        self, image_size: tuple[int, int], memory: int = 60, delay: int = 5, returns: float | None = None
+    ) -> None:
         if memory < 1:
             raise ConfigError(f"memory: expected at least 1 frame, got {memory}.")
         if delay < 0:
             raise ConfigError(f"delay: expected 0 or more frames, got {delay}.")
         if not (len(image_size) == 2 and min(image_size) > 0):
             raise ConfigError(f"image_size: expected a height and a width above 0 px, got {image_size!r}.")
-        self.image_size, self.memory, self.delay = image_size, memory, delay
+        require_probability("returns", returns)
+        self.image_size, self.memory, self.delay, self.returns = image_size, memory, delay, returns
         self._frame = -1  # the last one that was added
         self._waiting: list[tuple[Tracks, list[_Life]]] = []  # rows of frames that are not returned yet
         self._lives: dict[int, _Life] = {}  # by identity of the tracker, those that may go on
@@ -192,7 +196,7 @@ class OnlineLinker:
         latest = np.cumsum([len(lives) for lives in lost]) - 1
         starts = np.append(0, latest[:-1] + 1)
         ends, begins = np.repeat(latest, len(new)), np.tile(np.arange(len(flat), len(pieces)), len(lost))
-        known, fresh = PRIOR if model.appearances is not None else PRIOR_BY_PLACE
+        known, fresh = prior_of(self.returns, model.appearances is not None)
         anywhere = ANYWHERE if model.appearances is not None else 0.0
         nowhere = np.full((len(ends), 2), np.nan)
         ratio = linking_place.log_ratio(pieces, ends, begins, model.motion, self.image_size, anywhere, nowhere)
@@ -213,6 +217,8 @@ class OnlineLinker:
         if self._model is None or self._frame - self._estimated >= ESTIMATED_EVERY:
             tracks, pieces = self._pieces(self._past)
             appearances = two_covariances(pieces) if pieces.appearance.shape[1] else None
+            if appearances is not None and not len(appearances.between):
+                appearances = None  # they tell nothing apart
             self._model, self._estimated = _Model(motion_of(tracks, pieces), appearances), self._frame
         return self._model
 
