@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from scalor_pyro.runs.configs import CheckpointError
     from scalor_pyro.runs.loading import load_config, load_run
     from scalor_pyro.tracks.files import TrackFiles
+    from scalor_pyro.tracks.filters import FilterOptions, filtered
     from scalor_pyro.tracks.linking import Linked, LinkOptions, link
+    from scalor_pyro.tracks.linking_online import OnlineLinker
     from scalor_pyro.tracks.table import Tracks, from_dataframe, to_dataframe, to_napari, tracks_of
     from scalor_pyro.tracks.text import read_csv, read_mot, read_tracks, tracks_by_frame, write_mot
     from scalor_pyro.tracks.tracker import track
@@ -106,6 +108,8 @@ _MODULES = {
     # Tracks.
     "tracks.tracker": ("track",),
     "tracks.linking": ("LinkOptions", "Linked", "link"),
+    "tracks.linking_online": ("OnlineLinker",),
+    "tracks.filters": ("FilterOptions", "filtered"),
     "tracks.table": ("Tracks", "from_dataframe", "to_dataframe", "to_napari", "tracks_of"),
     "tracks.files": ("TrackFiles",),
     "tracks.text": ("read_csv", "read_mot", "read_tracks", "tracks_by_frame", "write_mot"),
@@ -139,6 +143,7 @@ __all__ = [
     "Crop",
     "DataConfig",
     "Evidence",
+    "FilterOptions",
     "Generated",
     "GroundTruth",
     "Inference",
@@ -146,6 +151,7 @@ __all__ = [
     "Linked",
     "ModeMessenger",
     "ModelConfig",
+    "OnlineLinker",
     "PRESETS",
     "Parts",
     "ReadOptions",
@@ -170,6 +176,7 @@ __all__ = [
     "__version__",
     "constant_velocity",
     "discovery_at_border",
+    "filtered",
     "first_frame_presence",
     "follow",
     "forecast",

@@ -59,7 +59,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def add_finishing_options(parser: argparse._ActionsContainer) -> None:
     """The options of linking and filters."""
-    for name in ("gap", "cut"):
+    for name in ("gap", "cut", "returns"):
         add_option(parser, LinkOptions, name)
     for name in ("min_length", "min_presence", "fill_gaps", "smooth"):
         add_option(parser, FilterOptions, name)

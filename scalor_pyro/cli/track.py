@@ -457,7 +457,7 @@ class Seen:
         return [
             ("frames", f"{of['frames']:.0f}, {of['frames_per_second']:.1f} per second"),
             ("objects", f"{of['objects_per_frame']:.1f} per frame"),
-            ("identities", f"{of['tracks']:.0f}{linked}; the median one has {of['median_track_frames']:.0f} frames"),
+            ("identities", f"{of['tracks']:.0f}{linked}; the median track has {of['median_track_frames']:.0f} frames"),
             (
                 "propagated",
                 f"{of['propagation_rate']:.3f} of the objects after the first frame; the rest are new",

@@ -53,8 +53,8 @@ ROUNDS = 8
 OVERLAP = 16
 # Prior probability that an object comes back in an unlikely place, where its appearance can tell.
 ANYWHERE = 0.2
-# What the prior of π is worth: beginnings of known objects, and of new ones; the second pair without appearances.
-PRIOR, PRIOR_BY_PLACE = (19.0, 1.0), (1.0, 1.0)
+# π before the video tells, with appearances and by place alone, and how many beginnings of tracks that is worth.
+RETURNS, RETURNS_BY_PLACE, WORTH = 0.95, 0.5, 5.0
 # Share of tracks that are taken to need no cut, when the variance within tracks is measured to find cuts.
 UNCUT = 0.75
 # A track is cut only between so many frames in which the object is wholly in view, and the most that are compared.
@@ -70,10 +70,36 @@ class LinkOptions:
 
     gap: int = option(60, "most frames without the object; 0: link nothing", metavar="N")
     cut: bool = option(True, "cut tracks where their appearance changes for good")
+    returns: float | None = option(
+        None,
+        "probability that a track that begins is of an object seen before, until the video tells; small where objects"
+        " come once",
+        metavar="P",
+        none=f"{RETURNS:g} with appearances, {RETURNS_BY_PLACE:g} by place alone",
+    )
 
     def __post_init__(self) -> None:
         if self.gap < 0:
             raise ConfigError(f"gap: expected 0 or more frames, got {self.gap}.")
+        require_probability("returns", self.returns)
+
+
+def require_probability(name: str, value: float | None) -> None:
+    """Refuse what is no probability, 0 and 1 among it.
+
+    :raises ConfigError: naming the setting.
+    """
+    if value is not None and not 0 < value < 1:
+        raise ConfigError(f"{name}: expected a number between 0 and 1, got {value}.")
+
+
+def prior_of(returns: float | None, informative: bool) -> tuple[float, float]:
+    """What the prior of π is worth: beginnings of known objects, and of new ones.
+
+    :param informative: whether appearances tell objects apart.
+    """
+    share = (RETURNS if informative else RETURNS_BY_PLACE) if returns is None else returns
+    return WORTH * share, WORTH * (1 - share)
 
 
 class Linked(NamedTuple):
@@ -119,7 +145,7 @@ def link(
     :raises ConfigError: for an image without an area.
     """
     options, rows = options or LinkOptions(), tracks if isinstance(tracks, Tracks) else from_dataframe(tracks)
-    looks = _appearance(appearance, len(rows))
+    looks = appearance_of(appearance, len(rows))
     (x, y), size = ((0, 0), image_size) if image_size is not None else _view_of(rows)
     if not (len(size) == 2 and min(size) > 0):
         raise ConfigError(f"image_size: expected a height and a width above 0 px, got {size!r}.")
@@ -127,7 +153,7 @@ def link(
         return Linked(rows, rows.identity, np.ones(len(rows), np.bool_), _table([]))
     stride = _stride(rows)
     steps = replace(rows, frame=rows.frame // stride, x=rows.x - x, y=rows.y - y)
-    work = _Linking(steps, looks, size, max(1, options.gap // stride))
+    work = _Linking(steps, looks, size, max(1, options.gap // stride), options.returns)
     groups = rows_of_identities(steps)
     if options.cut and looks.shape[1]:
         groups = work.cut(groups)
@@ -156,7 +182,11 @@ def _view_of(tracks: Tracks) -> tuple[tuple[int, int], tuple[int, int]]:
     return (x, y), (max(1, int(np.ceil(tracks.y.max())) - y), max(1, int(np.ceil(tracks.x.max())) - x))
 
 
-def _appearance(values: ArrayLike | None, rows: int) -> Numbers:
+def appearance_of(values: ArrayLike | None, rows: int) -> Numbers:
+    """Appearances as an array (R, D); without any, (R, 0).
+
+    :raises ValueError: for another shape, and numbers that are not finite.
+    """
     if values is None:
         return np.zeros((rows, 0))
     array = np.asarray(values, np.float64)
@@ -211,8 +241,11 @@ class _Hosts(NamedTuple):
 class _Linking:
     """The work on one video, with frames counted in steps of its stride."""
 
-    def __init__(self, tracks: Tracks, appearance: Numbers, image_size: tuple[int, int], gap: int) -> None:
-        self.tracks, self.appearance, self.image_size, self.gap = tracks, appearance, image_size, gap
+    def __init__(
+        self, tracks: Tracks, appearance: Numbers, image_size: tuple[int, int], gap: int, returns: float | None
+    ) -> None:
+        self.tracks, self.appearance, self.image_size = tracks, appearance, image_size
+        self.gap, self.returns = gap, returns
         self.whole = wholly_in_view(tracks, image_size)
 
     def pieces(self, groups: list[Counts]) -> Pieces:
@@ -253,12 +286,12 @@ class _Linking:
     def links(self, pieces: Pieces) -> _Links:
         """Decide the links, in rounds."""
         motion, candidates, hosts = motion_of(self.tracks, pieces), self.candidates(pieces), self.hosts(pieces)
-        has_appearance = bool(self.appearance.shape[1])
-        known, new = PRIOR if has_appearance else PRIOR_BY_PLACE
+        informative = bool(self.appearance.shape[1]) and bool(len(two_covariances(pieces).between))
+        known, new = prior_of(self.returns, informative)
         occasions = sum(len(np.unique(each)) for each in candidates) / 2
         links, odds = NO_LINKS, np.log(known / new)
         for _ in range(ROUNDS):
-            pairs = self._placed(pieces, candidates, hosts, links, motion, ANYWHERE if has_appearance else 0.0)
+            pairs = self._placed(pieces, candidates, hosts, links, motion, ANYWHERE if informative else 0.0)
             ratio = pairs.place + self._appearances(pieces, pairs, links) + odds
             decided = assigned(pairs.end, pairs.begin, ratio, len(pieces))
             if decided.after == links.after:

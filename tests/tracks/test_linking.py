@@ -231,8 +231,25 @@ def test_appearances_that_do_not_fit_are_refused(appearance: NDArray[np.float64]
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="gap: expected 0 or more frames, got -1"):
         LinkOptions(gap=-1)
+    for returns in (0, 1, float("nan")):
+        with pytest.raises(ConfigError, match="returns: expected a number between 0 and 1, got"):
+            LinkOptions(returns=returns)
     with pytest.raises(ConfigError, match="image_size: expected a height and a width above 0 px"):
         link(piece(0, range(3), (0, 0), (1, 1)), None, (0, 10))
+
+
+def test_strangers_stay_strangers() -> None:
+    """Objects that cross the view once, one after the other."""
+    random = np.random.default_rng(0)
+    rows, seen = [], []
+    for each in range(40):
+        start, y, speed, look = int(random.integers(0, 280)), *random.uniform(2, 98, 2), random.normal(0, 3, 16)
+        for t in range(int(100 / (1 + speed / 50))):
+            rows.append((start + t, each, (1 + speed / 50) * t, y))
+            seen.append(look + random.normal(0, 0.2, 16))
+    tracks, appearance = make_tracks(rows), np.array(seen)
+    assert len(np.unique(link(tracks, appearance, SIZE).identity)) >= 36
+    assert len(np.unique(link(tracks, appearance, SIZE, LinkOptions(returns=0.05)).identity)) == 40
 
 
 def test_constant_appearances_say_nothing() -> None:
