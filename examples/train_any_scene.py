@@ -1,41 +1,30 @@
-"""Train the weights for any scene: SCALOR on made-up movers, seen as differences from their scene.
+"""Train a model for any scene: SCALOR on made-up movers, seen as differences from their scene.
 
     python examples/train_any_scene.py --out runs/any-scene
     python examples/train_any_scene.py --out runs/any-scene --resume
     python examples/train_any_scene.py --out runs/longer --start-from runs/any-scene --steps 20000
 
-No data are needed: the videos are made first and held in memory. On one core it takes about 80 minutes. The run folder
-is what `scalor track --weights` takes.
+No data are needed: the videos are made first and held in memory (0.2 MB each). On one core all of it takes about 80
+minutes; an interrupted run continues with --resume.
 """
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyro
-from numpy.typing import NDArray
-from tqdm import tqdm
-
-from scalor_pyro.cli.errors import command
-from scalor_pyro.config import AnySceneRunConfig, MoverConfig, TrainConfig
+from scalor_pyro.cli.errors import INTERRUPTED, command
+from scalor_pyro.config import AnySceneRunConfig, TrainConfig
+from scalor_pyro.config.checks import require
 from scalor_pyro.config.movers import any_scene
 from scalor_pyro.config.options import add_option, given
-from scalor_pyro.data.movers import MoverVideos
-from scalor_pyro.evaluation.metrics import Evaluation
-from scalor_pyro.evaluation.tables import named_values
-from scalor_pyro.inference.posterior import infer
-from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.loading import load_config
+from scalor_pyro.evaluation.metrics import table
+from scalor_pyro.experiments.any_scene import run_any_scene
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_config_to_resume
+from scalor_pyro.runs.pretrained import recorded
+from scalor_pyro.runs.provenance import MadeBy, command_line
 from scalor_pyro.training.device import device_of
-from scalor_pyro.training.loop import train
-
-# Videos made at a time.
-PART = 50
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -43,69 +32,53 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/any-scene"), metavar="DIR", help="run folder (default: %(default)s)")
-    add("--resume", action="store_true", help="go on with the run in DIR")
-    add("--videos", type=int, default=4000, metavar="N", help="made-up videos to train on (default: %(default)s)")
-    add("--workers", type=int, default=1, metavar="N", help="processes that make videos (default: %(default)s)")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one (default)")
-    add_option(parser, AnySceneRunConfig, "seed")
-    for name in ("steps", "minutes", "start_from"):
+    add("--resume", action="store_true", help="continue the run in the folder")
+    for name in ("videos", "seed"):
+        add_option(parser, AnySceneRunConfig, name)
+    add_option(parser, TrainConfig, "steps", default=str(any_scene().train.steps))
+    for name in ("minutes", "start_from"):
         add_option(parser, TrainConfig, name)
+    add("--workers", type=int, default=1, metavar="N", help="processes that make videos (default: %(default)s)")
+    add("--eval-videos", type=int, default=200, metavar="N", help="unseen videos to score (default: %(default)s)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one (default)")
     return parser.parse_args(arguments)
 
 
 def configure(options: argparse.Namespace) -> AnySceneRunConfig:
     """The config that the options describe."""
+    for name in ("workers", "eval_videos"):
+        value = getattr(options, name)
+        require(value >= 1, f"--{name.replace('_', '-')}", value, "at least 1")
+    of_training, of_run = given(options, TrainConfig), given(options, AnySceneRunConfig)
     if options.resume:
-        found: AnySceneRunConfig = load_config(options.out, AnySceneRunConfig)
-        return found
+        settings = ", ".join({**of_training, **of_run})
+        require(not settings, "--resume", settings, "no settings beside it, because those of the run apply")
+        return load_config_to_resume(RunFolder.open(options.out), AnySceneRunConfig)
     config = any_scene()
-    seed = config.seed if options.seed is None else options.seed
-    return replace(config, seed=seed, train=replace(config.train, **given(options, TrainConfig)))
-
-
-def made(config: MoverConfig, seed: int, count: int, workers: int) -> NDArray[np.uint8]:
-    """Videos to train on. (N, T, 3, H, W)"""
-    frames = np.empty((count, config.frames, 3, *config.image_size), np.uint8)
-    starts = range(0, count, PART)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_part, config, seed, start, min(PART, count - start)) for start in starts]
-        for start, job in zip(tqdm(starts, desc="making videos", leave=False), jobs, strict=True):
-            frames[start : start + PART] = job.result()
-    return frames
-
-
-def _part(config: MoverConfig, seed: int, start: int, count: int) -> NDArray[np.uint8]:
-    return MoverVideos(config, seed).batch(start, count).frames
-
-
-def scores(scalor: Scalor, config: AnySceneRunConfig, count: int) -> dict[str, float]:
-    """Online tracking of made-up videos that training never sees."""
-    videos, evaluation = MoverVideos(config.movers, config.seed, "test"), Evaluation()
-    device = next(scalor.parameters()).device
-    for start in range(0, count, 16):
-        batch = videos.batch(start, min(16, count - start))
-        evaluation.add(infer(scalor, batch.tensor(device)), batch.tensor(), batch.truth)
-    return evaluation.result()
+    train = replace(config.train, **of_training)
+    if train.start_from is not None:
+        train = replace(train, start_from=recorded(train.start_from))
+    return replace(config, train=train, **of_run)
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Train and report."""
     options = parse(arguments)
-    config = configure(options)
-    pyro.set_rng_seed(config.seed)
-    scalor = Scalor(config.model).to(device_of(options.device))
-    clips = made(config.movers, config.seed, options.videos, options.workers)
-    train(
-        scalor,
-        clips,
-        config,
+    results = run_any_scene(
+        configure(options),
         options.out,
-        evaluate=lambda _: scores(scalor, config, config.train.eval_videos),
+        device=device_of(options.device),
         resume=options.resume,
+        workers=options.workers,
+        final_videos=options.eval_videos,
+        made_by=MadeBy(command_line(__file__, arguments)),
     )
-    found: dict[str, Any] = scores(scalor.eval(), config, 200)
-    print(named_values([(name, f"{value:.4g}") for name, value in found.items()]))
+    if results is None:
+        print(f"Interrupted. To continue: python examples/train_any_scene.py --resume --out {options.out}")
+        return INTERRUPTED
+    print(table(results))
+    print(f"The weights and results.json are in {options.out}.")
     return 0
 
 

@@ -9,7 +9,7 @@ from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.options import option
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.config.run import SEED_HELP, check_seed
-from scalor_pyro.config.train import Stage, TrainConfig
+from scalor_pyro.config.train import MOST_VIDEOS, Stage, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,18 @@ class AnySceneRunConfig:
     model: ModelConfig
     train: TrainConfig
     movers: MoverConfig = field(default_factory=MoverConfig)
+    videos: int = option(4000, "made-up videos to train on", metavar="N")
     seed: int = option(0, SEED_HELP)
     kind: Literal["any-scene"] = "any-scene"
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        at_least_1(self, "videos", most=MOST_VIDEOS)
         size, background = self.movers.image_size, self.model.background
         require(size == self.model.image_size, "movers.image_size", size, f"the model's {self.model.image_size}")
+        longest = max(stage.frames for stage in self.train.curriculum)
+        most = self.movers.frames
+        require(longest <= most, "train.curriculum", longest, f"stages of at most movers.frames = {most} frames")
         require(background == "static", "model.background", background, "'static', because the scene is given")
 
 

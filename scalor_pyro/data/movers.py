@@ -16,13 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config.checks import shown
 from scalor_pyro.config.movers import MoverConfig
 from scalor_pyro.data.mover_bodies import BENDING, KINDS, REACH, Body, body
 from scalor_pyro.data.mover_paths import Paths, paths
 from scalor_pyro.data.mover_scenes import Camera, light, posts, scene
 from scalor_pyro.data.truth import GroundTruth
-from scalor_pyro.data.worlds import SPLITS, Split
+from scalor_pyro.data.worlds import SPLITS, Split, require_batch, require_stream
 
 Pixels = NDArray[np.float32]
 
@@ -80,17 +79,19 @@ class MoverVideos:
     """
 
     def __init__(self, config: MoverConfig | None = None, seed: int = 0, split: Split = "train") -> None:
-        if split not in SPLITS:
-            raise ValueError(f"split: expected 'train' or 'test', got {shown(split)}.")
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {shown(seed)}.")
+        require_stream(seed, split)
         self.config, self.seed, self.split = config or MoverConfig(), seed, split
 
     def batch(self, start: int, count: int, frames: int | None = None) -> MoverBatch:
         """The videos from start to start + count − 1.
 
+        :param start: index of the first video, from 0.
+        :param count: B, at least 1.
         :param frames: T, the first frames of the videos; None: all.
+        :raises ValueError: for a number out of range.
         """
+        frames = self.config.frames if frames is None else frames
+        require_batch(start, count, frames, self.config.frames)
         videos = [self.video(index) for index in range(start, start + count)]
         return MoverBatch(
             np.stack([video[0][:frames] for video in videos]),
@@ -127,9 +128,7 @@ class MoverVideos:
         return frames, _truth(where, sizes, alpha, origin, config.image_size), masks
 
 
-def _first(truth: GroundTruth, frames: int | None) -> GroundTruth:
-    if frames is None:
-        return truth
+def _first(truth: GroundTruth, frames: int) -> GroundTruth:
     rows = truth.frame < frames
     return GroundTruth(*(values[rows] for values in vars(truth).values()))
 

@@ -20,7 +20,7 @@ from scalor_pyro.data.glyphs import resize
 from scalor_pyro.data.painting import paint
 from scalor_pyro.data.sprites import sprite_glyphs
 from scalor_pyro.data.truth import GroundTruth, ground_truth
-from scalor_pyro.data.worlds import SPLITS, Split, Worlds, draw_worlds
+from scalor_pyro.data.worlds import Split, Worlds, draw_worlds, require_batch, require_stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,7 @@ class SyntheticVideos:
     """
 
     def __init__(self, config: DataConfig, seed: int, split: Split, mnist: Path | None = None) -> None:
-        if split not in SPLITS:
-            raise ValueError(f"split: expected 'train' or 'test', got {shown(split)}.")
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {shown(seed)}.")
+        require_stream(seed, split)
         self.config = config
         self.seed = seed
         self.split = split
@@ -72,12 +69,7 @@ class SyntheticVideos:
         """
         config = self.config
         frames = config.frames if frames is None else frames
-        if start < 0:
-            raise ValueError(f"start: expected an index from 0, got {shown(start)}.")
-        if count < 1:
-            raise ValueError(f"count: expected at least 1 video, got {shown(count)}.")
-        if not 1 <= frames <= config.frames:
-            raise ValueError(f"frames: expected 1 to {config.frames}, got {shown(frames)}.")
+        require_batch(start, count, frames, config.frames)
         indices = range(start, start + count)
         worlds = draw_worlds(config, self.seed, self.split, indices, len(self.bank), frames)
         background = backgrounds(worlds.backdrop, frames, config.image_size) if config.background else None

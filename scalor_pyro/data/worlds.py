@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalor_pyro.config import DataConfig
+from scalor_pyro.config.checks import shown
 from scalor_pyro.data.background import BACKGROUND_NUMBERS
 from scalor_pyro.data.motion import Departure, centres
 
@@ -64,6 +65,31 @@ def draw_worlds(config: DataConfig, seed: int, split: Split, indices: range, gly
         alive=alive[rows, order],
         backdrop=backdrop,
     )
+
+
+def require_stream(seed: int, split: str) -> None:
+    """Refuse a stream of videos that does not exist.
+
+    :raises ValueError: for an unknown split, or a seed out of range.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected 'train' or 'test', got {shown(split)}.")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {shown(seed)}.")
+
+
+def require_batch(start: int, count: int, frames: int, longest: int) -> None:
+    """Refuse videos that no stream has.
+
+    :param longest: frames of a whole video.
+    :raises ValueError: for a number out of range.
+    """
+    if start < 0:
+        raise ValueError(f"start: expected an index from 0, got {shown(start)}.")
+    if count < 1:
+        raise ValueError(f"count: expected at least 1 video, got {shown(count)}.")
+    if not 1 <= frames <= longest:
+        raise ValueError(f"frames: expected 1 to {longest}, got {shown(frames)}.")
 
 
 def hue_to_rgb(hue: NDArray[np.float64]) -> NDArray[np.float32]:
