@@ -7,7 +7,7 @@ them in this process::
 
 An input is *fine* if it was read, *refused* if it got one sentence (and exit status 2 from a command). What must not
 happen: a *traceback*; a *silent* change, where the file no longer matches a checksum of its own and was read all the
-same; an input that takes *longer* than the limit. ``--seed S --only N`` repeats input N of seed S.
+same, without a warning; an input that takes *longer* than the limit. ``--seed S --only N`` repeats input N of seed S.
 """
 
 import argparse
@@ -35,7 +35,9 @@ import tifffile
 from PIL import Image
 
 from scalor_pyro.cli import main as scalor
+from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.video import Video, VideoError
+from scalor_pyro.video.containers import clock_of
 
 # Seconds that an input may take.
 LIMIT = 60
@@ -43,6 +45,8 @@ FRAMES, HEIGHT, WIDTH = 12, 32, 48
 # A model that is trained and loaded in a second.
 TINY = {"feature_dim": 16, "tracker_dim": 16, "prior_dim": 8, "z_what_dim": 8, "glimpse_size": 8}
 INTERESTING = (0, 1, 127, 128, 255)
+# Numbers for weights.
+NUMBERS = (np.nan, np.inf, -np.inf, 1e30, -1e6, 1e-42, 0.0, -1.0)
 WORDS = (
     "",
     "-1",
@@ -62,6 +66,23 @@ WORDS = (
     "\x00",
     "ü",
 )
+# Values for the options of a command.
+VALUES = (
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "-1",
+    "0.5",
+    "1.5",
+    "1e9",
+    "4294967296",
+    "9223372036854775808",
+    "nan",
+    "inf",
+    "1e-300",
+)
 OUTCOMES = ("fine", "refused", "traceback", "silent", "longer")
 
 
@@ -73,10 +94,26 @@ class TooLong(BaseException):
     """Raised by the alarm; no reader may catch it."""
 
 
+class Warnings(logging.Handler):
+    """The warnings of an input."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.texts.append(record.getMessage())
+
+
+WARNINGS = Warnings()
+
+
 class Kind(NamedTuple):
     """A kind of input."""
 
-    change: Change  # a copy of the valid folder
+    valid: tuple[str, ...]  # folders of valid files to begin with; each is copied into one, or to its place there
+    change: Change  # of the copy
     read: Callable[[Path], str]  # → "fine" or "refused"; raises what a traceback would show
     checksum: Callable[[Path], bool] | None = None  # whether the folder still matches its own checksums
 
@@ -110,12 +147,15 @@ def make_valid(folder: Path, with_run: bool = True) -> None:
     """A folder for each kind."""
     video = film()
     images = [Image.fromarray(each) for each in video]
-    for name in ("npy", "npz", "png", "tiff", "deflate", "gif", "webp", "apng", "text", "folder"):
+    for name in ("npy", "npz", "png", "pgm", "tiff", "deflate", "gif", "webp", "apng", "text", "folder"):
         (folder / name).mkdir(parents=True)
     np.save(folder / "npy" / "a.npy", video)
     np.savez_compressed(folder / "npz" / "a.npz", frames=video)
     for t, image in enumerate(images[:4]):
         image.save(folder / "png" / f"{t}.png")
+        grey = np.asarray(image.convert("L"))
+        deep = (257 * grey.astype(">u2")).tobytes()
+        (folder / "pgm" / f"{t}.pgm").write_bytes(b"P5 %d %d 65535\n" % (WIDTH, HEIGHT) + deep)
         image.save(folder / "folder" / f"{t}.{('png', 'jpg', 'bmp', 'ppm')[t]}")
     tifffile.imwrite(folder / "tiff" / "a.tif", video[..., 0], imagej=True, metadata={"axes": "TYX"})
     tifffile.imwrite(folder / "deflate" / "a.tif", video, photometric="rgb", compression="zlib")
@@ -135,14 +175,17 @@ def make_valid(folder: Path, with_run: bool = True) -> None:
 
 def make_run(folder: Path) -> None:
     """A tiny run, and tracks that it wrote."""
-    config = folder / "config.json"
-    config.write_text(json.dumps({"model": TINY, "train": {"log_every": 1}}))
+    (folder / "settings").mkdir()
+    config = folder / "settings" / "settings.json"
+    config.write_text(json.dumps({"model": TINY, "train": {"log_every": 1}, "video": {"options": {"stride": 1}}}))
     video, run, tracks = folder / "npy" / "a.npy", folder / "run", folder / "tracks"
     with quiet():
         status = scalor(["train", str(video), "--out", str(run), "--steps", "1", "--config", str(config)])
         status += scalor(["track", str(video), "--weights", str(run), "--out", str(tracks), "--player", "0"])
     if status:
         raise SystemExit("The valid run could not be made.")
+    # As if the untrained model had seen something, so that it knows how many objects to make up.
+    (run / RESULTS).write_text(json.dumps({"objects_per_frame": 2.0, "propagation_rate": 0.9, "foreground_share": 0.1}))
     # Rows of objects, whatever the untrained model saw.
     rows = [f"{t},{i},{2 * t + 9 * i},{4 + i},8,8,1,-1,-1,-1" for t in range(1, FRAMES + 1) for i in (1, 2)]
     (folder / "text" / "truth.txt").write_text("\n".join(rows) + "\n")
@@ -239,10 +282,16 @@ def damage_png(content: bytes, generator: np.random.Generator) -> bytes:
 
 
 def damage_weights(content: bytes, generator: np.random.Generator) -> bytes:
-    """Weights, or ones whose header has the right length again after it was damaged."""
-    if generator.random() < 0.5:
+    """Weights, or some with odd numbers, or ones whose header has the right length again after it was damaged."""
+    chance = generator.random()
+    if chance < 0.3:
         return damage(content, generator)
     length = int.from_bytes(content[:8], "little")
+    if chance < 0.6:
+        numbers = np.frombuffer(content[8 + length :], "<f4").copy()
+        places = generator.integers(0, len(numbers), int(generator.choice([1, 1000])))
+        numbers[places] = generator.choice(np.array(NUMBERS, "<f4"))
+        return content[: 8 + length] + numbers.tobytes()
     header = damage_text(content[8 : 8 + length], generator)
     return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
@@ -258,28 +307,35 @@ def changed(name: str, how: Damage) -> Change:
     return change
 
 
+COMMANDS = (
+    "info a.npy --crop 0 0 48 32 --stride 1 --stop 10",
+    "evaluate truth.txt --truth truth.txt --match distance --threshold 5 --json scores.json",
+    "track a.npy --weights run --out out --start 1 --stop 3 --stride 1 --player 2 --slots 4",
+    "generate a.npy --weights run --out out --observed 2 --frames 3 --samples 1 --seed 1",
+    "generate --weights run --out out --frames 2 --samples 1 --first-presence 0.5",
+    "train a.npy --out new --steps 1 --seed 1 --sigma 0.2 --config settings.json",
+    "train --resume --out run",
+    "weights",
+)
+
+
 def change_command(folder: Path, generator: np.random.Generator) -> None:
-    """A command line with words exchanged, left out or doubled."""
-    commands = (
-        "info a.npy --crop 0 0 48 32 --stride 1 --stop 10",
-        "evaluate truth.txt --truth truth.txt --match distance --threshold 5 --json scores.json",
-        "track a.npy --weights run --out out --stop 3 --player 0 --slots 4",
-        "generate --weights run --out out --frames 3",
-        "train --resume --out run",
-        "weights",
-    )
-    words = commands[int(generator.integers(0, len(commands)))].split()
-    for _ in range(int(generator.integers(1, 4))):
+    """A command line with values exchanged, or words left out, doubled or damaged."""
+    words = COMMANDS[int(generator.integers(0, len(COMMANDS)))].split()
+    for _ in range(int(generator.integers(1, 3))):
         place = int(generator.integers(0, len(words)))
-        match int(generator.integers(0, 4)):
-            case 0:
+        values = [index for index, word in enumerate(words) if word[:1].isdigit()]
+        match int(generator.integers(0, 5)):
+            case 0 | 1 if values:
+                words[values[int(generator.integers(0, len(values)))]] = str(generator.choice(VALUES))
+            case 2:
                 words[place] = WORDS[int(generator.integers(0, len(WORDS)))]
-            case 1:
-                words.insert(place, words[int(generator.integers(0, len(words)))])
-            case 2 if len(words) > 1:
+            case 3 if len(words) > 1:
                 del words[place]
             case _:
-                changed_word = damage(words[place].encode(), generator).decode("utf-8", "surrogateescape")
+                changed_word = damage(words[place].encode("utf-8", "surrogateescape"), generator).decode(
+                    "utf-8", "surrogateescape"
+                )
                 words[place] = changed_word.replace("/", "").replace("..", ".")
     (folder / "command.json").write_text(json.dumps(words))
 
@@ -324,7 +380,7 @@ def read_command(*arguments: str) -> Callable[[Path], str]:
 
 def one_sentence(text: str) -> str:
     """ "refused", if the message is one short line."""
-    if "\n" in text or len(text) > 1000 or not text.strip():
+    if "\n" in text or len(text) > 600 or not text.strip():
         raise AssertionError(f"no short sentence: {text[:300]!r}")
     return "refused"
 
@@ -350,6 +406,19 @@ def zip_is_whole(name: str) -> Callable[[Path], bool]:
     return whole
 
 
+def mkv_is_whole(folder: Path) -> bool:
+    """Whether the frames of a video in FFV1 match their checksums."""
+    try:
+        return clock_of(folder / "a.mkv", 0, (folder / "a.mkv").stat().st_size).damaged == 0
+    except VideoError:
+        return False
+
+
+def background_is_whole(folder: Path) -> bool:
+    """Whether the pictures of a run match the checksums of their chunks."""
+    return pngs_are_whole(folder / "run")
+
+
 def pngs_are_whole(folder: Path) -> bool:
     """Whether all pictures match the checksums of their chunks."""
     for path in folder.glob("*.png"):
@@ -363,46 +432,79 @@ def pngs_are_whole(folder: Path) -> bool:
     return True
 
 
+# Commands on files that are damaged.
 TRACK = ("track", "a.npy", "--weights", "run", "--out", "out", "--stop", "3", "--player", "0")
+TRACK_ALL = ("track", "a.mp4", "--weights", "run", "--out", "new", "--player", "2", "--annotate", "--masks", "--napari")
+AGAIN = ("track", "a.npy", "--weights", "run", "--out", "out", "--player", "0", "--resume")
 RESUME = ("train", "--resume", "--out", "run")
+TRAIN = ("train", "a.npy", "--out", "new", "--steps", "1", "--config", "settings.json")
+FORECAST = (
+    "generate",
+    "a.npy",
+    "--weights",
+    "run",
+    "--out",
+    "new",
+    "--observed",
+    "2",
+    "--frames",
+    "3",
+    "--samples",
+    "1",
+)
+IMAGINE = ("generate", "--weights", "run", "--out", "new", "--frames", "2", "--samples", "1")
+EVALUATE = ("evaluate", "truth.txt", "--truth", "truth.txt")
+STATE, WEIGHTS = "run/training_state.pt", "run/weights.safetensors"
+RUN = ("npy", "run")
 KINDS: dict[str, Kind] = {
-    "npy": Kind(changed("a.npy", damage), read_video("a.npy")),
-    "npz": Kind(changed("a.npz", damage_archive), read_video("a.npz"), zip_is_whole("a.npz")),
-    "png": Kind(changed("*.png", damage_png), read_video(""), pngs_are_whole),
-    "folder": Kind(changed("*", damage), read_video("")),
-    "tiff": Kind(changed("a.tif", damage), read_video("a.tif")),
-    "deflate": Kind(changed("a.tif", damage), read_video("a.tif")),
-    "gif": Kind(changed("a.gif", damage), read_video("a.gif")),
-    "webp": Kind(changed("a.webp", damage), read_video("a.webp")),
-    "apng": Kind(changed("a.png", damage_png), read_video("a.png"), pngs_are_whole),
-    "mp4": Kind(changed("a.mp4", damage), read_video("a.mp4")),
-    "mkv": Kind(changed("a.mkv", damage), read_video("a.mkv")),
-    "ts": Kind(changed("a.ts", damage), read_video("a.ts")),
-    "avi": Kind(changed("a.avi", damage), read_video("a.avi")),
-    "MOT text": Kind(changed("truth.txt", damage_text), read_command("evaluate", "truth.txt", "--truth", "truth.txt")),
-    "CSV tracks": Kind(changed("a.csv", damage_text), read_command("evaluate", "a.csv", "--truth", "truth.txt")),
-    "config.json": Kind(changed("run/config.json", damage_text), read_command(*TRACK)),
-    "weights": Kind(changed("run/weights.safetensors", damage_weights), read_command(*TRACK)),
-    "training state": Kind(
-        changed("run/training_state.pt", damage_archive), read_command(*RESUME), zip_is_whole("run/training_state.pt")
+    # Readers of videos, as the library has them.
+    "npy": Kind(("npy",), changed("a.npy", damage), read_video("a.npy")),
+    "npz": Kind(("npz",), changed("a.npz", damage_archive), read_video("a.npz"), zip_is_whole("a.npz")),
+    "png": Kind(("png",), changed("*.png", damage_png), read_video(""), pngs_are_whole),
+    "pgm": Kind(("pgm",), changed("*.pgm", damage), read_video("")),
+    "folder": Kind(("folder",), changed("*", damage), read_video("")),
+    "tiff": Kind(("tiff",), changed("a.tif", damage), read_video("a.tif")),
+    "deflate": Kind(("deflate",), changed("a.tif", damage), read_video("a.tif")),
+    "gif": Kind(("gif",), changed("a.gif", damage), read_video("a.gif")),
+    "webp": Kind(("webp",), changed("a.webp", damage), read_video("a.webp")),
+    "apng": Kind(("apng",), changed("a.png", damage_png), read_video("a.png"), pngs_are_whole),
+    "mp4": Kind(("mp4",), changed("a.mp4", damage), read_video("a.mp4")),
+    "mkv": Kind(("mkv",), changed("a.mkv", damage), read_video("a.mkv"), mkv_is_whole),
+    "ts": Kind(("ts",), changed("a.ts", damage), read_video("a.ts")),
+    "avi": Kind(("avi",), changed("a.avi", damage), read_video("a.avi")),
+    # Commands on damaged videos.
+    "info, mp4": Kind(("mp4",), changed("a.mp4", damage), read_command("info", "a.mp4", "--out", "boxes.png")),
+    "track, mp4": Kind(("mp4", "run"), changed("a.mp4", damage), read_command(*TRACK_ALL)),
+    "train, npy": Kind(("npy", "settings"), changed("a.npy", damage), read_command(*TRAIN)),
+    # Texts.
+    "MOT text": Kind(("text",), changed("truth.txt", damage_text), read_command(*EVALUATE)),
+    "CSV tracks": Kind(
+        ("text",), changed("a.csv", damage_text), read_command("evaluate", "a.csv", "--truth", "truth.txt")
     ),
-    "metrics.jsonl": Kind(changed("run/metrics.jsonl", damage_text), read_command(*RESUME)),
-    "command line": Kind(change_command, read_command()),
+    "summary": Kind((*RUN, "tracks"), changed("out/a.json", damage_text), read_command(*AGAIN)),
+    "settings": Kind(("npy", "settings"), changed("settings.json", damage_text), read_command(*TRAIN)),
+    # Files of a run.
+    "config.json": Kind(RUN, changed("run/config.json", damage_text), read_command(*TRACK)),
+    "results.json": Kind(RUN, changed("run/results.json", damage_text), read_command(*IMAGINE)),
+    "weights, track": Kind(RUN, changed(WEIGHTS, damage_weights), read_command(*TRACK)),
+    "weights, generate": Kind(RUN, changed(WEIGHTS, damage_weights), read_command(*FORECAST)),
+    "background": Kind(RUN, changed("run/*.png", damage_png), read_command(*TRACK), background_is_whole),
+    "training state": Kind(RUN, changed(STATE, damage_archive), read_command(*RESUME), zip_is_whole(STATE)),
+    "metrics.jsonl": Kind(RUN, changed("run/metrics.jsonl", damage_text), read_command(*RESUME)),
+    # Command lines.
+    "command line": Kind((*RUN, "text", "settings"), change_command, read_command()),
 }
-# The folder of valid files that a kind begins with, where it is not of the same name.
-TEXTS, RUNS = ("MOT text", "CSV tracks"), ("config.json", "weights", "training state", "metrics.jsonl", "command line")
+# Places of folders of valid files in the copy; the files of others lie there side by side.
+PLACES = {"run": "run", "tracks": "out"}
 
 
 def prepare(valid: Path, kind: str, folder: Path) -> None:
-    """Copy the valid files of a kind."""
-    if kind in TEXTS:
-        shutil.copytree(valid / "text", folder)
-    elif kind in RUNS:
-        shutil.copytree(valid / "text", folder)
-        shutil.copytree(valid / "run", folder / "run")
-        shutil.copy(valid / "npy" / "a.npy", folder)
-    else:
-        shutil.copytree(valid / kind, folder)
+    """Copy the valid files of a kind; a summary of tracks then names the copy of the video."""
+    for name in KINDS[kind].valid:
+        shutil.copytree(valid / name, folder / PLACES.get(name, ""), dirs_exist_ok=True)
+    summary = folder / "out" / "a.json"
+    if summary.exists():
+        summary.write_text(summary.read_text().replace(str(valid / "npy"), str(folder)))
 
 
 def try_input(valid: Path, work: Path, kind: str, seed: int, number: int) -> tuple[str, float, str]:
@@ -414,10 +516,13 @@ def try_input(valid: Path, work: Path, kind: str, seed: int, number: int) -> tup
         what.change(folder, np.random.default_rng([seed, number]))
     before, started, said = os.getcwd(), time.monotonic(), ""
     os.chdir(folder)
+    WARNINGS.texts.clear()
+    clock_of.cache_clear()  # each input has its own file of this name
     signal.alarm(LIMIT)
     try:
         outcome = what.read(folder)
-        if outcome == "fine" and what.checksum is not None and not what.checksum(folder):
+        warned = bool(WARNINGS.texts)
+        if outcome == "fine" and what.checksum is not None and not warned and not what.checksum(folder):
             outcome = "silent"
     except TooLong:
         outcome = "longer"
@@ -456,7 +561,7 @@ def main() -> int:
         raise TooLong
 
     signal.signal(signal.SIGALRM, too_long)
-    logging.basicConfig(handlers=[logging.NullHandler()])  # warnings are no outcome
+    logging.basicConfig(handlers=[WARNINGS])
     every, chosen = list(KINDS), set(options.kinds)
     outcomes = {kind: Counter[str]() for kind in every if kind in chosen}
     slowest = dict.fromkeys(outcomes, 0.0)
@@ -464,7 +569,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         valid, work = Path(temporary) / "valid", Path(temporary) / "work"
         work.mkdir()
-        make_valid(valid, with_run=not chosen.isdisjoint((*TEXTS, *RUNS)))
+        needed = {name for kind in chosen for name in KINDS[kind].valid}
+        make_valid(valid, with_run=not needed.isdisjoint({"run", "text", "settings"}))
         for kind in outcomes:
             if kind != "command line" and (found := try_input(valid, work, kind, 0, -1))[0] != "fine":
                 raise SystemExit(f"The valid {kind} is {found[0]} {found[2]}.")

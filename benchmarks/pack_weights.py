@@ -20,17 +20,19 @@ from tables import MARKED, RECORDS, shown_commit
 from torch import Tensor
 
 from scalor_pyro.cli.errors import command
-from scalor_pyro.config import ConfigError, RunConfig, config_to_dict
+from scalor_pyro.config import AnySceneRunConfig, ConfigError, DataConfig, RunConfig, config_to_dict
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import markdown, without_nan
+from scalor_pyro.experiments.any_scene import scores as scores_on_movers
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
+from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.cards import card_of, rounded, shown_data, write_pretrained
+from scalor_pyro.runs.cards import card_of, data_of, rounded, shown_data, write_pretrained
 from scalor_pyro.runs.configs import first_difference
-from scalor_pyro.runs.loading import load_model
-from scalor_pyro.runs.pretrained import file_of, names
+from scalor_pyro.runs.loading import load_config, load_model
+from scalor_pyro.runs.pretrained import ANY_SCENE, file_of, names
 from scalor_pyro.runs.weights import copy_weights
 
 # Largest difference in MOTA between the rounded weights and the run.
@@ -47,7 +49,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="folder of a finished run of train_mnist.py")
     parser.add_argument(
-        "--name", choices=list(PRESETS), metavar="NAME", help="name of the preset that RUN was trained with"
+        "--name",
+        choices=[*PRESETS, ANY_SCENE],
+        metavar="NAME",
+        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py",
     )
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
     return parser.parse_args(arguments)
@@ -63,17 +68,46 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
     require_setting(run, config, name)
     record = recorded(of)
     weights = rounded(copy_weights(of.program()))
-    size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
-    if size > LARGEST:
-        raise ConfigError(f"{run}: expected weights of at most {LARGEST} MB, got {size:.1f} MB.")
+    require_small(run, weights)
     scores = scored(config, weights, record["videos"], mnist)
-    for key in ("mota", "mota_strict"):
-        if abs(scores[key] - record[key]) > TOLERANCE:
-            raise ConfigError(f"Rounding changes {key}: expected {record[key]:.4f} as recorded, got {scores[key]:.4f}.")
+    require_unchanged(scores, record)
     card = {**{key: value for key, value in record.items() if key not in (*SCORES, *NLL)}, **scores}
     path = file_of(name)
     write_pretrained(path, weights, config, card)
     return path
+
+
+def pack_any_scene(run: Path) -> Path:
+    """Round and score the weights of a run of train_any_scene.py, and put them into the package.
+
+    :raises ValueError: if it is not finished, the file would be too large, or rounding costs too much.
+    """
+    config = load_config(run, AnySceneRunConfig)
+    record: dict[str, Any] = json.loads((run / RESULTS).read_text(encoding="utf-8"))
+    scalor = Scalor.from_pretrained(run)
+    weights = rounded(copy_weights(scalor))
+    require_small(run, weights)
+    scalor.load_state_dict(weights)
+    scores = without_nan(scores_on_movers(scalor, config, record["videos"]))
+    require_unchanged(scores, record)
+    record |= record.pop("provenance")
+    path = file_of(ANY_SCENE)
+    write_pretrained(path, weights, config, {**record, **scores})
+    return path
+
+
+def require_small(run: Path, weights: dict[str, Tensor]) -> None:
+    """Refuse weights that every clone and installation would have to carry."""
+    size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
+    if size > LARGEST:
+        raise ConfigError(f"{run}: expected weights of at most {LARGEST} MB, got {size:.1f} MB.")
+
+
+def require_unchanged(scores: dict[str, Any], record: dict[str, Any]) -> None:
+    """Refuse weights that rounding has changed."""
+    for key in ("mota", "mota_strict"):
+        if abs(scores[key] - record[key]) > TOLERANCE:
+            raise ConfigError(f"Rounding changes {key}: expected {record[key]:.4f} as recorded, got {scores[key]:.4f}.")
 
 
 def recorded(of: Finished) -> dict[str, Any]:
@@ -121,15 +155,16 @@ def page(before: str) -> str:
 def section(name: str) -> str:
     """The card of a model."""
     config, card = card_of(name)
-    model, data = config.model, config.data
+    model, data = config.model, data_of(config)
     numbers = sum(value.numel() for value in load_model(name)[1].values())
     box = model.object_size * model.box_margin
+    speeds = f", {data.speed_min:g}–{data.speed_max:g} px per frame" if isinstance(data, DataConfig) else ""
     area = f"{data.image_size[1]} × {data.image_size[0]} px"
     low, high = box * (1 - model.size_range), box * (1 + model.size_range)
     return f"""### {name}
 
 {markdown({shown_data(data): card}, LEFT_OUT)}
-- **Data**: {shown_data(data)}, {data.speed_min:g}–{data.speed_max:g} px per frame, {data.frames} frames of
+- **Data**: {shown_data(data)}{speeds}, {data.frames} frames of
   {area}; scored on {card["videos"]} videos.
 - **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {card["machine"]}; {numbers:,} numbers in
   {file_of(name).stat().st_size / MB:.1f} MB.
@@ -146,7 +181,9 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.run is None) != (options.name is None):
         raise ConfigError("Give RUN and --name together, or neither to write the page alone.")
     if options.run is not None:
-        print(f"{pack(options.run, options.name, options.mnist)} is written.")
+        any_scene = options.name == ANY_SCENE
+        path = pack_any_scene(options.run) if any_scene else pack(options.run, options.name, options.mnist)
+        print(f"{path} is written.")
     write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
     print(f"The cards are in {PAGE}.")
     return 0

@@ -17,8 +17,7 @@ from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.cards import card_of
-from scalor_pyro.runs.pretrained import names
+from scalor_pyro.runs.cards import synthetic_card_of, synthetic_names
 
 # Figures that are printed; all of them are compared.
 PRINTED = ("mota", "mota_strict", "idf1", "count_mae", "mse")
@@ -38,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def score(name: str, videos: int, mnist: Path | None) -> dict[str, float]:
     """All figures of one set of weights."""
-    data = card_of(name)[0].evaluated
+    data = synthetic_card_of(name)[0].evaluated
     stream = SyntheticVideos(data, TEST_SEED, "test", mnist if data.digits == "mnist" else None)
     return evaluate(Scalor.from_pretrained(name), stream, videos)
 
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     torch.set_num_threads(1)
     before: Scores | None = json.loads(options.compare.read_text()) if options.compare else None
-    after = {name: score(name, options.videos, options.mnist) for name in names()}
+    after = {name: score(name, options.videos, options.mnist) for name in synthetic_names()}
     print(table(before, after))
     if options.out is not None:
         write_atomically(options.out, json.dumps(after, indent=1).encode())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scalor_pyro.config.presets import PRESETS, paper, preset
     from scalor_pyro.data import GroundTruth, SyntheticVideos
     from scalor_pyro.evaluation.uncertainty import TrackUncertainty, uncertainty
+    from scalor_pyro.inference.evidence import Worth
     from scalor_pyro.inference.generation import Generated, forecast, imagine, reconstruct
     from scalor_pyro.inference.latents import Stacked, latents
     from scalor_pyro.inference.likelihood import Evidence, log_evidence, nll
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from scalor_pyro.runs.configs import CheckpointError
     from scalor_pyro.runs.loading import load_config, load_run
     from scalor_pyro.tracks.files import TrackFiles
-    from scalor_pyro.tracks.table import Tracks, to_dataframe, to_napari, tracks_of
+    from scalor_pyro.tracks.linking import Linked, LinkOptions, link
+    from scalor_pyro.tracks.table import Tracks, from_dataframe, to_dataframe, to_napari, tracks_of
     from scalor_pyro.tracks.text import read_csv, read_mot, read_tracks, tracks_by_frame, write_mot
     from scalor_pyro.tracks.tracker import track
     from scalor_pyro.training.callbacks import Callback, TrainResult
@@ -97,12 +99,14 @@ _MODULES = {
     "inference.likelihood": ("Evidence", "log_evidence", "nll"),
     "evaluation.uncertainty": ("TrackUncertainty", "uncertainty"),
     # Generation, and the questions that priors ask.
+    "inference.evidence": ("Worth",),
     "inference.generation": ("Generated", "forecast", "imagine", "reconstruct"),
     "inference.swap_prior": ("swap_prior",),
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
     # Tracks.
     "tracks.tracker": ("track",),
-    "tracks.table": ("Tracks", "to_dataframe", "to_napari", "tracks_of"),
+    "tracks.linking": ("LinkOptions", "Linked", "link"),
+    "tracks.table": ("Tracks", "from_dataframe", "to_dataframe", "to_napari", "tracks_of"),
     "tracks.files": ("TrackFiles",),
     "tracks.text": ("read_csv", "read_mot", "read_tracks", "tracks_by_frame", "write_mot"),
 }
@@ -138,6 +142,8 @@ __all__ = [
     "Generated",
     "GroundTruth",
     "Inference",
+    "LinkOptions",
+    "Linked",
     "ModeMessenger",
     "ModelConfig",
     "PRESETS",
@@ -160,15 +166,18 @@ __all__ = [
     "VideoData",
     "VideoError",
     "VideoRunConfig",
+    "Worth",
     "__version__",
     "constant_velocity",
     "discovery_at_border",
     "first_frame_presence",
     "follow",
     "forecast",
+    "from_dataframe",
     "imagine",
     "infer",
     "latents",
+    "link",
     "load",
     "load_config",
     "load_run",

@@ -52,16 +52,18 @@ def write_video(
     source: str = "rgb24",
     times: Sequence[int] | None = None,
     degrees: float | None = None,
+    options: dict[str, str] | None = None,
 ) -> Path:
     """Encode (T, H, W, C) at 10 frames per second.
 
     :param times: of the frames in ms.
     :param degrees: rotation that the display matrix asks for, counter-clockwise.
+    :param options: of the encoder.
     """
     from fractions import Fraction
 
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=10)
+        stream: Any = container.add_stream(codec, rate=10, options=options or {})
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], pix_fmt
         if codec == "mpeg4":
             stream.bit_rate, stream.codec_context.qmax, stream.gop_size = 4_000_000, 3, 4

@@ -26,6 +26,8 @@ PACKAGE = Path(__file__).parents[1]
 # How PyTorch says that memory ran out where it raises a plain RuntimeError.
 _NO_MEMORY = re.compile(r"can't allocate memory|out of memory|not enough memory", re.IGNORECASE)
 _BYTES = re.compile(r"tried to allocate (\d+(?:\.\d+)?) ?(bytes|[KMGT]iB)", re.IGNORECASE)
+# How a distribution refuses parameters; only weights that are damaged or diverged lead to such numbers.
+_NOT_FINITE = re.compile(r"to satisfy the constraint .*\b(nan|inf)\b", re.DOTALL)
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 Arguments = ParamSpec("Arguments")
@@ -86,6 +88,8 @@ def sentence_of(error: Exception, folders: Sequence[Path] = (PACKAGE,)) -> str |
         return _of_system(error)
     if isinstance(error, ValueError) and _raised_on_purpose(error, folders):
         return str(error)
+    if isinstance(error, ValueError) and _NOT_FINITE.search(str(error)):
+        return "The model computed NaN or infinity: expected the weights of a training that went well."
     return None
 
 

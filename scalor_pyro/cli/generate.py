@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scalor_pyro.cli.outputs import require_folder
-from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
 from scalor_pyro.evaluation.forecasts import PictureErrors, picture_table
 from scalor_pyro.experiments.videos import RESULTS, load_figures
 from scalor_pyro.inference.generation import Generated, check_extent, forecast, imagine, set_seed
@@ -141,6 +141,11 @@ def read(trained: TrainedRun, options: argparse.Namespace) -> tuple[Scalor, Tens
 
     :raises ValueError: if the video does not suit the run, or has too few frames.
     """
+    if isinstance(trained.config, AnySceneRunConfig):
+        raise ConfigError(
+            f"{options.weights}: expected weights that see frames as they are, to forecast a video, got those for any"
+            " scene, which see differences."
+        )
     if isinstance(trained.config, VideoRunConfig):
         reading = replace(trained.config.video.options, start=options.start, stop=None)
         scalor, video = trained.scalor, Video(options.video, reading)
@@ -177,6 +182,8 @@ def presence_seen(trained: TrainedRun) -> float:
     """
     if isinstance(trained.config, VideoRunConfig):
         objects, told = load_figures(trained.folder).objects_per_frame, RESULTS
+    elif isinstance(trained.config, AnySceneRunConfig):
+        objects, told = trained.config.movers.most / 2, CONFIG
     else:
         objects, told = (trained.config.data.count_min + trained.config.data.count_max) / 2, CONFIG
     if not objects > 0:

@@ -2,6 +2,7 @@
 
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.evaluation.tables import ordinal
+from scalor_pyro.tracks.summary import printable
 from scalor_pyro.video import ReadOptions, Survey, Video
 
 Row = tuple[str, str]
@@ -12,7 +13,7 @@ def file_rows(video: Video) -> list[Row]:
     info = video.info
     height, width = info.size
     rows = [
-        ("file", f"{info.path} ({info.kind})"),
+        ("file", f"{printable(info.path)} ({info.kind})"),
         ("frames", f"{video.source_frames}"),
         ("size", f"{width} × {height} px (width × height), {'grey' if info.channels == 1 else 'colour'}"),
     ]

@@ -7,13 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from scalor_pyro.cli.errors import one_line, sentence_of
+from scalor_pyro.cli.link import add_finishing_options
+from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values, ordinal
@@ -21,12 +26,15 @@ from scalor_pyro.files import require_new
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.plots.player import write_player
 from scalor_pyro.runs.loading import located
-from scalor_pyro.runs.pretrained import recorded
+from scalor_pyro.runs.pretrained import ANY_SCENE, recorded
 from scalor_pyro.tracks.annotate import ENDING as MOVIE
-from scalor_pyro.tracks.annotate import AnnotatedVideo, rows_of_frames
+from scalor_pyro.tracks.annotate import AnnotatedVideo, annotate, rows_of_frames
 from scalor_pyro.tracks.files import TrackFiles
+from scalor_pyro.tracks.filters import FilterOptions
+from scalor_pyro.tracks.finishing import EVENTS, Finished, finish, frame_by_frame, renamed, write_events
+from scalor_pyro.tracks.linking import LinkOptions
 from scalor_pyro.tracks.masks import ENDING as MASKS
-from scalor_pyro.tracks.masks import MaskFolder
+from scalor_pyro.tracks.masks import MaskFolder, rename_masks
 from scalor_pyro.tracks.summary import (
     Made,
     State,
@@ -38,7 +46,7 @@ from scalor_pyro.tracks.summary import (
     state_of,
     write_summary,
 )
-from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.tracker import Options, Tracked, Tracker, chunk_of, load_for_tracking, tracker_of
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.device import device_of
@@ -47,14 +55,17 @@ from scalor_pyro.training.interruption import StopRequest
 from scalor_pyro.video import Chunk, Video
 from scalor_pyro.video.camera import CameraWatch
 
-DESCRIPTION = """Follow the objects of a video from its beginning to its end, with a run of `scalor train` or with the
-weights that come with the package (`scalor weights` lists them).
+DESCRIPTION = """Follow the objects of a video from its beginning to its end. Without --weights, nothing has to be
+trained: the video says how large its objects are and what is behind them, if the camera stands still. With a run of
+`scalor train`, or other weights of the package (`scalor weights` lists them), objects are those of the training.
 
 For street.mp4, DIR then holds street.txt (MOTChallenge text: frame, id, box, presence; counted from 1), street.csv
 (frame, particle, x, y and more; counted from 0), street.json (a summary) and street.html, which plays the first frames.
 Positions are in pixels and frames of the video, even if it was cropped or resized. While a video is being tracked, its
-files end in .part; after Ctrl-C they hold the tracks up to that frame."""
+files end in .part; after Ctrl-C they hold the tracks up to that frame. At its end, tracks of one object are linked:
+street-events.csv lists the links, and street-appearance.npy is for scalor link, which links again."""
 EXAMPLES = """examples:
+  scalor track street.mp4 --out tracks
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
   scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
@@ -78,7 +89,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add = parser.add_argument
     add("videos", nargs="+", type=Path, metavar="VIDEO", help="video file, TIFF stack, folder of images, …")
-    add("--weights", metavar="RUN", required=True, help="run folder, or name of weights (scalor weights lists them)")
+    weights = "run folder, or name of weights (scalor weights lists them); default: %(default)s, for videos that nobody"
+    add("--weights", metavar="RUN", default=ANY_SCENE, help=f"{weights} has trained on")
     add("--out", type=Path, metavar="DIR", required=True, help="folder for the tracks")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace existing tracks")
@@ -101,6 +113,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     inference = parser.add_argument_group("inference")
     for name in ("lookahead", "decide_by", "discover", "go_on"):
         add_option(inference, Options, name)
+    end = parser.add_argument_group("at the end of each video")
+    unlinked = "leave tracks as they are: objects that return get a new identity; memory does not grow with the video"
+    end.add_argument("--no-link", action="store_true", help=unlinked)
+    add_finishing_options(end)
     parser.set_defaults(run=run)
 
 
@@ -111,7 +127,7 @@ class Job(NamedTuple):
     name: str  # of its files
     made: Made
     files: TrackFiles
-    further: dict[str, Path]  # by option: masks, annotate, player
+    further: dict[str, Path]  # by option: masks, annotate, player, events
     summary: Path
 
     @property
@@ -134,11 +150,11 @@ class Failures:
         except (MemoryError, torch.OutOfMemoryError):
             self._note(f"{video}: not enough memory; use --crop, or a larger --object-size, which reduces frames more.")
         except (ValueError, OSError) as error:
-            self._note(str(error))
+            self._note(sentence_of(error) or str(error))
 
     def _note(self, sentence: str) -> None:
         self.count += 1
-        print(f"error: {printable(sentence)}", file=sys.stderr)
+        print(f"error: {one_line(printable(sentence))}", file=sys.stderr)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -150,7 +166,8 @@ def run(options: argparse.Namespace) -> int:
     keep_freed_memory()
     if options.player < 0:
         raise ConfigError(f"--player: expected 0 or more frames, got {options.player}.")
-    how = how_to_track(options)
+    require_folder("--out", options.out)
+    how, ending = how_to_track(options), ending_of(options)
     everything = distinct(options.videos)
     videos = share_of(everything)
     if len(videos) < len(everything):
@@ -161,7 +178,7 @@ def run(options: argparse.Namespace) -> int:
     for path in videos:  # all are checked before any work
         with failures.noted(path):
             Video(path)
-            job = job_of(path, sha256, how, options)
+            job = job_of(path, sha256, how, ending, options)
             if is_done(job, options):
                 done += 1
             else:
@@ -172,7 +189,7 @@ def run(options: argparse.Namespace) -> int:
         say_region(trained, how)
     for job in jobs:
         with failures.noted(job.video):
-            if not track_one(trained, job, how, options):
+            if not track_one(trained, job, how, ending, options):
                 return 130
     if failures.count and len(videos) > 1:
         print(f"{failures.count} of {len(videos)} videos could not be tracked (see the errors above).", file=sys.stderr)
@@ -185,6 +202,32 @@ def how_to_track(options: argparse.Namespace) -> Options:
     :raises ConfigError: for values that no video can have.
     """
     return Options(**given(options, Options))
+
+
+class Ending(NamedTuple):
+    """What is done when a video is tracked to its end."""
+
+    linking: LinkOptions
+    filters: FilterOptions
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to do."""
+        return self != Ending(LinkOptions(gap=0), FilterOptions())
+
+
+def ending_of(options: argparse.Namespace) -> Ending:
+    """What is to be done at the end of each video.
+
+    :raises ConfigError: for values out of their range, and for options of linking beside --no-link.
+    """
+    by_hand = given(options, LinkOptions)
+    if options.no_link and by_hand:
+        raise ConfigError(f"--{next(iter(by_hand))} cannot be combined with --no-link.")
+    linking = LinkOptions(gap=0) if options.no_link else LinkOptions(**by_hand)
+    if linking.gap == 0:
+        linking = LinkOptions(gap=0)
+    return Ending(linking, FilterOptions(**given(options, FilterOptions)))
 
 
 def distinct(videos: list[Path]) -> list[Path]:
@@ -203,7 +246,7 @@ def distinct(videos: list[Path]) -> list[Path]:
     return videos
 
 
-def job_of(path: Path, sha256: str, how: Options, options: argparse.Namespace) -> Job:
+def job_of(path: Path, sha256: str, how: Options, ending: Ending, options: argparse.Namespace) -> Job:
     """What is to be done for a video.
 
     :raises ConfigError: if an output would be one of the videos.
@@ -211,9 +254,11 @@ def job_of(path: Path, sha256: str, how: Options, options: argparse.Namespace) -
     name, out = name_of(path), options.out
     wanted = {"masks": f"{name}{MASKS}", "annotate": f"{name}{MOVIE}", "player": f"{name}.html"}
     further = {option: out / file for option, file in wanted.items() if getattr(options, option)}
-    formats = ["mot", "csv", *(["napari"] if options.napari else [])]
+    if ending.linking.gap:
+        further["events"] = out / f"{name}{EVENTS}"
+    formats = ["mot", "csv", "appearance", *(["napari"] if options.napari else [])]
     files = TrackFiles(out, name, formats, overwrite=True)  # is_done has checked
-    made = made_from(path, recorded(options.weights), sha256, how)
+    made = made_from(path, recorded(options.weights), sha256, how, asdict(ending.linking) | asdict(ending.filters))
     job = Job(path, name, made, files, further, out / f"{name}.json")
     for output in (*job.outputs.values(), job.summary):
         for video in options.videos:
@@ -252,7 +297,7 @@ def say_region(trained: TrainedRun, how: Options) -> None:
         )
 
 
-def track_one(trained: TrainedRun, job: Job, how: Options, options: argparse.Namespace) -> bool:
+def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, options: argparse.Namespace) -> bool:
     """Track one video, write all that is asked for, and print a summary; False if it was interrupted."""
     with locked(options.out, job.name):
         if is_done(job, options, quiet=True):
@@ -260,12 +305,18 @@ def track_one(trained: TrainedRun, job: Job, how: Options, options: argparse.Nam
             return True
         tracker, video = tracker_of(trained, job.video, how, pictured=options.player)
         try:
-            seen = follow_all(tracker, video, job)
+            seen = follow_all(tracker, video, job, ending)
         except KeyboardInterrupt:
             print(f"\nInterrupted: the tracks up to then are in {printable(job.files.parts['mot'])} and beside it.")
             return False
-        if tracker.pictured is not None:
-            numbers, frames, inference = tracker.pictured
+        pictured = tracker.pictured
+        if ending.any:
+            finished = finish(*seen.everything(), video.geometry.crop, *ending)
+            rewrite(finished, video, job)
+            seen.count_finished(finished)
+            pictured = None if pictured is None else renamed(pictured, finished.renaming)
+        if pictured is not None:
+            numbers, frames, inference = pictured
             title = printable(job.video.name)
             write_player(job.further["player"], frames, inference, title=title, numbers=numbers.tolist())
         write_summary(job.summary, job.made, {"stride": video.options.stride, **seen.figures()})
@@ -280,15 +331,31 @@ def stride_rows(stride: int) -> list[tuple[str, str]]:
     return [] if stride == 1 else [("stride", f"every {ordinal(stride)} frame was tracked; --stride 1 tracks all")]
 
 
-def follow_all(tracker: Tracker, video: Video, job: Job) -> "Seen":
-    """Track a video to its end, and write what is found; the video is decoded once.
+def rewrite(finished: Finished, video: Video, job: Job) -> None:
+    """Put the finished tracks in place of those that were written while the video was tracked.
+
+    :raises OutputError: if that fails.
+    """
+    with job.files as files:
+        files.add(finished.tracks, finished.appearance)
+    if "events" in job.further:
+        write_events(job.further["events"], finished.linked.events)
+    if "masks" in job.further:
+        rename_masks(job.further["masks"], finished.renaming.of)
+    if "annotate" in job.further:
+        annotate(video.path, frame_by_frame(finished.tracks), job.further["annotate"], video.options, overwrite=True)
+
+
+def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> "Seen":
+    """Track a video to its end, and write what is found; the video is decoded once, and once more for --annotate if
+    tracks are linked or filtered in the end.
 
     :raises KeyboardInterrupt: when asked to stop, after the current chunk is written.
     """
-    seen, camera, still = Seen(), CameraWatch(), tracker.scalor.background_image is not None
+    seen, camera, still = Seen(keep=ending.any), CameraWatch(), tracker.scalor.background_image is not None
     with StopRequest() as stop, ExitStack() as writers:
         masks = movie = last = None
-        if "annotate" in job.further:
+        if "annotate" in job.further and not ending.any:
             movie = writers.enter_context(AnnotatedVideo(job.further["annotate"], video, overwrite=True))
         files = writers.enter_context(job.files)
         if "masks" in job.further:
@@ -299,7 +366,7 @@ def follow_all(tracker: Tracker, video: Video, job: Job) -> "Seen":
                 found = tracker.advance(chunk)
                 if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
                     logger.warning("%s: the camera seems to move, so the background cannot be estimated.", video.path)
-                files.add(found.tracks)
+                files.add(found.tracks, found.appearance)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):
                         masks.add(int(number), owner)
@@ -327,9 +394,15 @@ def add_frames(movie: AnnotatedVideo, chunk: Chunk, found: Tracked, last: Tracks
 
 
 class Seen:
-    """Figures of a video so far; memory: one number for each track."""
+    """Figures of a video so far; memory: one number for each track.
 
-    def __init__(self) -> None:
+    :param keep: keep all tracks and appearances, too.
+    """
+
+    def __init__(self, keep: bool = False) -> None:
+        self._keep = keep
+        self._parts: list[tuple[Tracks, NDArray[np.float32]]] = []
+        self.unlinked: int | None = None  # tracks before they were linked
         self.frames = self.reported = self.propagated = self.discovered = 0
         self.foreground = 0.0  # summed over frames
         self.lengths: Counter[int] = Counter()  # frames in which each identity was reported
@@ -343,6 +416,19 @@ class Seen:
         self.discovered += found.discovered
         self.foreground += found.foreground * len(found.numbers)
         self.lengths.update(found.tracks.identity.tolist())
+        if self._keep and len(found.tracks):
+            self._parts.append((found.tracks, found.appearance))
+        self.seconds = time.perf_counter() - self._started
+
+    def everything(self) -> tuple[Tracks, NDArray[np.float32]]:
+        """All tracks that were kept, and their appearances."""
+        tracks, appearances = [part[0] for part in self._parts], [part[1] for part in self._parts]
+        return concatenate(tracks), np.concatenate(appearances) if appearances else np.zeros((0, 0), np.float32)
+
+    def count_finished(self, finished: Finished) -> None:
+        """From now on, the figures are those of the finished tracks."""
+        self._parts, self.unlinked = [], len(self.lengths)
+        self.reported, self.lengths = len(finished.tracks), Counter(finished.tracks.identity.tolist())
         self.seconds = time.perf_counter() - self._started
 
     @property
@@ -358,6 +444,7 @@ class Seen:
             "frames_per_second": self.frames / self.seconds,
             "objects_per_frame": self.objects_per_frame,
             "tracks": len(self.lengths),
+            "tracks_before_linking": len(self.lengths) if self.unlinked is None else self.unlinked,
             "median_track_frames": float(np.median(list(self.lengths.values()))) if self.lengths else 0.0,
             "foreground_share": self.foreground / self.frames,
             "propagation_rate": self.propagated / max(1, self.propagated + self.discovered),
@@ -366,10 +453,11 @@ class Seen:
     def rows(self) -> list[tuple[str, str]]:
         """The figures in words."""
         of = self.figures()
+        linked = "" if self.unlinked in (None, len(self.lengths)) else f", from {self.unlinked} tracks"
         return [
             ("frames", f"{of['frames']:.0f}, {of['frames_per_second']:.1f} per second"),
             ("objects", f"{of['objects_per_frame']:.1f} per frame"),
-            ("identities", f"{of['tracks']:.0f}; the median track has {of['median_track_frames']:.0f} frames"),
+            ("identities", f"{of['tracks']:.0f}{linked}; the median one has {of['median_track_frames']:.0f} frames"),
             (
                 "propagated",
                 f"{of['propagation_rate']:.3f} of the objects after the first frame; the rest are new",

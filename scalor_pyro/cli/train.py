@@ -1,8 +1,8 @@
 """``scalor train``: learn to find and follow the moving objects of one scene."""
 
 import argparse
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,21 @@ from scalor_pyro.cli.errors import INTERRUPTED
 from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.cli.reading import add_reading_options, reading_of
 from scalor_pyro.cli.rows import Row, notes, survey_rows, training_rows
-from scalor_pyro.config import ConfigError, ModelConfig, TrainConfig, VideoRunConfig, config_from_dict, config_to_dict
+from scalor_pyro.config import (
+    ConfigError,
+    ModelConfig,
+    ReadOptions,
+    TrainConfig,
+    VideoRunConfig,
+    config_from_dict,
+    config_to_dict,
+)
+from scalor_pyro.config.checks import require
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.experiments.videos import VideoFigures, proposed_run, run_on_videos
 from scalor_pyro.runs.checkpoint import load_training_state
+from scalor_pyro.runs.configs import CheckpointError, read_json
 from scalor_pyro.runs.folder import CONFIG, RunFolder
 from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import recorded
@@ -150,14 +160,14 @@ def require_valid(options: argparse.Namespace) -> None:
 def settings(path: Path | None) -> dict[str, Any]:
     """The contents of a settings file; empty, if there is none.
 
-    :raises ConfigError: if it is not a settings file.
+    :raises ConfigError: if it is not a settings file, naming it.
     """
     if path is None:
         return {}
     try:
-        file = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"--config {path}: expected a JSON file of settings ({_reason(error)}).") from error
+        file = read_json(path)
+    except CheckpointError as error:
+        raise ConfigError(f"--config {error}") from error
     known = {each.name for each in fields(VideoRunConfig)}
     if (
         not isinstance(file, dict)
@@ -165,12 +175,24 @@ def settings(path: Path | None) -> dict[str, Any]:
         or not all(isinstance(file.get(k, {}), dict) for k in PARTS)
     ):
         raise ConfigError(f"--config {path}: expected {', '.join(sorted(known))}, as in the config.json of a run.")
+    video = file.get("video", {})
+    with _named(f"--config {path}, "):
+        require(file.get("kind", "video") == "video", "kind", file.get("kind"), "'video'")
+        paths = video.get("paths", [])
+        listed = isinstance(paths, list) and all(isinstance(each, str) for each in paths)
+        require(listed, "video.paths", paths, "a list of paths")
+        with _named("video.options, "):
+            config_from_dict(ReadOptions, video.get("options", {}))
     return file
 
 
-def _reason(error: Exception) -> str:
-    """Why a file cannot be read, in a few words."""
-    return getattr(error, "strerror", None) or str(error)
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Begin the message of an error with the place that it is about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}{error}") from error
 
 
 def settled(proposed: VideoRunConfig, file: Mapping[str, Any], options: argparse.Namespace) -> VideoRunConfig:
@@ -190,7 +212,17 @@ def settled(proposed: VideoRunConfig, file: Mapping[str, Any], options: argparse
         config["train"]["start_from"] = recorded(options.start_from)
     if options.seed is not None:
         config["seed"] = options.seed
-    return config_from_dict(VideoRunConfig, config)
+    try:
+        return config_from_dict(VideoRunConfig, config)
+    except ConfigError as error:
+        if _is_in(file, str(error).partition(":")[0].split(".")):
+            raise ConfigError(f"--config {options.config}, {error}") from error
+        raise
+
+
+def _is_in(file: Any, names: list[str]) -> bool:
+    """Whether a settings file has a field, as the names of the tables around it and its own."""
+    return not names or (isinstance(file, Mapping) and names[0] in file and _is_in(file[names[0]], names[1:]))
 
 
 def resumed(options: argparse.Namespace) -> VideoRunConfig:

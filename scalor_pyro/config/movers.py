@@ -59,6 +59,11 @@ class AnySceneRunConfig:
         require(longest <= most, "train.curriculum", longest, f"stages of at most movers.frames = {most} frames")
         require(background == "static", "model.background", background, "'static', because the scene is given")
 
+    @property
+    def evaluated(self) -> MoverConfig:
+        """The videos to evaluate on."""
+        return self.movers
+
 
 def any_scene() -> AnySceneRunConfig:
     """The setting of the weights for any scene.

@@ -17,6 +17,7 @@ from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.pictures import save_pictures
 from scalor_pyro.plots.player import write_player
+from scalor_pyro.runs.configs import read_json
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import train
@@ -110,7 +111,7 @@ def load_figures(folder: str | Path) -> VideoFigures:
     """
     path = Path(folder) / RESULTS
     try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
+        figures = read_json(path)
         return VideoFigures(*(float(figures[name]) for name in VideoFigures._fields))
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise ConfigError(f"{path}: expected the figures of a finished run.") from error

@@ -30,7 +30,7 @@ from scalor_pyro.model.scalor import Scalor
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Worth:
     """What an object must be worth, in nats.
 
     :param discover: τ, which a proposal must gain beyond what its latents cost; 0: the model's own decision.
@@ -54,21 +54,21 @@ class Evidence:
 DISCOVER, GO_ON = 0.4, 0.08
 
 
-def evidence_for(scalor: Scalor) -> Evidence:
+def worth_for(scalor: Scalor) -> Worth:
     """The thresholds for a model: 0.4 and 0.08 nats for each px of ``object_size``².
 
     One rule does for strokes, opaque objects and moving backgrounds: thresholds that were tuned for each of the weights
     that come with the package are within 0.006 MOTA of it (docs/studies/hindsight.md).
     """
     area = scalor.config.object_size**2
-    return Evidence(DISCOVER * area, GO_ON * area)
+    return Worth(DISCOVER * area, GO_ON * area)
 
 
-def weigher_for(scalor: Scalor, evidence: Evidence | Literal["auto"] | None) -> "Weigher | None":
+def weigher_for(scalor: Scalor, evidence: Worth | Literal["auto"] | None) -> "Weigher | None":
     """What decides by evidence; None: masks do."""
     if evidence is None:
         return None
-    return Weigher(scalor, evidence_for(scalor) if evidence == "auto" else evidence)
+    return Weigher(scalor, worth_for(scalor) if evidence == "auto" else evidence)
 
 
 class _Weak(NamedTuple):
@@ -87,7 +87,7 @@ class Weigher:
     :param evidence: what an object must be worth.
     """
 
-    def __init__(self, scalor: Scalor, evidence: Evidence) -> None:
+    def __init__(self, scalor: Scalor, evidence: Worth) -> None:
         self.scalor, self.evidence = scalor, evidence
         # The guide infers the background after the objects, so that of the frame before stands in for it.
         self._behind = None if scalor.background_image is None else scalor.background_image[None]

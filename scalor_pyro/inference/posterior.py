@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.inference.evidence import Evidence, weigher_for
+from scalor_pyro.inference.evidence import Worth, weigher_for
 from scalor_pyro.inference.inputs import require_videos, undisturbed
 from scalor_pyro.inference.latents import frames_of, site_of
 from scalor_pyro.inference.masks import importance, owners, shares
@@ -118,7 +118,7 @@ class ModeMessenger(Messenger):
 
 @torch.no_grad()
 def infer(
-    scalor: Program, x: Tensor, *, lookahead: int | None = 0, evidence: Evidence | Literal["auto"] | None = None
+    scalor: Program, x: Tensor, *, lookahead: int | None = 0, evidence: Worth | Literal["auto"] | None = None
 ) -> Inference:
     """Follow the objects of a batch of videos.
 
@@ -134,7 +134,7 @@ def infer(
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :param lookahead: k, how many frames after the first are seen before it; at most T - 1 are. None: all.
     :param evidence: decide by the gain in log p(x, z) which proposals stay and which tracks end; "auto": with the
-        thresholds that :func:`~scalor_pyro.inference.evidence.evidence_for` finds for the model. None: by masks, as in
+        thresholds that :func:`~scalor_pyro.inference.evidence.worth_for` finds for the model. None: by masks, as in
         the model.
     :raises ValueError: if x is not a batch of videos that this model can see; for a lookahead or evidence with another
         program than SCALOR.

@@ -66,7 +66,8 @@ def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int,
     :return: weights (B, n, P, S), origin (B, n) in pixels.
     """
     with torch.no_grad():
-        origin = (centre * (pixels / 2) + (pixels - window) / 2).round().clamp(0, pixels - window)
+        origin = (centre * (pixels / 2) + (pixels - window) / 2).round()
+        origin = origin.nan_to_num(0.0).clamp(0, pixels - window)  # NaN becomes NaN pixels, not an index out of range
     first, last = 1 / pixels - 1, (2 * window - 1) / pixels - 1
     at_the_border = torch.linspace(first, last, window, dtype=scale.dtype, device=scale.device)
     pixel_centre = at_the_border.add(origin[..., None], alpha=2 / pixels)  # (B, n, P)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -74,6 +75,7 @@ class GenerationFiles:
         """The samples as they come. Those of the first batch are kept, those of later ones only pass.
 
         :param x: (B, T, C, H, W) in [0, 1], the true frames, T as many as are generated; None where there are none.
+        :raises OutputError: for a sample that is not finite, as damaged weights give it.
         """
         if self.archive.count:
             yield from samples
@@ -82,6 +84,8 @@ class GenerationFiles:
         shown = SHOWN_ROWS if x is None else SHOWN_SAMPLES
         for sample in samples:
             ours = Generated(*(part[: self.videos].cpu() for part in sample))
+            if not bool(torch.isfinite(ours.y).all()):
+                raise OutputError(f"{self.folder}: expected finite pixels, got NaN or infinity; check the weights.")
             self.archive.add(ours)
             if self._x is not None:
                 self._total = ours.y if self._total is None else self._total + ours.y

@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from scalor_pyro.config import DataConfig, RunConfig, config_to_dict
+from scalor_pyro.config import AnySceneRunConfig, DataConfig, MoverConfig, RunConfig, config_to_dict
 from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.loading import load_config
-from scalor_pyro.runs.pretrained import file_of
+from scalor_pyro.runs.pretrained import file_of, names
 from scalor_pyro.runs.weights import read_about, write_weights
 
 
@@ -22,7 +22,9 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.half() if value.dim() > 1 else value for name, value in weights.items()}
 
 
-def write_pretrained(path: Path, weights: Mapping[str, Tensor], config: RunConfig, card: Mapping[str, Any]) -> None:
+def write_pretrained(
+    path: Path, weights: Mapping[str, Tensor], config: RunConfig | AnySceneRunConfig, card: Mapping[str, Any]
+) -> None:
     """Write a model for the package.
 
     :param weights: see :func:`rounded`.
@@ -31,7 +33,7 @@ def write_pretrained(path: Path, weights: Mapping[str, Tensor], config: RunConfi
     write_weights(path, dict(weights), config_to_dict(config), {"card": card})
 
 
-def card_of(name: str) -> tuple[RunConfig, dict[str, Any]]:
+def card_of(name: str) -> tuple[RunConfig | AnySceneRunConfig, dict[str, Any]]:
     """The config and the card of weights that come with the package.
 
     :raises CheckpointError: for an unknown name, or weights without a card.
@@ -40,11 +42,34 @@ def card_of(name: str) -> tuple[RunConfig, dict[str, Any]]:
     card = read_about(path).get("card")
     if not isinstance(card, dict):
         raise CheckpointError(f"{path}: expected a model card in its header, got none.")
-    return load_config(path, RunConfig), card
+    return load_config(path, (RunConfig, AnySceneRunConfig)), card
 
 
-def shown_data(data: DataConfig) -> str:
+def synthetic_card_of(name: str) -> tuple[RunConfig, dict[str, Any]]:
+    """The config and the card of weights for synthetic videos.
+
+    :raises CheckpointError: for others.
+    """
+    config, card = card_of(name)
+    if not isinstance(config, RunConfig):
+        raise CheckpointError(f"{name}: expected weights for synthetic videos, got those for any scene.")
+    return config, card
+
+
+def synthetic_names() -> tuple[str, ...]:
+    """The names of all weights for synthetic videos."""
+    return tuple(name for name in names() if isinstance(card_of(name)[0], RunConfig))
+
+
+def data_of(config: RunConfig | AnySceneRunConfig) -> DataConfig | MoverConfig:
+    """The videos that a model was trained on."""
+    return config.movers if isinstance(config, AnySceneRunConfig) else config.data
+
+
+def shown_data(data: DataConfig | MoverConfig) -> str:
     """The videos that a model was trained for, in words."""
+    if isinstance(data, MoverConfig):
+        return f"any scene: up to {data.most} made-up movers of {data.object_size:g} px in view, seen as differences"
     what = f"{data.objects} ({data.digits.upper()})" if data.objects == "digits" else data.objects
     behind = "a moving background" if data.background else "black"
     return f"{data.count_min}–{data.count_max} {what} of {data.object_size:g} px over {behind}"

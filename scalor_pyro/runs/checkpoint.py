@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.config.checks import require
+from scalor_pyro.config.checks import require, shown
 from scalor_pyro.config.plain import parse_json
 from scalor_pyro.files import write_atomically
 from scalor_pyro.runs.configs import CheckpointError, read_bytes
@@ -38,6 +38,17 @@ _UNREADABLE = (
     OverflowError,
     zipfile.BadZipFile,
 )
+# Types of numbers that a training has.
+_PLAIN = {
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.int32,
+    torch.int64,
+    torch.uint8,
+    torch.bool,
+}
 
 
 @dataclass
@@ -208,6 +219,7 @@ def _require_tensors(name: str, values: Any) -> None:
     require(isinstance(values, dict), name, values, "a table of tensors")
     for key, value in values.items():
         require(isinstance(key, str) and isinstance(value, Tensor), name, value, f"a tensor by the name {key}")
+        require(_is_plain(value), f"{name}.{shown(key)}", value.dtype, "plain numbers")
 
 
 def _require_window(window: Any) -> None:
@@ -227,9 +239,14 @@ def _require_optimiser(optimiser: Any) -> None:
         name = f"optimiser.state.{index}"
         require(type(index) is int and isinstance(state, dict), name, state, "a table by the number of a parameter")
         for key, value in state.items():
-            numbers = value if isinstance(value, Tensor) else torch.tensor(float(value)) if _is_number(value) else None
-            finite = numbers is not None and bool(torch.isfinite(numbers).all())
+            is_tensor = isinstance(value, Tensor)
+            finite = _is_plain(value) and bool(torch.isfinite(value).all()) if is_tensor else _is_number(value)
             require(finite, f"{name}.{key}", value, "finite numbers")
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether torch can compute with a tensor: neither sparse nor of a type that is only stored."""
+    return value.layout == torch.strided and value.dtype in _PLAIN
 
 
 def _is_number(value: Any) -> bool:

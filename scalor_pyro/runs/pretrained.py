@@ -7,6 +7,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "weights"
 ENDING = ".safetensors"
+# The weights for videos that nobody has trained on.
+ANY_SCENE = "any-scene"
 # Outputs made from named weights go where a run of that name would be.
 RUNS = Path("runs")
 

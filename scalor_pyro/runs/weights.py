@@ -195,4 +195,5 @@ def _require_header(path: Path) -> None:
 
 
 def _single(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value
+    """In single precision, if it has less: not all of torch computes with the small types."""
+    return value.float() if value.is_floating_point() and value.dtype.itemsize < 4 else value

@@ -13,14 +13,17 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.files import explained, require_new, sync_folder
+from scalor_pyro.tracks.appearance import ENDING as APPEARANCE
+from scalor_pyro.tracks.appearance import kind_of, records_of
 from scalor_pyro.tracks.table import Tracks, napari_rows
 from scalor_pyro.tracks.text import CSV, MOT, PART, Layout, lines
 
 # Formats, and the endings of their files after the name of the video.
-ENDINGS = {"mot": ".txt", "csv": ".csv", "napari": "-napari.npy"}
+ENDINGS = {"mot": ".txt", "csv": ".csv", "napari": "-napari.npy", "appearance": APPEARANCE}
 LAYOUTS = {"mot": MOT, "csv": CSV}
 
 # Numbers of the array for napari: 64 bits.
@@ -35,7 +38,7 @@ class _GrowingFile(ABC):
         self._size = 0
 
     @abstractmethod
-    def add(self, tracks: Tracks) -> None:
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
         """Append a chunk."""
 
     def append(self, piece: bytes) -> None:
@@ -61,29 +64,60 @@ class _Text(_GrowingFile):
         self._layout = layout
         self.append(layout.header.encode())
 
-    def add(self, tracks: Tracks) -> None:
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
         self.append(lines(tracks, self._layout).encode())
 
 
-class _Napari(_GrowingFile):
+class _Array(_GrowingFile):
     """An array in numpy's format whose header is updated after each chunk; numpy leaves room for that."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._rows = 0
+
+    def begin(self, kind: object, columns: tuple[int, ...] = ()) -> None:
+        """Write the header of an array without rows."""
+        self._kind, self._columns = kind, columns
         self.append(self._header())
 
-    def add(self, tracks: Tracks) -> None:
-        rows = napari_rows(tracks.in_order())
-        self.append(rows.astype(NUMBER).tobytes())
+    def more(self, rows: NDArray[np.generic]) -> None:
+        """Append rows."""
+        self.append(rows.tobytes())
         self._rows += len(rows)
         self.replace_start(self._header())
 
     def _header(self) -> bytes:
         header = io.BytesIO()
-        about = {"descr": NUMBER, "fortran_order": False, "shape": (self._rows, 4)}
+        about = {"descr": self._kind, "fortran_order": False, "shape": (self._rows, *self._columns)}
         np.lib.format.write_array_header_1_0(header, about)
         return header.getvalue()
+
+
+class _Napari(_Array):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.begin(NUMBER, (4,))
+
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+        self.more(napari_rows(tracks.in_order()).astype(NUMBER))
+
+
+class _Appearance(_Array):
+    """Without a header until the first row says how many numbers an appearance has."""
+
+    _begun = False
+
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+        records = records_of(tracks.rows(~tracks.predicted), appearance)
+        if not self._begun:
+            self.begin(np.lib.format.dtype_to_descr(records.dtype))
+            self._begun = True
+        self.more(records)
+
+    def close(self) -> None:
+        if not self._begun:
+            self.begin(np.lib.format.dtype_to_descr(kind_of(0)))
+        super().close()
 
 
 class TrackFiles:
@@ -96,7 +130,8 @@ class TrackFiles:
     - ``mot``: ``street.txt``, MOTChallenge text, see :func:`~scalor_pyro.tracks.text.write_mot`;
     - ``csv``: ``street.csv``, all columns of :class:`Tracks` under trackpy's names, empty where not known;
     - ``napari``: ``street-napari.npy``, rows of (track id, frame, y, x), for
-      ``viewer.add_tracks(numpy.load("street-napari.npy"))``.
+      ``viewer.add_tracks(numpy.load("street-napari.npy"))``;
+    - ``appearance``: ``street-appearance.npy``, see :mod:`scalor_pyro.tracks.appearance`.
 
     :param folder: is made where it does not exist.
     :param stem: of the names of the files.
@@ -120,18 +155,19 @@ class TrackFiles:
         for path in self.paths.values():
             require_new(path, overwrite)
         self._writers: dict[str, _GrowingFile] = {}
-        self._next_frame = 0
 
     def __enter__(self) -> "TrackFiles":
+        self._next_frame = 0
         for name, part in self.parts.items():
             with explained(part):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._writers[name] = _Napari(part) if name == "napari" else _Text(part, LAYOUTS[name])
+                self._writers[name] = _writer(name, part)
         return self
 
-    def add(self, tracks: Tracks) -> None:
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating] | None = None) -> None:
         """Write a chunk; it is in the files when this returns.
 
+        :param appearance: (S, D) of the rows that are not predicted, where appearances are written.
         :raises ValueError: if it has rows of frames that an earlier chunk had, or before those.
         :raises OutputError: if it cannot be written (a full disk, …).
         """
@@ -144,7 +180,7 @@ class TrackFiles:
             )
         for name, writer in self._writers.items():
             with explained(self.parts[name]):
-                writer.add(tracks)
+                writer.add(tracks, np.zeros((int((~tracks.predicted).sum()), 0)) if appearance is None else appearance)
         self._next_frame = int(tracks.frame.max()) + 1
 
     def __exit__(
@@ -158,3 +194,9 @@ class TrackFiles:
                 with explained(path):
                     os.replace(self.parts[name], path)
             sync_folder(self.folder)
+
+
+def _writer(name: str, part: Path) -> _GrowingFile:
+    if name in LAYOUTS:
+        return _Text(part, LAYOUTS[name])
+    return _Napari(part) if name == "napari" else _Appearance(part)

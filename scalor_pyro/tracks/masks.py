@@ -8,6 +8,7 @@ ImageJ by "Import > Image Sequence".
 import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -24,7 +25,7 @@ Labels = NDArray[np.int32]  # (H, W) of the file's frames: 0 background, else id
 
 # The folder's name after the video's stem, and the name of a picture.
 ENDING = "-masks"
-PICTURE = "frame_{:07d}.tif"
+PICTURE, PICTURE_PATTERN = "frame_{:07d}.tif", "frame_*.tif"
 
 # Lossless, and known to ImageJ, tifffile and libtiff alike.
 COMPRESSION = "tiff_adobe_deflate"
@@ -94,9 +95,7 @@ class MaskFolder:
         :raises ValueError: for identities that do not fit the geometry or 32 bits.
         :raises OutputError: if it cannot be written.
         """
-        tiff = io.BytesIO()
-        Image.fromarray(labels_in_source(identity, self.geometry)).save(tiff, "TIFF", compression=COMPRESSION)
-        write_atomically(self.part / PICTURE.format(number), tiff.getvalue(), durable=False)
+        _write(self.part / PICTURE.format(number), labels_in_source(identity, self.geometry))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -113,6 +112,26 @@ class MaskFolder:
         os.replace(self.part, self.path)
         sync_folder(self.path.parent)
         _remove(old)
+
+
+def rename_masks(folder: Path, renamed: Callable[[int, NDArray[np.int64]], NDArray[np.int64]]) -> None:
+    """Give the objects of all pictures of a folder other identities; each picture is replaced whole.
+
+    :param renamed: of a frame and identities in it, -1 for none, their new identities; below 0: the background.
+    :raises OutputError: if a picture cannot be written.
+    """
+    for path in sorted(folder.glob(PICTURE_PATTERN)):
+        with Image.open(path) as picture:
+            labels = np.asarray(picture).astype(np.int64)
+        number = int(path.stem.rpartition("_")[2])
+        new = np.maximum(renamed(number, labels - 1), -1) + 1
+        _write(path, new.astype(np.int32))
+
+
+def _write(path: Path, labels: Labels) -> None:
+    tiff = io.BytesIO()
+    Image.fromarray(labels).save(tiff, "TIFF", compression=COMPRESSION)
+    write_atomically(path, tiff.getvalue(), durable=False)
 
 
 def _remove(path: Path) -> None:

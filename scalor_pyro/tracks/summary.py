@@ -46,16 +46,19 @@ class Made(NamedTuple):
     options: dict[str, Any]
 
 
-def made_from(video: Path, weights: str, sha256: str, options: Options) -> Made:
+def made_from(
+    video: Path, weights: str, sha256: str, options: Options, further: Mapping[str, Any] | None = None
+) -> Made:
     """What identifies a tracking: the video by path, size and time, the weights by content, and the options.
 
     :param weights: what the summary calls them.
     :param sha256: of their file, see :func:`digest_of`.
+    :param further: options of what is done with the tracks afterwards.
     """
     return Made(
         {"path": os.path.abspath(video), **_stamp(video)},
         {"name": weights, "sha256": sha256},
-        json.loads(json.dumps(asdict(options))),
+        json.loads(json.dumps({**asdict(options), **(further or {})})),
     )
 
 
@@ -72,8 +75,10 @@ def name_of(video: Path) -> str:
 
 
 def printable(value: object) -> str:
-    """Text for any terminal: bytes of a name that are not in the file system's encoding are escaped."""
-    return str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """One line of text for any terminal: control characters, and bytes that are not in the file system's encoding, are
+    escaped."""
+    text = str(value).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def write_summary(path: Path, made: Made, figures: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ pixel i spans [i, i + 1]. Frames and identities count from 0. Writing and readin
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,14 @@ TRACKPY_NAMES = {"identity": "particle"}
 # In napari the centre of pixel 0 is at 0; here it is at 0.5.
 NAPARI_SHIFT = -0.5
 
+# What a column that need not be given holds where it is not.
+_DEFAULTS: dict[str, Any] = {**dict.fromkeys(DEVIATIONS, np.nan), "predicted": False}
+
 # Stands for a column that was not given.
 _NOT_GIVEN: NDArray[np.float64] = np.empty(0)
 
 
-def _not_given() -> NDArray[np.float64]:
+def _not_given() -> Any:
     return _NOT_GIVEN
 
 
@@ -69,6 +73,8 @@ class Tracks:
     :param y_sd: px, likewise.
     :param width_sd: px, of the width of the box, likewise.
     :param height_sd: px, likewise.
+    :param predicted: bool, where nothing was seen and the row fills a gap (:mod:`scalor_pyro.tracks.filters`); nowhere
+        by default.
     :raises ValueError: for arrays of different lengths, negative frames, identities or deviations, values that are
         not finite, and an identity that appears twice in a frame.
     """
@@ -85,11 +91,12 @@ class Tracks:
     y_sd: NDArray[np.float64] = field(default_factory=_not_given)
     width_sd: NDArray[np.float64] = field(default_factory=_not_given)
     height_sd: NDArray[np.float64] = field(default_factory=_not_given)
+    predicted: NDArray[np.bool_] = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
-        for name in DEVIATIONS:
+        for name, default in _DEFAULTS.items():
             if getattr(self, name) is _NOT_GIVEN:
-                object.__setattr__(self, name, np.full(len(self.frame), np.nan))
+                object.__setattr__(self, name, np.full(len(self.frame), default))
         for name in (each.name for each in fields(self)):
             shape = np.shape(getattr(self, name))
             if shape != (len(self.frame),):
@@ -104,6 +111,8 @@ class Tracks:
             values = getattr(self, name)
             valid = np.isnan(values) | (np.isfinite(values) & (values >= 0))
             _require(name, values, valid, "finite numbers from 0 or NaN")
+        if self.predicted.dtype != np.bool_:
+            raise ValueError(f"Tracks.predicted: expected bool, got {self.predicted.dtype}.")
         _require_once(self.frame, self.identity)
 
     def __len__(self) -> int:
@@ -127,6 +136,9 @@ class Tracks:
 # The names of all columns, in their order.
 COLUMNS = tuple(each.name for each in fields(Tracks))
 
+# What columns hold, if not floating point numbers.
+_KINDS: dict[str, type[np.generic]] = {"frame": np.int64, "identity": np.int64, "predicted": np.bool_}
+
 
 def concatenate(parts: Sequence[Tracks]) -> Tracks:
     """The rows of several tracks one after the other, as of the chunks of a video; of none, no rows.
@@ -147,15 +159,36 @@ def to_dataframe(tracks: Tracks) -> pd.DataFrame:
     return pd.DataFrame({TRACKPY_NAMES.get(name, name): getattr(tracks, name) for name in COLUMNS})
 
 
+def from_dataframe(table: pd.DataFrame) -> Tracks:
+    """The inverse of :func:`to_dataframe`; `presence` may be missing (1), and all after it (not known).
+
+    :raises ValueError: for a missing column, and for values that tracks cannot have.
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for name in COLUMNS:
+        column = TRACKPY_NAMES.get(name, name)
+        if column in table:
+            columns[name] = table[column].to_numpy(_KINDS.get(name, np.float64))
+        elif name in COLUMNS[: COLUMNS.index("presence")]:
+            raise ValueError(f"table: expected a column {column}, got {', '.join(map(str, table.columns))}.")
+    columns.setdefault("presence", np.ones(len(table)))
+    columns.setdefault("depth", np.full(len(table), np.nan))
+    return Tracks(**columns)
+
+
 def to_napari(tracks: Tracks) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """What napari shows as tracks: ``viewer.add_tracks(data, properties=properties)``.
 
     :return: (R, 4) of (track id, frame, y, x), by id, then frame, with positions as napari counts them: from the
-        centre of the first pixel; and the other columns of each row, except those that are all NaN.
+        centre of the first pixel; and the other columns of each row, except those that are all NaN, and `predicted`
+        where nothing is.
     """
     ordered = tracks.rows(np.lexsort((tracks.frame, tracks.identity)))
     others = {name: getattr(ordered, name) for name in COLUMNS[COLUMNS.index("width") :]}
-    return napari_rows(ordered), {name: values for name, values in others.items() if not np.isnan(values).all()}
+    known = {name: values for name, values in others.items() if not np.isnan(values).all()}
+    if not tracks.predicted.any():
+        del known["predicted"]
+    return napari_rows(ordered), known
 
 
 def napari_rows(tracks: Tracks) -> NDArray[np.float64]:

@@ -29,6 +29,9 @@ MOT_UNUSED = 3
 
 CSV_COLUMNS = tuple(TRACKPY_NAMES.get(name, name) for name in COLUMNS)
 
+# The last column of a CSV says whether a row was predicted; files of earlier versions do not have it.
+PREDICTED = CSV_COLUMNS[-1]
+
 # Columns of a CSV that may be empty.
 CSV_MAY_BE_EMPTY = ("depth", *DEVIATIONS)
 
@@ -37,6 +40,9 @@ PART = ".part"
 
 # Frames and identities have at most this many digits, so that 64 bits hold them; messages quote this much of a field.
 MOST_DIGITS, MOST_QUOTED = 18, 60
+
+# No position, size or presence is larger, so that areas can be computed.
+LARGEST = 1e12
 
 # No row is longer than this many characters.
 LONGEST_LINE = 10_000
@@ -47,7 +53,7 @@ class Row(NamedTuple):
 
     frame: int
     identity: int
-    numbers: tuple[float, ...]  # the other columns, in their order
+    numbers: tuple[float, ...]  # the other columns, in their order; of `predicted`, 0 or 1
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class Layout:
     format: Callable[[Row], str]  # a row as a line, with its end
     parse: Callable[[str], Row]  # the inverse; a ValueError says what is wrong
     always_ended: bool  # whether every line ends with a newline, whoever wrote it
+    earlier_header: str = ""  # of files of an earlier version
+    earlier_ending: str = ""  # what their lines lack
 
 
 # ------------------------------------------------------------------ rows
@@ -88,12 +96,13 @@ def _parse_mot(line: str) -> Row:
     _require_sizes(MOT_COLUMNS[4:6], (width, height))
     x, y = left - MOT_FIRST + width / 2, top - MOT_FIRST + height / 2
     unknown = [math.nan] * (1 + len(DEVIATIONS))
-    return Row(frame, identity, (x, y, width, height, presence, *unknown))
+    return Row(frame, identity, (x, y, width, height, presence, *unknown, 0))
 
 
 def _format_csv(row: Row) -> str:
-    numbers = ("" if math.isnan(number) else f"{number:.4f}" for number in row.numbers)
-    return ",".join([str(row.frame), str(row.identity), *numbers]) + "\n"
+    *numbers, predicted = row.numbers
+    cells = ("" if math.isnan(number) else f"{number:.4f}" for number in numbers)
+    return ",".join([str(row.frame), str(row.identity), *cells, f"{predicted:.0f}"]) + "\n"
 
 
 def _parse_csv(line: str) -> Row:
@@ -106,6 +115,8 @@ def _parse_csv(line: str) -> Row:
         for name, part in zip(CSV_COLUMNS[2:], parts[2:], strict=True)
     )
     _require_sizes(CSV_COLUMNS[4:6], numbers[2:4])
+    if numbers[-1] not in (0, 1):
+        raise ValueError(f"{PREDICTED}: expected 0 or 1, got {_cut(parts[-1])}.")
     return Row(frame, identity, numbers)
 
 
@@ -125,6 +136,8 @@ def _finite(name: str, text: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{name}: expected a finite number, got {_cut(text)}.")
+    if abs(number) > LARGEST:
+        raise ValueError(f"{name}: expected a number up to {LARGEST:g}, got {_cut(text)}.")
     return number
 
 
@@ -140,7 +153,16 @@ def _require_sizes(names: Sequence[str], sizes: Sequence[float]) -> None:
 
 
 MOT = Layout("", MOT_FIRST, "id", _format_mot, _parse_mot, always_ended=False)
-CSV = Layout(",".join(CSV_COLUMNS) + "\n", 0, "particle", _format_csv, _parse_csv, always_ended=True)
+CSV = Layout(
+    ",".join(CSV_COLUMNS) + "\n",
+    0,
+    "particle",
+    _format_csv,
+    _parse_csv,
+    always_ended=True,
+    earlier_header=",".join(CSV_COLUMNS[:-1]) + "\n",
+    earlier_ending=",0",
+)
 
 
 # ------------------------------------------------------------------ writing
@@ -239,7 +261,9 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
     """Rows with the numbers of their lines, one after the other; a byte order mark and any line ends are accepted."""
     columns = 0  # of the row before
     with explained_reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
-        if layout.header and file.readline(LONGEST_LINE) != layout.header:
+        header = file.readline(LONGEST_LINE) if layout.header else ""
+        lacking = layout.earlier_ending if header == layout.earlier_header else ""
+        if header not in (layout.header, layout.earlier_header):
             raise ValueError(f"{path}, line 1: expected the names of columns {layout.header.strip()}.")
         number = 1 if layout.header else 0
         while line := file.readline(LONGEST_LINE):
@@ -254,7 +278,7 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
                 logger.warning("%s was cut off while it was written: line %d is left out.", path, number)
                 return
             try:
-                row = layout.parse(line)
+                row = layout.parse(line.rstrip("\r\n") + lacking)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
             columns = line.count(",") + 1
@@ -276,4 +300,5 @@ def explained_reading(path: Path) -> Iterator[None]:
 def _tracks(rows: Sequence[Row]) -> Tracks:
     counts = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
     numbers = np.array([row.numbers for row in rows], dtype=np.float64).reshape(-1, len(COLUMNS) - 2)
-    return Tracks(*counts.T, *numbers.T)
+    columns = dict(zip(COLUMNS, [*counts.T, *numbers.T], strict=True))
+    return Tracks(**(columns | {"predicted": numbers[:, -1] == 1}))

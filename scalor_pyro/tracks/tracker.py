@@ -26,12 +26,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import ConfigError, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
 from scalor_pyro.config.checks import require_choice
 from scalor_pyro.config.options import option
-from scalor_pyro.inference.evidence import Evidence, evidence_for, weigher_for
+from scalor_pyro.data.movers import STILL
+from scalor_pyro.inference.evidence import Worth, weigher_for, worth_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
+from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import (
     Inference,
     begun,
@@ -46,6 +48,9 @@ from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
+from scalor_pyro.runs.pretrained import ANY_SCENE
+from scalor_pyro.tracks import linking
+from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.training.device import device_of
@@ -81,6 +86,7 @@ class Tracked(NamedTuple):
     propagated: int  # objects drawn that continue one of the frame before, in all frames but the video's first
     discovered: int  # … that were newly discovered there
     foreground: float  # share of the pixels that objects cover
+    appearance: NDArray[np.float32]  # (R, D) z_what of each row of the tracks
 
     def segments(self) -> NDArray[np.int64]:
         """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -2: none."""
@@ -92,7 +98,7 @@ class Pictured(NamedTuple):
     """The first n frames of a video with what the tracker saw in them, for pictures and the player."""
 
     numbers: NDArray[np.int64]  # (n,) frames of the file, from 0
-    frames: Tensor  # (1, n, C, H, W) in [0, 1], as the model saw them
+    frames: Tensor  # (1, n, C, H, W) in [0, 1], as they were read
     inference: Inference  # of these frames: the latents that the tracks were made from
 
     def and_then(self, later: "Pictured") -> "Pictured":
@@ -120,6 +126,7 @@ class Tracker:
     :param lookahead: k, frames after the first that are seen before it; at most those of the first chunk. None: all of
         that chunk.
     :param evidence: see :func:`~scalor_pyro.inference.posterior.infer`.
+    :param differences: for a model that sees differences from the scene; None: it sees frames as they are.
     :raises ValueError: for a negative lookahead.
     """
 
@@ -131,9 +138,11 @@ class Tracker:
         light_step: float = LIGHT_STEP,
         pictured: int = 0,
         lookahead: int | None = 0,
-        evidence: Evidence | Literal["auto"] | None = None,
+        evidence: Worth | Literal["auto"] | None = None,
+        differences: Differences | None = None,
     ) -> None:
         require_lookahead(lookahead)
+        self.differences = differences
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
         self.carried: Carried | None = None
@@ -144,23 +153,30 @@ class Tracker:
 
     @torch.no_grad()
     def advance(self, chunk: Chunk) -> Tracked:
-        """Go on with the frames that follow those of the last call."""
+        """Go on with the frames that follow those of the last call.
+
+        :raises ConfigError: if the weights lead to numbers that are not finite.
+        """
         with default_dtype_of(self.scalor):
             return self._advance(chunk)
 
     def _advance(self, chunk: Chunk) -> Tracked:
-        frames = frames_for(self.scalor, chunk)
+        whole = frames_for(self.scalor, chunk)
+        frames = whole if self.differences is None else self.differences.to_model(whole)
         first = self.carried is None
         before = seen_before(self.scalor, frames, self.lookahead, self._acceptance) if first else self.carried
         trace = follow(self.scalor, frames, before, self._acceptance)
         latents = frames_of(trace)
         self.carried = latents[-1].carried
+        foreground = float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean())
+        if not math.isfinite(foreground):
+            raise ConfigError("weights: expected those of a training that went well, got some that lead to NaN.")
         if first:
             latents = [begun(latents[0]), *latents[1:]]
         if self._to_picture:
             self._picture(
                 chunk.numbers,
-                frames,
+                whole,
                 [
                     with_background(self.scalor, trace, t, latents[t])
                     for t in range(min(self._to_picture, len(latents)))
@@ -168,22 +184,33 @@ class Tracker:
             )
         self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.slots).box if self.spread else None
-        (found,) = tracks_of(slots_of(latents), self.scalor.config.image_size, spread)
+        history = slots_of(latents)
+        (found,) = tracks_of(history, self.scalor.config.image_size, spread)
+        what = torch.stack([frame.slots.objects.what for frame in latents], 1).cpu().float()[reported(history)].numpy()
+        again = np.diff(chunk.numbers, prepend=self.last_number) == 0  # frames that were read twice
+        once = ~again[found.frame]
         threshold = self.scalor.config.presence_threshold
         later = [frame for frame in latents if frame.propagated is not None]
         return Tracked(
             chunk.numbers,
-            self._in_the_file(found, chunk.numbers),
+            self._in_the_file(found.rows(once), chunk.numbers),
             latents,
             sum(int(frame.propagated.number(threshold)) for frame in later if frame.propagated is not None),
             sum(int(frame.discovered.number(threshold)) for frame in later),
-            float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean()),
+            foreground,
+            what[once],
         )
 
     def _picture(self, numbers: NDArray[np.int64], frames: Tensor, latents: list[FrameLatents]) -> None:
         """Keep the frames of these latents, which are the first of the chunk."""
         n = len(latents)
-        more = Pictured(numbers[:n], frames[:, :n].cpu(), collect(latents, self.scalor.config.presence_threshold))
+        seen = collect(latents, self.scalor.config.presence_threshold)
+        if self.differences is not None:
+            shown = {
+                name: self.differences.from_model(getattr(seen, name)) for name in ("reconstruction", "background")
+            }
+            seen = seen._replace(**shown)
+        more = Pictured(numbers[:n], frames[:, :n].cpu(), seen)
         self.pictured = more if self.pictured is None else self.pictured.and_then(more)
         self._to_picture -= n
 
@@ -201,10 +228,8 @@ class Tracker:
             self.scalor.set_background_image((self.scalor.background_image + self.light_step * steps)[None].clamp(0, 1))
 
     def _in_the_file(self, found: Tracks, numbers: NDArray[np.int64]) -> Tracks:
-        """In px and frames of the file; a frame that was read twice is reported once."""
-        again = np.diff(numbers, prepend=self.last_number) == 0
+        """In px and frames of the file."""
         self.last_number = int(numbers[-1])
-        found = found.rows(~again[found.frame])
         x, y = self.geometry.to_source(found.x, found.y)
         width, height = self.geometry.lengths_to_source(found.width, found.height)
         x_sd, y_sd = self.geometry.lengths_to_source(found.x_sd, found.y_sd)
@@ -281,19 +306,19 @@ class Options:
             if value is not None and self.decide_by != "evidence":
                 raise ConfigError(f"{name}: expected decide_by 'evidence' beside it, got {self.decide_by!r}.")
             if value is not None:
-                Evidence(**{name: value})  # checks it
+                Worth(**{name: value})  # checks it
 
-    def evidence(self, scalor: Scalor) -> Evidence | None:
+    def evidence(self, scalor: Scalor) -> Worth | None:
         """What an object must be worth to a model; None: masks decide."""
         if self.decide_by == "masks":
             return None
         given = {"discover": self.discover, "go_on": self.go_on}
-        return replace(evidence_for(scalor), **{name: value for name, value in given.items() if value is not None})
+        return replace(worth_for(scalor), **{name: value for name, value in given.items() if value is not None})
 
 
 def track(
     video: VideoLike,
-    weights: str | Path | TrainedRun,
+    weights: str | Path | TrainedRun = ANY_SCENE,
     *,
     crop: Crop | tuple[int, int, int, int] | None = None,
     start: int = 0,
@@ -305,6 +330,7 @@ def track(
     lookahead: int = LOOKAHEAD,
     decide_by: Literal["evidence", "masks"] = "evidence",
     device: str = "auto",
+    link: bool = True,
 ) -> pd.DataFrame:
     """Follow the objects of a video from its beginning to its end.
 
@@ -312,7 +338,8 @@ def track(
 
     :param video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C) of 8-bit or other real numbers.
     :param weights: a run folder, a file of weights, the name of weights that come with the package
-        (``scalor weights`` lists them), or a run that is loaded already; load it once to track many videos.
+        (``scalor weights`` lists them), or a run that is loaded already; load it once to track many videos. Default:
+        weights for any scene, which need no training.
     :param crop: where objects are looked for, px of the file: x, y, width, height; default: the region of the run.
     :param start: first frame.
     :param stop: frame before which to stop; default: the end.
@@ -325,6 +352,7 @@ def track(
     :param decide_by: whether an object is new, and still there, is decided by evidence
         (:mod:`~scalor_pyro.inference.evidence`) or by the overlap of masks.
     :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
+    :param link: give tracks of one object one identity (:func:`~scalor_pyro.tracks.linking.link`).
     :return: a row for each object in each frame, see :func:`~scalor_pyro.tracks.table.to_dataframe`: frames from 0, px
         of the file.
     :raises ValueError: if the video or the weights cannot be read, or do not fit each other.
@@ -342,7 +370,14 @@ def track(
         decide_by=decide_by,
     )
     run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
-    return to_dataframe(concatenate([found.tracks for found in track_chunks(run, video, options)]))
+    tracker, reader = tracker_of(run, video, options)
+    chunks = (tracker.advance(frames) for frames in reader.chunks(chunk_of(tracker)))
+    found = [(each.tracks, each.appearance) for each in chunks]
+    tracks = concatenate([part for part, _ in found])
+    if link and len(tracks):
+        appearance = np.concatenate([part for _, part in found if len(part)])
+        tracks = linking.link_in(reader.geometry.crop, tracks, appearance).tracks
+    return to_dataframe(tracks)
 
 
 def track_chunks(
@@ -384,17 +419,47 @@ def tracker_of(
     :raises ConfigError: if the background image does not fit.
     """
     options = options or Options()
-    reader = video_for(run, video, options)
-    scalor = scalor_for(run, reader, options)
+    differences, step = None, options.light_step
+    if isinstance(run.config, AnySceneRunConfig):
+        reader, scalor, differences = _for_any_scene(run, run.config, video, options)
+        step = differences.light_step(step)
+    else:
+        reader = video_for(run, video, options)
+        scalor = scalor_for(run, reader, options)
     tracker = Tracker(
         scalor,
         reader.geometry,
-        light_step=options.light_step,
+        light_step=step,
         pictured=pictured,
         lookahead=options.lookahead,
         evidence=options.evidence(scalor),
+        differences=differences,
     )
     return tracker, reader
+
+
+def _for_any_scene(
+    run: TrainedRun, config: AnySceneRunConfig, video: VideoLike, options: Options
+) -> tuple[Video, Scalor, Differences]:
+    """The video as it has to be read, the model for it, and what it sees.
+
+    :raises VideoError: if the video cannot be read, or nothing moves.
+    :raises ConfigError: for a background image of the run, which has none.
+    """
+    if options.background_image == "run":
+        raise ConfigError(
+            "background_image: expected 'auto' or 'video', because the scene is that of the video, got 'run'."
+        )
+    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
+    stride = 1 if options.stride is None else options.stride
+    part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
+    look = look_at(config, whole.again(part), options.object_size, options.slots)
+    reader = whole.again(look.options)
+    like = next(run.scalor.parameters())
+    still = torch.full((config.model.channels, *reader.geometry.size), STILL, dtype=like.dtype)
+    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
+        scalor = with_view(run.scalor, reader.geometry.size, still, look.slots)
+    return reader, scalor, differences_of(reader, look.gain)
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:

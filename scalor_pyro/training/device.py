@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from scalor_pyro.config import ConfigError, TrainConfig
+from scalor_pyro.config.checks import shown
 from scalor_pyro.config.options import add_option, given
 
 # Options of the command line that say how to compute.
@@ -13,15 +14,19 @@ COMPUTING = ("precision", "capture")
 
 
 def device_of(name: str) -> torch.device:
-    """The device that ``--device`` names: auto (the GPU, if there is one), cpu or cuda.
+    """The device that ``--device`` names: auto (the GPU, if there is one), cpu or cuda; or any other of torch's.
 
-    :raises ConfigError: for cuda, if no CUDA device is available.
+    :raises ConfigError: for cuda, if no CUDA device is available, and for a name that torch does not know.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("No CUDA device is available; use --device auto or cpu.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: expected auto, cpu or cuda, got {shown(name)}.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("No CUDA device is available; use --device auto or cpu.")
+    return device
 
 
 def add_computing_options(options: argparse._ActionsContainer) -> None:

@@ -13,6 +13,7 @@ from scalor_pyro.files import write_atomically
 from scalor_pyro.model.views import nearest_size
 from scalor_pyro.video import Crop, ReadOptions, Video
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
+from scalor_pyro.video.pictures import require_checksums
 from scalor_pyro.video.source import VideoError, reading
 
 # In the run folder: the background of the whole region at the scale of training, and how much it moves by itself.
@@ -80,6 +81,7 @@ def _load_picture(path: Path) -> NDArray[np.uint8] | None:
     if not path.exists():
         return None
     try:
+        require_checksums(path)
         with reading(path, "the background image of the run"), Image.open(path, formats=("PNG",)) as picture:
             pixels = np.array(picture.convert("L" if picture.mode in ("1", "L", "LA", "I", "I;16") else "RGB"))
     except VideoError as error:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -44,6 +45,9 @@ MISSING_SHARE, MISSING_FRAMES = 0.02, 1
 ROUNDING, NEARLY_ALL = 0.2, 0.98
 # Formats whose frames are meant to last for different times.
 VARIABLE = frozenset({"gif"})
+# FFV1 ends each slice with its size (3 bytes), a state (1) and a CRC-32 that reads bits from the other end than zlib's.
+FOOTER = 8
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # Files whose time stamps are remembered, so that several readers of one file look at them once.
 REMEMBERED = 256
 
@@ -60,6 +64,8 @@ class Clock(NamedTuple):
     """What the time stamps of a file say; they are read without decoding."""
 
     packets: int  # about as many as frames
+    hidden: int  # further packets that an edit list takes out of what is shown
+    damaged: int  # packets that differ from their checksums
     interval: float | None  # s between frames, if it is constant (but for missing frames)
     rate: float | None  # frames per second, on average; None without time stamps
 
@@ -92,12 +98,16 @@ class ContainerSource:
                 seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
                 if seconds is None and container.duration:
                     seconds = container.duration / av.time_base
-                self._announced = stream.frames
+                announced = stream.frames
                 # In other files the duration may be that of the sound.
                 self._alone = len(container.streams) == 1
                 kind = f"{stream.codec_context.name} in {container.format.name.partition(',')[0]}"
         status = path.stat()
         self._clock = clock_of(path, status.st_mtime_ns, status.st_size)
+        self._expected = max(0, announced - self._clock.hidden)
+        if self._clock.damaged:
+            of = f"{self._clock.damaged} of {self._clock.packets} frames"
+            warn_once(logger, path, f"is damaged: {of} differ from their checksums, and parts of them are shown late.")
         self.info = FileInfo(
             path=path,
             kind=kind,
@@ -109,7 +119,7 @@ class ContainerSource:
 
     def count(self) -> int:
         """How many frames the file says that it holds, or else how many packets it holds."""
-        return self._announced or self._clock.packets
+        return self._expected or self._clock.packets
 
     def shots(self) -> Iterator[Shot]:
         """All frames up to the end, or to where the file is damaged: then one warning says how many there were.
@@ -132,7 +142,7 @@ class ContainerSource:
     def _compare(self, numbering: "_Numbering", errors: list[str]) -> None:
         """Say so if frames are missing. Of a variable rate only an error tells, or a count in the header."""
         read, reached = numbering.read, numbering.number + 1
-        expected = self._announced
+        expected = self._expected
         if not expected and self._alone and self.info.duration and self._clock.interval:
             expected = round(self.info.duration / self._clock.interval)
         if expected - max(read, reached) > max(MISSING_FRAMES, MISSING_SHARE * expected):
@@ -212,15 +222,18 @@ def clock_of(path: Path, changed: int, size: int) -> Clock:
     :param changed: when, in ns; with the size, it tells whether the file is still the same.
     """
     parts: list[list[float]] = [[]]
-    packets, last = 0, -math.inf
+    packets, hidden, damaged, last = 0, 0, 0, -math.inf
     with _opened(path) as container:
         stream = container.streams.video[0]
         variable = container.format.name in VARIABLE
+        checked = stream.codec_context is not None and stream.codec_context.name == "ffv1"
         try:
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.is_discard:
+                    hidden += packet.size > 0
                     continue
                 packets += 1
+                damaged += checked and not _is_whole(bytes(packet))
                 order = packet.dts if packet.dts is not None else packet.pts
                 if packet.pts is None or order is None or packet.time_base is None:
                     variable = True
@@ -235,7 +248,19 @@ def clock_of(path: Path, changed: int, size: int) -> Clock:
     steps = np.concatenate([np.diff(np.sort(part)) for part in parts])
     rate = len(steps) / steps.sum() if len(steps) and steps.sum() > 0 else None
     interval = None if variable else _interval(steps, tick, packets)
-    return Clock(packets, interval, rate if interval is None else 1 / interval)
+    damaged = damaged if 2 * damaged <= packets else 0  # FFV1 may also be without checksums
+    return Clock(packets, hidden, damaged, interval, rate if interval is None else 1 / interval)
+
+
+def _is_whole(packet: bytes) -> bool:
+    """Whether all slices of a packet of FFV1 have their checksums: FFmpeg shows others as they were a frame before."""
+    end = len(packet)
+    while end > 0:
+        size = FOOTER + int.from_bytes(packet[end - FOOTER : end - FOOTER + 3], "big") if end >= FOOTER else end + 1
+        if size > end or zlib.crc32(packet[end - size : end].translate(REVERSED), 0xFFFFFFFF) != 0xFFFFFFFF:
+            return False
+        end -= size
+    return True
 
 
 def _interval(steps: NDArray[np.float64], tick: float, frames: int) -> float | None:

@@ -68,7 +68,7 @@ def read_picture(path: Path, animated: bool = False) -> Pixels:
     """
     with _opened(path) as image:
         if image.format == "PNG":
-            _require_checksums(path)
+            require_checksums(path)
         frames = _frames(image)
         if len(frames) > 1 and not animated:
             raise VideoError(f"{path}: expected one frame, as in the first file of the folder, got {len(frames)}.")
@@ -180,7 +180,7 @@ def _by_ffmpeg(path: Path, pixel_format: str) -> Pixels:
     return pixels
 
 
-def _require_checksums(path: Path) -> None:
+def require_checksums(path: Path) -> None:
     """Refuse a PNG whose chunks differ from their checksums: Pillow does not look at those of the pixels.
 
     :raises VideoError: saying which chunk.

@@ -134,7 +134,11 @@ def _warn(logger: logging.Logger, text: str, changed: int) -> None:
 
 def warn_once(logger: logging.Logger, path: Path, text: str) -> None:
     """Warn of a file, once in a process as long as the file does not change: it is often read several times."""
-    _warn(logger, f"{path} {text}", path.stat().st_mtime_ns)
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:  # an array in memory, or a file that is gone
+        changed = 0
+    _warn(logger, f"{path} {text}", changed)
 
 
 def quoted(text: str) -> str:

@@ -1,8 +1,8 @@
 """TIFF files through tifffile: stacks, ImageJ hyperstacks, OME-TIFF, BigTIFF, …, with their axes.
 
 Which axis is time: T. In a file without T, the only axis beside the picture and its colours (ImageJ keeps a film that
-nobody labelled as a stack of slices). Three channels are red, green and blue. Other axes are refused: the reader would
-have to choose a slice or a channel.
+nobody labelled as a stack of slices; a warning says so). Three channels are red, green and blue. Other axes are
+refused: the reader would have to choose a slice or a channel.
 """
 
 import logging
@@ -250,6 +250,8 @@ def _meaning(path: Path, series: TiffPageSeries) -> _Axes:
             f"{path}: expected one axis beside the picture and its colours, got {_words(series)}; save one slice, or a"
             " projection, as a stack over time."
         )
+    if others and series.axes[others[0]] == "Z" and series.shape[others[0]] > 1:
+        warn_once(logger, path, f"has no time axis: its {series.shape[others[0]]} slices (Z) are read as frames.")
     return _Axes(others[0] if others else None, channel)
 
 

@@ -94,6 +94,18 @@ def test_a_value_error_that_nobody_raised_on_purpose_is_a_bug() -> None:
             main()
 
 
+def test_a_distribution_of_nan_is_a_sentence_and_of_another_value_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    @command
+    def main(loc: float, scale: float) -> int:
+        return len(torch.distributions.Normal(torch.tensor([loc]), torch.tensor([scale]), validate_args=True).sample())
+
+    for loc, scale in ((float("nan"), 1.0), (0.0, float("nan"))):
+        assert main(loc, scale) == 2
+        assert capsys.readouterr().err.startswith("error: The model computed NaN or infinity")
+    with pytest.raises(ValueError):
+        main(0.0, -1.0)
+
+
 def test_a_value_error_that_the_package_raises_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     from scalor_pyro.video import Clips
 
@@ -126,6 +138,6 @@ def test_output_whose_reader_has_gone_and_names_that_the_terminal_lacks(tmp_path
         pytest.skip("this file system takes no such name")
     shown = run(f"{sys.executable} -m scalor_pyro info stra*.npy", tmp_path, PYTHONIOENCODING="utf-8")
     assert shown.returncode == 2 and b"Traceback" not in shown.stderr and shown.stderr.count(b"\n") == 1
-    assert b"stra\\udcdfe.npy" in shown.stdout
+    assert b"stra\\xdfe.npy" in shown.stdout
     closed = run(f"{sys.executable} -m scalor_pyro weights | true; exit ${{PIPESTATUS[0]}}", tmp_path)
     assert closed.returncode in (0, 141) and closed.stderr == b""

@@ -6,20 +6,25 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from scalor_pyro.cli import main
 from scalor_pyro.cli import track as command
-from scalor_pyro.config import VideoRunConfig
+from scalor_pyro.config import VideoRunConfig, config_to_dict
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.runs.weights import write_weights
+from scalor_pyro.tracks.appearance import read_appearance
 from scalor_pyro.tracks.text import read_csv, read_mot
-from scalor_pyro.tracks.tracker import Tracker
+from scalor_pyro.tracks.tracker import Tracked, Tracker
 from scalor_pyro.training.interruption import StopRequest
+from scalor_pyro.video import Chunk
 from scalor_pyro.video.containers import ContainerSource
 from tests.video_files import shades, squares, write_video
 
@@ -31,6 +36,8 @@ ALL = {
     "street-tracks.mp4",
     "street-napari.npy",
     "street-masks",
+    "street-appearance.npy",
+    "street-events.csv",
 }
 
 
@@ -57,6 +64,53 @@ def test_all_that_is_asked_for_is_there(here: Path, capsys: pytest.CaptureFixtur
     assert np.array_equal(same.frame, tracks.frame) and np.array_equal(same.identity, tracks.identity)
     out = capsys.readouterr().out
     assert "street.mkv" in out and "per second" in out and str(here / "street.txt") in out
+
+
+def test_tracks_are_linked_and_shown_under_the_same_identities(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tracker that loses every object each fifth frame."""
+    advance, segments = Tracker.advance, Tracked.segments
+
+    def lost_often(self: Tracker, chunk: Chunk) -> Tracked:
+        found = advance(self, chunk)
+        again = replace(found.tracks, identity=found.tracks.identity + 10 * (found.numbers[0] // 5))
+        return found._replace(tracks=again)
+
+    def painted(found: Tracked) -> NDArray[np.int64]:
+        owners = segments(found)  # of no object: the run was trained for seconds
+        for owner, number in zip(owners, found.numbers, strict=True):
+            here = found.tracks.identity[found.tracks.frame == number]
+            owner.flat[: len(here)] = here
+        return owners
+
+    monkeypatch.setattr(Tracked, "segments", painted)
+    monkeypatch.setattr(command, "CHUNK", 5)
+    monkeypatch.setattr(Tracker, "advance", lost_often)
+    assert main([*arguments(here, "--masks", "--no-link")]) == 0
+    raw = read_csv(here / "street.csv")
+    assert not (here / "street-events.csv").exists()
+    assert main([*arguments(here, "--masks", "--overwrite", "--min-length", "2")]) == 0
+    linked, figures = read_csv(here / "street.csv"), json.loads((here / "street.json").read_text())
+    assert len(set(linked.identity)) < len(set(raw.identity))
+    assert (figures["tracks"], figures["tracks_before_linking"]) == tuple(
+        len(set(each.identity)) for each in (linked, raw)
+    )
+    assert f"{len(set(linked.identity))}, from {len(set(raw.identity))} tracks" in capsys.readouterr().out
+    assert read_appearance(here / "street-appearance.npy", linked).shape[0] == len(linked)
+    shown = set()
+    for path in (here / "street-masks").iterdir():
+        with Image.open(path) as picture:
+            shown |= set(np.unique(np.asarray(picture)).tolist())
+    assert {0} < shown <= {0} | {identity + 1 for identity in linked.identity.tolist()}
+
+
+def test_linking_and_not_linking_exclude_each_other(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(here, "--no-link", "--gap", "5")) == 2
+    assert "error: --gap cannot be combined with --no-link." in capsys.readouterr().err
+    assert main(arguments(here, "--stop", "8")) == 0
+    assert main(arguments(here, "--stop", "8", "--resume", "--gap", "9")) == 2
+    assert "street.json: expected tracks with gap 9, got those with 60" in capsys.readouterr().err
 
 
 def test_frames_are_those_of_the_file(here: Path) -> None:
@@ -159,9 +213,9 @@ def test_folders_are_called_by_their_whole_name(here: Path, monkeypatch: pytest.
     monkeypatch.chdir(here / "exp.1")
     assert main(["track", ".", "--out", "../dot", *line]) == 0
     assert {path.name for path in (here / "out").iterdir()} == {
-        f"exp.{i}.{ending}" for i in (1, 2) for ending in ("txt", "csv", "json")
+        f"exp.{i}{ending}" for i in (1, 2) for ending in (".txt", ".csv", ".json", "-appearance.npy", "-events.csv")
     }
-    assert {path.name for path in (here / "dot").iterdir()} == {"exp.1.txt", "exp.1.csv", "exp.1.json"}
+    assert {path.name for path in (here / "dot").iterdir()} >= {"exp.1.txt", "exp.1.csv", "exp.1.json"}
 
 
 def test_one_bad_video_does_not_lose_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,6 +242,24 @@ def test_names_in_another_encoding_are_tracked_and_shown_escaped(
     assert (out / "caf\udce9.json").exists() and (out / "caf\udce9.html").exists() and (out / "again.json").exists()
     assert main([*arguments(out, *more, "--resume", videos=(video, "again.mkv")), "--player", "2"]) == 0
     assert "2 of 2 videos are tracked already" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names may not have control characters there")
+def test_any_name_is_one_line_and_too_long_a_name_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd, long = here / "a\n\tb.mkv", here / f"{'l' * 251}.mkv"
+    for video in (odd, long):
+        shutil.copy("street.mkv", video)
+    assert main(arguments(here / "out", "--stop", "4", videos=(str(odd), str(long)))) == 2
+    printed = capsys.readouterr()
+    assert "a\\n\\tb.mkv\n" in printed.out and "a\\n\\tb.json\n" in printed.out
+    assert (here / "out" / "a\n\tb.json").exists()
+    errors = [line for line in printed.err.splitlines() if "error: " in line]
+    assert len(errors) == 1 and len(errors[0]) < 600
+    assert "File name too long" in errors[0] and "Errno" not in errors[0]
+    assert main(["info", str(odd)]) == 0
+    assert "a\\n\\tb.mkv (ffv1 in matroska)\n" in capsys.readouterr().out
 
 
 def test_two_processes_do_not_write_the_same_tracks(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,18 +312,18 @@ def test_a_region_of_the_training_is_said_once(here: Path, capsys: pytest.Captur
     assert "Only the region" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("annotated", [[], ["--annotate"]])
-def test_a_video_is_decoded_once_more_only_for_its_median(
-    here: Path, monkeypatch: pytest.MonkeyPatch, annotated: list[str]
+@pytest.mark.parametrize(("options", "times"), [([], 1), (["--annotate", "--no-link"], 1), (["--annotate"], 2)])
+def test_a_video_is_decoded_again_only_for_its_median_and_to_show_linked_tracks(
+    here: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], times: int
 ) -> None:
     frames = []
     pixels = ContainerSource._pixels
     monkeypatch.setattr(ContainerSource, "_pixels", lambda self, frame: frames.append(1) or pixels(self, frame))
-    line = [*arguments(here, *annotated), "--player", "3"]
+    line = [*arguments(here, *options), "--player", "3"]
     assert main(line) == 0
-    assert len(frames) == 24 + 1  # the one tells that the file has 8 bits
+    assert len(frames) == times * (24 + 1)  # the one tells that the file has 8 bits
     assert main([*line, "--overwrite", "--background-image", "video"]) == 0
-    assert len(frames) == 24 + 1 + 2 * 24 + 1
+    assert len(frames) == 2 * times * (24 + 1) + 24
 
 
 def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +350,11 @@ def test_an_interrupt_leaves_what_was_tracked_until_then(
     monkeypatch.setattr(Tracker, "advance", stopping)
     assert main(arguments(here)) == 130
     assert "Interrupted" in capsys.readouterr().out
-    assert {path.name for path in here.iterdir()} == {"street.txt.part", "street.csv.part"}
+    assert {path.name for path in here.iterdir()} == {
+        "street.txt.part",
+        "street.csv.part",
+        "street-appearance.npy.part",
+    }
     assert set(read_mot(here / "street.txt.part").frame) <= set(range(12))
 
 
@@ -312,6 +388,56 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith(".\n")
     assert re.search(message, err)
     assert not {path.suffix for path in here.iterdir()} & {".txt", ".csv", ".json"}
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("file", "--out .*file: expected a folder, but .*file is a file"),
+        ("file/below", "--out .*file/below: expected a folder, but .*file is a file"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_is_told_before_any_work(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, out: str, message: str
+) -> None:
+    monkeypatch.setattr(command, "load_for_tracking", lambda *_: pytest.fail("has begun to work"))
+    (here / "file").write_text("kept")
+    assert main(arguments(here / out)) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err) and err.count("\n") == 1
+    assert (here / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["background.png", "flicker.png"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_in_a_picture_of_the_run_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str, share: float
+) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    content = bytearray((run / name).read_bytes())
+    content[int(share * len(content))] ^= 1
+    (run / name).write_bytes(content)
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", str(here / "out"), "--player", "0"]) == 2
+    err = capsys.readouterr().err
+    assert re.search(rf"run/{name}: expected a whole PNG picture", err) and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e30, -3e38])
+def test_weights_that_lead_to_nan_are_one_sentence_and_leave_no_output(
+    here: Path, capsys: pytest.CaptureFixture[str], scale: float
+) -> None:
+    run = here / "run"
+    shutil.copytree("runs/street", run)
+    config, weights = load_run(run, VideoRunConfig)
+    huge = {name: value if "annealed" in name else torch.full_like(value, scale) for name, value in weights.items()}
+    write_weights(run / "weights.safetensors", huge, config_to_dict(config), {"step": 2})
+    out = str(here / "out")
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", out, "--player", "0"]) == 2
+    assert main(["generate", "street.mkv", "--weights", str(run), "--out", out, "--samples", "2"]) == 2
+    errors = [line for line in re.split("[\r\n]", capsys.readouterr().err) if "error: " in line]
+    assert len(errors) == 2 and all("NaN" in error and len(error) < 600 for error in errors)
+    assert {path.suffix for path in (here / "out").iterdir()} <= {".part"}
 
 
 def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

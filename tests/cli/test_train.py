@@ -145,11 +145,11 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["--out", "new"], "No VIDEO"),
         (
             ["street.mkv", "--out", "new", "--config", "none.json"],
-            "none.json: expected a JSON file",
+            "none.json could not be read",
         ),
         (
             ["street.mkv", "--out", "new", "--config", "street.mkv"],
-            "street.mkv: expected a JSON file",
+            "street.mkv: expected JSON",
         ),
         (["none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "none.mkv", "--out", "new"], "no file or folder none.mkv"),
@@ -192,6 +192,36 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert err.startswith("error: ") and err.count("\n") == 1 and err.endswith(".\n")
     assert re.search(message, err)
     assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 10_000 + "]" * 10_000, "at most 100 nested tables and lists"),
+        (f'{{"seed": {"1" * 400}}}', "seed: expected .* got <a whole number of 1326 bits>"),
+        (f'{{"seed": {"1" * 5000}}}', "expected JSON, got something else"),
+        (f'{{"model": {{"sigma": {"1" * 400}}}}}', "model.sigma: expected a finite number"),
+        ('{"model": {"sigma": NaN}}', "expected finite numbers, got NaN"),
+        ('{"seed": 1, "seed": 2}', "expected each key once, got 'seed' twice"),
+        ('{"kind": "clips"}', "kind: expected 'video', got 'clips'"),
+        ('{"video": {"paths": "street.mkv"}}', "video.paths: expected a list of paths, got 'street.mkv'"),
+        ('{"video": {"paths": [7]}}', "video.paths: expected a list of paths"),
+        ('{"video": {"options": []}}', "video.options, config: expected a table of settings"),
+        ('{"video": {"options": {"stride": 0}}}', "video.options, stride: expected .* got 0"),
+        ('{"model": {"slots": "many"}}', "model.slots: expected a whole number, got 'many'"),
+    ],
+)
+def test_a_bad_settings_file_is_named_in_one_sentence(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(text)
+    arguments = ["train", str(small_run / "street.mkv"), "--out", str(tmp_path / "new"), "--config", str(file)]
+    assert main([*arguments, "--steps", "1"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and len(err) < 600 and "settings.json" in err
+    assert re.search(message, err)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_run_of_another_kind_is_refused(small_run: Path, tmp_path: Path) -> None:

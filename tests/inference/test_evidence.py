@@ -10,7 +10,7 @@ from pyro.distributions import Normal
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.inference.evidence import Evidence, Weigher, _best_first, _View, evidence_for
+from scalor_pyro.inference.evidence import Weigher, Worth, _best_first, _View, worth_for
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import draw
@@ -93,7 +93,7 @@ def test_the_choice_cannot_be_bettered_by_one_more(seed: int, n: int, cost: floa
 
 @pytest.fixture
 def weigher(make_scalor: Callable[..., Scalor]) -> Callable[..., Weigher]:
-    def build(evidence: Evidence) -> Weigher:
+    def build(evidence: Worth) -> Weigher:
         scalor = make_scalor(image_size=(H, W), cells=(3, 4), background="none")
         scalor.boxes.window = WINDOW
         return Weigher(scalor, evidence)
@@ -115,30 +115,30 @@ def test_of_two_proposals_for_one_object_one_stays_and_two_objects_that_touch_bo
 ) -> None:
     truth = disks([(-0.5, 0.0), (0.3, 0.0), (0.62, 0.0)], [0.9, 0.9, 0.4])
     twice = disks([(-0.5, 0.0), (-0.47, 0.04), (0.3, 0.0), (0.62, 0.0)], [0.9, 0.9, 0.9, 0.4])
-    kept = weigher(Evidence()).keep(0, picture(truth), None, None, twice, free(4))
+    kept = weigher(Worth()).keep(0, picture(truth), None, None, twice, free(4))
     assert kept.propagated is None
     assert kept.proposals.tolist() == [[1, 0, 1, 1]]
 
 
 def test_a_proposal_must_gain_more_than_it_costs(weigher: Callable[..., Weigher]) -> None:
     faint = disks([(0.0, 0.0)], [0.3])
-    frame, rule = picture(faint), Evidence()
+    frame, rule = picture(faint), Worth()
     gain = float(view(frame).weighed(faint).gain(view(frame).empty(), 1))
     discovery = -float(torch.logit(weigher(rule).scalor.annealed.discovery_prior))
     left = gain - discovery
     assert left > 20
 
-    def stays(evidence: Evidence, loc: float = 0.0) -> bool:
+    def stays(evidence: Worth, loc: float = 0.0) -> bool:
         return bool(weigher(evidence).keep(0, frame, None, None, faint, free(1, loc)).proposals[0, 0])
 
-    assert stays(Evidence(discover=left - 1)) and not stays(Evidence(discover=left + 1))
+    assert stays(Worth(discover=left - 1)) and not stays(Worth(discover=left + 1))
     nats = (left - 1) / 7  # loc² · 14 / 2 nats
     assert stays(rule, nats**0.5) and not stays(rule, ((left + 1) / 7) ** 0.5)
 
 
 def test_a_track_ends_when_its_object_is_gone_for_two_frames(weigher: Callable[..., Weigher]) -> None:
     two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
-    rule = weigher(Evidence(go_on=5.0))
+    rule = weigher(Worth(go_on=5.0))
     slots = fill_slots(None, None, two, 2, 0.5)
     gone = picture(two, torch.tensor([[1.0, 0.0]]))
     none = disks([(0.9, 0.9)], [0.0])
@@ -150,7 +150,7 @@ def test_a_track_ends_when_its_object_is_gone_for_two_frames(weigher: Callable[.
 
 def test_with_go_on_0_no_track_ends(weigher: Callable[..., Weigher]) -> None:
     two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
-    rule, slots = weigher(Evidence()), fill_slots(None, None, two, 2, 0.5)
+    rule, slots = weigher(Worth()), fill_slots(None, None, two, 2, 0.5)
     none = disks([(0.9, 0.9)], [0.0])._replace(presence=torch.zeros(1, 1))
     for _ in range(3):
         kept = rule.keep(1, torch.zeros(1, 3, H, W), slots, two, none, free(1))
@@ -167,11 +167,11 @@ def test_nothing_is_found_that_is_not_worth_it_over_any_background(
         scalor.discovery_posterior.presence_head.bias.fill_(2.0)
         scalor.decoder.bias[-1] = 4.0
     assert (infer(scalor, videos).identity >= 0).any()
-    assert not (infer(scalor, videos, evidence=Evidence(1e9, 1e9)).identity >= 0).any()
+    assert not (infer(scalor, videos, evidence=Worth(1e9, 1e9)).identity >= 0).any()
 
 
 def test_thresholds_grow_with_the_area_of_an_object(make_scalor: Callable[..., Scalor]) -> None:
-    small, large = (evidence_for(make_scalor(object_size=size)) for size in (5.0, 10.0))
+    small, large = (worth_for(make_scalor(object_size=size)) for size in (5.0, 10.0))
     assert large.discover == pytest.approx(4 * small.discover) and large.go_on == pytest.approx(4 * small.go_on)
 
 
@@ -179,4 +179,4 @@ def test_thresholds_grow_with_the_area_of_an_object(make_scalor: Callable[..., S
 @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
 def test_impossible_thresholds_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected a number of nats from 0, got "):
-        Evidence(**{name: value})
+        Worth(**{name: value})

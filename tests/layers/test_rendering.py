@@ -260,3 +260,15 @@ def test_look_through_sees_what_a_crop_of_the_pasted_image_shows(shift: tuple[fl
 def test_window_is_no_larger_than_it_must_be(box: float, glimpse_size: int, limit: int) -> None:
     window = window_size(box, glimpse_size, limit)
     assert window <= limit and window <= box * (1 + 1 / glimpse_size) + 2
+
+
+@given(st.sampled_from([float("nan"), float("inf"), float("-inf"), 1e38]), st.integers(0, 3), st.integers(0, 1))
+def test_a_box_that_is_no_box_becomes_pixels_that_are_none(value: float, place: int, which: int) -> None:
+    """What a diverged model draws shows in the picture; it is no index out of range."""
+    where = torch.tensor([[[0.3, 0.3, 0.1, -0.2], [0.2, 0.4, -0.3, 0.3]]], dtype=torch.float64)
+    where[0, which, place] = value
+    canvas = draw(
+        random_glimpses(1, 2), where, torch.ones(1, 2), torch.zeros(1, 2, 1, dtype=torch.float64), (24, 32), (16, 16)
+    )
+    assert canvas.alpha.shape[-2:] == (24, 32)
+    assert bool(torch.isfinite(canvas.alpha).all()) != (value != value)

@@ -236,6 +236,13 @@ def test_weights_of_another_type_are_refused(tmp_path: Path) -> None:
     sentence(lambda: put_weights(tmp_path, weights, scalor), "encode.bias: expected torch.float32, got torch.int64")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_weights_of_less_precision_are_read_in_single(dtype: torch.dtype, tmp_path: Path) -> None:
+    folder = save(tmp_path / "run", RunConfig(), weights={"one": torch.tensor([0.5, -2.0]).to(dtype)})
+    _, weights = load_run(folder)
+    assert weights["one"].dtype == torch.float32 and weights["one"].tolist() == [0.5, -2.0]
+
+
 def header(length: int, text: bytes) -> bytes:
     return struct.pack("<Q", length) + text
 
@@ -356,6 +363,10 @@ def test_flipped_bits_never_change_a_number(
         ("window", []),
         ("window", {"loss": "x", "norm": 0.0, "steps": 0}),
         ("window", {"loss": 0.0, "norm": 0.0, "steps": 0.5}),
+        ("weights.a", torch.zeros(3, dtype=torch.float8_e4m3fn)),
+        ("weights.a", torch.eye(3).to_sparse()),
+        ("optimiser.state", {0: {"exp_avg": torch.zeros(3, dtype=torch.float8_e4m3fn)}}),
+        ("optimiser.state", {0: {"exp_avg": torch.full((3,), math.inf)}}),
         ("random", []),
         ("random", {}),
         ("random", {"python": [3, [1, 2], None]}),
@@ -375,7 +386,7 @@ def test_values_of_another_type_are_refused(trained: Path, tmp_path: Path, field
     path = tmp_path / "training_state.pt"
     torch.save(state, path)
     before = torch.get_rng_state()
-    name = "annealed.temperature|a: expected finite" if "weights" in field else field
+    name = "annealed.temperature|a: expected finite|weights.'a': expected plain" if "weights" in field else field
     sentence(lambda: load_training_state(path), rf"training_state.pt, ({name}|{field})")
     assert torch.equal(before, torch.get_rng_state())
 

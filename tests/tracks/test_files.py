@@ -84,7 +84,7 @@ def test_files_that_exist_are_refused_before_any_work(tmp_path: Path) -> None:
         TrackFiles(tmp_path, "video")
     assert names(tmp_path) == ["video.csv"]
     TrackFiles(tmp_path, "video", ["mot"])
-    with pytest.raises(ConfigError, match="formats: expected some of mot, csv, napari, got 'xml'"):
+    with pytest.raises(ConfigError, match="formats: expected some of mot, csv, napari, appearance, got 'xml'"):
         TrackFiles(tmp_path, "video", ["xml"])
 
 

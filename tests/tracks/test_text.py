@@ -73,6 +73,7 @@ def test_mot_text_reads_back(tmp_path_factory: pytest.TempPathFactory, rows: dic
         ("1,9223372036854775808,1,1,2,2,1", r"line 3: id: .* up to 18 digits, got '9223372036854775808'"),
         ("1,1,1e999,1,2,2,1", r"line 3: bb_left: expected a finite number, got '1e999'"),
         ("1,1,1,-inf,2,2,1", r"line 3: bb_top: expected a finite number, got '-inf'"),
+        ("1,1,1,1,1e308,2,1", r"line 3: bb_width: expected a number up to 1e\+12, got '1e308'"),
         ("1,1,1,1,2,2,nan", r"line 3: conf: expected a finite number, got 'nan'"),
         (f"{'7' * 5000},1,1,1,2,2,1", r"line 3: frame: .* got '7{60}…'\.$"),
         ("1" * 20_000, r"line 3: expected 7 to 10 columns"),
@@ -119,9 +120,18 @@ def test_an_empty_file_is_a_video_without_objects(tmp_path: Path) -> None:
 def test_csv_counts_from_zero_and_leaves_out_what_is_not_known(tmp_path: Path) -> None:
     write_csv(tmp_path / "tracks.csv", make_tracks([(0, 0, 5, 7)], side=4))
     assert (tmp_path / "tracks.csv").read_text().splitlines() == [
-        "frame,particle,x,y,width,height,presence,depth,x_sd,y_sd,width_sd,height_sd",
-        "0,0,5.0000,7.0000,4.0000,4.0000,1.0000,0.0000,,,,",
+        "frame,particle,x,y,width,height,presence,depth,x_sd,y_sd,width_sd,height_sd,predicted",
+        "0,0,5.0000,7.0000,4.0000,4.0000,1.0000,0.0000,,,,,0",
     ]
+
+
+def test_csv_of_earlier_versions_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.csv"
+    path.write_text(f"{CSV.earlier_header}0,0,5,7,4,4,1,0,,,,\r\n1,0,5,7,4,4,1,0,1,1,,\n")
+    tracks = read_csv(path)
+    assert tracks.x_sd[1] == 1 and not tracks.predicted.any()
+    path.write_text(f"{CSV.header}0,0,5,7,4,4,1,0,,,,,1\n")
+    assert read_csv(path).predicted.tolist() == [True]
 
 
 @given(ROWS)
@@ -156,18 +166,19 @@ def test_rows_that_are_not_in_order_cannot_be_read_a_frame_at_a_time(tmp_path: P
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("1,2,3", "line 3: expected 12 columns separated by commas, got 3"),
-        ("-1,0,1,1,2,2,1,,,,,", "line 3: frame: expected a whole number from 0, .* got '-1'"),
-        ("1,x,1,1,2,2,1,,,,,", "line 3: particle: expected a whole number from 0, .* got 'x'"),
-        ("1,0,,1,2,2,1,,,,,", "line 3: x: expected a finite number, got ''"),
-        ("1,0,1,1,2,-2,1,,,,,", "line 3: height: expected 0 or more, got -2.0"),
-        ("1,0,1,1,2,2,1,,inf,,,", "line 3: x_sd: expected a finite number, got 'inf'"),
-        ("0,0,1,1,2,2,1,,,,,", "line 3: particle 0 is already in frame 0, in line 2"),
+        ("1,2,3", "line 3: expected 13 columns separated by commas, got 3"),
+        ("-1,0,1,1,2,2,1,,,,,,0", "line 3: frame: expected a whole number from 0, .* got '-1'"),
+        ("1,x,1,1,2,2,1,,,,,,0", "line 3: particle: expected a whole number from 0, .* got 'x'"),
+        ("1,0,,1,2,2,1,,,,,,0", "line 3: x: expected a finite number, got ''"),
+        ("1,0,1,1,2,-2,1,,,,,,0", "line 3: height: expected 0 or more, got -2.0"),
+        ("1,0,1,1,2,2,1,,inf,,,,0", "line 3: x_sd: expected a finite number, got 'inf'"),
+        ("1,0,1,1,2,2,1,,,,,,2", "line 3: predicted: expected 0 or 1, got '2'"),
+        ("0,0,1,1,2,2,1,,,,,,0", "line 3: particle 0 is already in frame 0, in line 2"),
     ],
 )
 def test_a_malformed_line_of_csv_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     path = tmp_path / "tracks.csv"
-    path.write_text(f"{CSV.header}0,0,1,1,2,2,1,,,,,\n{line}\n")
+    path.write_text(f"{CSV.header}0,0,1,1,2,2,1,,,,,,0\n{line}\n")
     with pytest.raises(ValueError, match=complaint):
         read_csv(path)
 

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
-from scalor_pyro.inference.evidence import Evidence, evidence_for
+from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.masks import BACKGROUND
+from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
@@ -74,6 +75,8 @@ def test_tracks_are_those_of_inference(
     assert tracked.tracks.identity.tolist() == expected.identity.tolist() and len(expected) > 0
     x, y = reader.geometry.to_source(expected.x, expected.y)
     np.testing.assert_allclose(np.stack((tracked.tracks.x, tracked.tracks.y)), np.stack((x, y)), rtol=1e-4, atol=1e-3)
+    what = seen.what[reported(seen)]
+    np.testing.assert_allclose(tracked.appearance, what, rtol=1e-3, atol=1e-4)
     assert (tracked.propagated, tracked.discovered) == (int(seen.propagated.sum()), int(seen.discovered[:, 1:].sum()))
 
 
@@ -208,10 +211,10 @@ def test_the_size_of_an_object_says_the_scale(
 
 
 def test_thresholds_of_evidence_are_those_of_the_weights_or_as_asked_for(run: TrainedRun) -> None:
-    rule = evidence_for(run.scalor)
+    rule = worth_for(run.scalor)
     assert Options().evidence(run.scalor) == rule and Options(decide_by="masks").evidence(run.scalor) is None
-    assert Options(discover=7.0).evidence(run.scalor) == Evidence(7.0, rule.go_on)
-    assert Options(go_on=0.0).evidence(run.scalor) == Evidence(rule.discover, 0.0)
+    assert Options(discover=7.0).evidence(run.scalor) == Worth(7.0, rule.go_on)
+    assert Options(go_on=0.0).evidence(run.scalor) == Worth(rule.discover, 0.0)
 
 
 def test_the_first_chunk_holds_the_lookahead(run: TrainedRun, video: Path) -> None:

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scalor_pyro.config import ConfigError
 from scalor_pyro.layers.networks import GlimpseDecoder
 from scalor_pyro.layers.rendering import Canvas, draw
 from scalor_pyro.model import scalor as program
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.training.device import device_of
 from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.training.precision import networks, networks_in_bfloat16
 
@@ -74,3 +76,13 @@ def test_networks_are_as_before_when_something_fails(scalor: Scalor) -> None:
     with pytest.raises(KeyError), networks_in_bfloat16(scalor, CPU):
         raise KeyError
     assert not any("forward" in vars(module) for module in scalor.modules())
+
+
+def test_an_unknown_device_is_one_sentence() -> None:
+    assert device_of("cpu") == CPU
+    with pytest.raises(ConfigError, match="device: expected auto, cpu or cuda, got 'tpu'"):
+        device_of("tpu")
+    if not torch.cuda.is_available():
+        for name in ("cuda", "cuda:1"):
+            with pytest.raises(ConfigError, match="No CUDA device is available"):
+                device_of(name)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from scalor_pyro.config import ReadOptions
 from scalor_pyro.video import Video, VideoError
-from scalor_pyro.video.containers import _interval
-from tests.video_files import level, shades, write_video
+from scalor_pyro.video.containers import _interval, clock_of
+from tests.video_files import level, shades, squares, write_video
 
 
 def numbers(path: Path, **options: Any) -> list[int]:
@@ -122,6 +122,47 @@ def test_a_file_cut_off_is_said_to_be_once(tmp_path: Path, caplog: pytest.LogCap
     for _ in range(2):
         read = numbers(path)
     assert caplog.text.count(f"seems to be cut off: {len(read)} of about 60 frames could be read") == 1
+
+
+@pytest.mark.parametrize(("hidden", "kept"), [(0, 20), (4, 16), (7, 13)])
+def test_frames_that_an_edit_list_hides_are_not_missed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, hidden: int, kept: int
+) -> None:
+    path = with_frames(tmp_path / "a.mp4", list(range(-hidden, 20 - hidden)), codec="libx264")
+    assert numbers(path) == list(range(kept))
+    assert Video(path).expected_frames == kept
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"level": "3", "slicecrc": "0"}, {"level": "1"}])
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_damaged_frames_that_have_checksums_are_said(
+    tmp_path_factory: pytest.TempPathFactory, options: dict[str, str], data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("ffv1") / "a.mkv"
+    write_video(path, squares(6), options=options)
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    content = path.read_bytes()
+    clock = clock_of(path, 0, len(content))
+    assert (clock.packets, clock.damaged) == (6, 0)
+    hit = data.draw(st.sets(st.integers(0, 5), min_size=1, max_size=3))
+    for packet in (packets[index] for index in hit):
+        place = content.index(packet) + data.draw(st.integers(0, len(packet) - 1))
+        content = content[:place] + bytes([content[place] ^ 1 << data.draw(st.integers(0, 7))]) + content[place + 1 :]
+    path.write_bytes(content)
+    assert clock_of(path, 1, len(content)).damaged == (0 if options else len(hit))
+
+
+def test_damaged_frames_are_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_video(tmp_path / "a.mkv", squares(6))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    for _ in range(2):
+        numbers(path)
+    assert caplog.text.count("is damaged: 1 of 6 frames differ from their checksums") == 1
 
 
 # ------------------------------------------------------------------ names and playlists

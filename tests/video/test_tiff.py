@@ -130,6 +130,21 @@ def test_axes_that_are_neither_time_nor_colour_are_refused(
     assert "save one" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("axes", "warned"), [("ZYX", True), ("TYX", False), ("TZYX", True), ("YX", False), ("ZYXS", True)]
+)
+def test_slices_that_are_read_as_frames_are_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, axes: str, warned: bool
+) -> None:
+    path = tmp_path / "a.tif"
+    shape = tuple({"T": 1 if "Z" in axes else 5, "Z": 3, "Y": 16, "X": 24, "S": 3}[axis] for axis in axes)
+    photometric = "rgb" if "S" in axes else "minisblack"
+    tifffile.imwrite(path, np.zeros(shape, np.uint8), imagej=True, photometric=photometric, metadata={"axes": axes})
+    for _ in range(2):
+        read(path)
+    assert caplog.text.count("its 3 slices (Z) are read as frames") == warned
+
+
 def test_three_channels_are_colours_and_an_axis_of_length_1_is_nothing(tmp_path: Path) -> None:
     video = film(colours=3)
     arranged = np.moveaxis(video, -1, 1)[:, None]  # TZCYX

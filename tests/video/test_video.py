@@ -141,6 +141,16 @@ def test_alpha_is_dropped_over_black_with_one_warning(
     assert caplog.text.count("transparent") == 1
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "<u2", ">u2", "i2", "u4", "i8", "f2", "f4", ">f8"])
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
+def test_an_array_in_memory_is_read_as_its_file(tmp_path: Path, dtype: str, channels: int | None) -> None:
+    shape = (3, 16, 24) if channels is None else (3, 16, 24, channels)
+    values = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    np.save(tmp_path / "a.npy", values)
+    frames = np.stack([frame.image for frame in Video(values)])
+    assert np.array_equal(frames, read(tmp_path / "a.npy"))
+
+
 @pytest.mark.parametrize("layout", ["THW", "THWC", "TCHW"])
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
 def test_arrays_in_every_layout(tmp_path: Path, layout: str, suffix: str) -> None:

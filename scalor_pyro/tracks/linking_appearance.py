@@ -1,0 +1,186 @@
+"""Appearance: the log-ratio of "one object" to "two" for what was seen of it in two places, by a two-covariance model.
+
+An object o has a mean appearance, and piece i of its track was seen to look like this:
+
+    b_o ~ Normal(μ, B),   m_i ~ Normal(b_o, s_i W).
+
+B is the covariance between objects, W that within one object, and s_i is larger where little was seen. Axes in which
+W = 1 and B = diag(λ) exist for every B and W, and in them everything is a sum over axes. For the pieces S of one
+object, b_o can be integrated out; with Λ = Σ 1/s_i, and η = Σ m_i/s_i counted from μ,
+
+    log p(m_S) = f(Λ, η) + (terms of single pieces),   f(Λ, η) = - ½ log(1 + λΛ) + ½ η² / (Λ + 1/λ),
+
+so that two sets of pieces are of one object, rather than of two, by the log-ratio
+
+    f(Λ + Λ', η + η') - f(Λ, η) - f(Λ', η').
+
+This is probabilistic linear discriminant analysis (Ioffe, ECCV 2006; Prince and Elder, ICCV 2007) in its two-covariance
+form, with the marginal likelihood of a partition (Brümmer and de Villiers, "The speaker partitioning problem", Odyssey
+2010). Appearances have heavy tails: two objects in one box, an object half hidden. So the variance within is known only
+up to a factor u of each pair, which is summed over, as in PLDA with heavy tails (Kenny, Odyssey 2010). Differs: there
+it belongs to each observation, and its posterior is approximated.
+
+μ, B and W come from the video itself. W: the difference of the two halves of one track, times a factor, because what
+changes within a track is less than what changes until the object is seen again.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scalor_pyro.tracks.linking_pieces import (
+    KNOWN,
+    VARIANCE_KNOWN,
+    VARIANCE_WELL_KNOWN,
+    WELL_KNOWN,
+    Counts,
+    Numbers,
+    Pieces,
+)
+
+# Factors of the variance within, and their probabilities.
+FACTORS = ((1.0, 0.5), (4.0, 0.25), (16.0, 0.15), (64.0, 0.1))
+# The variance within is this many times what the halves of tracks differ by.
+WIDER = 2.0
+# So much of each covariance between two features is left out, because few tracks cannot tell them all.
+SHRINKAGE = 0.3
+# What is taken for the variance within, as a share of the whole variance, before any track is seen, and how many tracks
+# that counts as.
+SHARE_WITHIN, WORTH = 0.1, 5.0
+# Every variance gets this share of the mean variance, so that constant features do no harm.
+RIDGE = 1e-3
+# Variance of features that never change.
+SMALLEST = 1e-12
+# Axes with less variance between objects than this, in units of the variance within, say nothing.
+LEAST_BETWEEN = 0.5
+# Variance of a piece that was never wholly in view, at least, in units of the variance within.
+VARIANCE_CUT_OFF = 6.0
+# Pieces needed to tell the variance of those that were never wholly in view.
+LEAST_CUT_OFF = 3
+# The most that a log-ratio of appearances says, in nats, for or against.
+MOST = 12.0
+# Pairs that are worked on at a time: memory for these alone.
+AT_A_TIME = 50_000
+
+
+class TwoCovariances(NamedTuple):
+    """Means and covariances of appearances, in axes of their own."""
+
+    mean: Numbers  # (D,) μ
+    axes: Numbers  # (d, D); appearance less mean, times these, has variance 1 within objects
+    between: Numbers  # (d,) λ
+    cut_off: Numbers  # (d,) variance of what is seen where an object is not wholly in view
+
+    def along_axes(self, appearance: Numbers) -> Numbers:
+        """(n, D) → (n, d)"""
+        along: Numbers = (appearance - self.mean) @ self.axes.T
+        return along
+
+
+class Pool(NamedTuple):
+    """What was seen of n objects: Λ and η along each axis."""
+
+    precision: Numbers  # (n, d)
+    weighted: Numbers  # (n, d)
+
+    def of(self, which: Counts) -> "Pool":
+        """Of some of them."""
+        return Pool(self.precision[which], self.weighted[which])
+
+    def add(self, at: int, other: "Pool", which: int) -> None:
+        """Add what was seen of another, in place."""
+        self.precision[at] += other.precision[which]
+        self.weighted[at] += other.weighted[which]
+
+    def copy(self) -> "Pool":
+        """One that can be changed."""
+        return Pool(self.precision.copy(), self.weighted.copy())
+
+
+def two_covariances(pieces: Pieces, weight: Numbers | None = None, kept: float = 1.0) -> TwoCovariances:
+    """The model of the appearances of some pieces.
+
+    :param weight: (P,) how much each counts for the whole variance; by default, all alike.
+    :param kept: share of the pieces, those with the most similar halves, that count for the variance within.
+    """
+    known = pieces.seen >= KNOWN
+    if known.sum() <= 3:  # too few to tell anything: use what there is
+        known = np.ones(len(pieces), np.bool_)
+    weight = (np.ones(len(pieces)) if weight is None else weight)[known]
+    appearance = pieces.appearance[known]
+    features = appearance.shape[1]
+    mean = weight @ appearance / weight.sum()
+    apart = appearance - mean
+    total = _shrunk((weight[:, None] * apart).T @ apart / weight.sum())
+    ridge = RIDGE * np.trace(total) / max(1, features) + SMALLEST
+    total += ridge * np.eye(features)
+    within = _within(pieces.change.halves, total, kept) + ridge * np.eye(features)
+    inverse = np.linalg.inv(np.linalg.cholesky(within))
+    variance, rotation = np.linalg.eigh(inverse @ total @ inverse.T)
+    chosen = variance - 1 > LEAST_BETWEEN
+    axes = (rotation.T @ inverse)[chosen]
+    cut_off = np.full(len(axes), np.inf)
+    if len(pieces.change.cut_off) >= LEAST_CUT_OFF:
+        cut_off = np.maximum(2 * ((pieces.change.cut_off @ axes.T) ** 2).mean(axis=0), VARIANCE_CUT_OFF)
+    return TwoCovariances(mean, axes, variance[chosen] - 1, cut_off)
+
+
+def _within(halves: Numbers, total: Numbers, kept: float) -> Numbers:
+    expected = SHARE_WITHIN * np.diag(np.diag(total))
+    within = _shrunk((WIDER * halves.T @ halves / 2 + WORTH * expected) / (len(halves) + WORTH))
+    if kept == 1 or not len(halves):
+        return within
+    distance = (halves @ np.linalg.inv(within) * halves).sum(axis=1)
+    similar = halves[np.argsort(distance, kind="stable")[: int(np.ceil(kept * len(halves)))]]
+    return _within(similar, total, kept=1)
+
+
+def _shrunk(covariance: Numbers) -> Numbers:
+    shrunk: Numbers = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(np.diag(covariance))
+    return shrunk
+
+
+def pool_of(pieces: Pieces, model: TwoCovariances) -> Pool:
+    """What was seen in each piece by itself."""
+    return pooled(model.along_axes(pieces.appearance), pieces.seen, model)
+
+
+def pooled(along: Numbers, seen: Counts, model: TwoCovariances) -> Pool:
+    """What was seen in single pieces.
+
+    :param along: (n, d) appearances, along the axes.
+    :param seen: (n,) frames in which the object was wholly in view.
+    """
+    variance = np.where(seen >= WELL_KNOWN, VARIANCE_WELL_KNOWN, VARIANCE_KNOWN)[:, None] * np.ones_like(along)
+    variance = np.where((seen < KNOWN)[:, None], model.cut_off, variance)
+    return Pool(1 / variance, along / variance)
+
+
+def log_ratio(one: Pool, other: Pool, between: Numbers) -> Numbers:
+    """Log-ratio of "one object" to "two", for each of n pairs, in nats, at most :data:`MOST` either way. (n,)
+
+    :param between: (d,) λ
+    """
+    starts = range(0, len(one.precision), AT_A_TIME)
+    pieces = [slice(start, start + AT_A_TIME) for start in starts]
+    parts = [_log_ratio(Pool(*(p[s] for p in one)), Pool(*(p[s] for p in other)), between) for s in pieces]
+    return np.clip(np.concatenate(parts), -MOST, MOST) if parts else np.zeros(0)
+
+
+def _log_ratio(one: Pool, other: Pool, between: Numbers) -> Numbers:
+    both = Pool(one.precision + other.precision, one.weighted + other.weighted)
+    terms = [
+        np.log(probability)
+        + _marginal(both, between, factor)
+        - _marginal(one, between, factor)
+        - _marginal(other, between, factor)
+        for factor, probability in FACTORS
+    ]
+    ratio: Numbers = np.logaddexp.reduce(terms)
+    return ratio
+
+
+def _marginal(pool: Pool, between: Numbers, factor: float) -> Numbers:
+    """f(Λ, η), summed over axes. (n,)"""
+    precision, weighted = pool.precision / factor, pool.weighted / factor
+    return (weighted**2 / (precision + 1 / between) - np.log1p(between * precision)).sum(axis=1) / 2
