@@ -136,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = sizes_by_name(options.object_size)
     weights = [] if options.weights is None else ["--weights", options.weights]
     results: dict[str, dict[str, Any]] = {}
+    options.out.mkdir(parents=True, exist_ok=True)
     for name, video, truth_file in annotated(options.folder, options.only):
         size = ["--object-size", sizes[name]] if name in sizes else []
         tracks, seconds = tracked(video, options.out / name, [*weights, *size, *further])
