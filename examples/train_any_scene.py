@@ -16,7 +16,7 @@ from pathlib import Path
 from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import AnySceneRunConfig, TrainConfig
 from scalor_pyro.config.checks import require
-from scalor_pyro.config.movers import any_scene
+from scalor_pyro.config.movers import any_scene, further
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.metrics import table
 from scalor_pyro.experiments.any_scene import run_any_scene
@@ -55,10 +55,9 @@ def configure(options: argparse.Namespace) -> AnySceneRunConfig:
         require(not settings, "--resume", settings, "no settings beside it, because those of the run apply")
         return load_config_to_resume(RunFolder.open(options.out), AnySceneRunConfig)
     config = any_scene()
-    train = replace(config.train, **of_training)
-    if train.start_from is not None:
-        train = replace(train, start_from=recorded(train.start_from))
-    return replace(config, train=train, **of_run)
+    if options.start_from is not None:
+        config, of_training = further(config), {**of_training, "start_from": recorded(options.start_from)}
+    return replace(config, train=replace(config.train, **of_training), **of_run)
 
 
 @command

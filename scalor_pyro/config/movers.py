@@ -1,7 +1,7 @@
 """Settings of made-up movers, and of the model for any scene that is trained on them."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, require, require_sides
 from scalor_pyro.config.data import MOST_FRAMES, MOST_OBJECTS, MOST_PIXELS
@@ -9,6 +9,7 @@ from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.options import option
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.config.run import SEED_HELP, check_seed
+from scalor_pyro.config.schedule import constant
 from scalor_pyro.config.train import MOST_VIDEOS, Stage, TrainConfig
 
 
@@ -87,3 +88,16 @@ def any_scene() -> AnySceneRunConfig:
     stages = Stage(0.1, 2, 16), Stage(0.5, 4, 8), Stage(1.0, 8, 8)
     train = TrainConfig(steps=4500, curriculum=stages, eval_videos=64, **HELD_AT_FIRST)
     return AnySceneRunConfig(model, train)
+
+
+# Where training continues from trained weights: smaller steps, which fall earlier.
+FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
+
+
+def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
+    """The same setting for a model that is trained already: long clips at once, and schedules at their last values."""
+    train = config.train
+    settled: dict[str, Any] = {name: constant(value) for name, value in train.settled(train.steps).items()}
+    stages = train.curriculum[-1:]
+    train = replace(train, curriculum=stages, learning_rate=FURTHER_RATE, decay_from=FURTHER_DECAY, **settled)
+    return replace(config, train=train)

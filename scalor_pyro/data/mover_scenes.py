@@ -61,7 +61,7 @@ class Camera:
         self.blur = rng.uniform(0, 0.8) if rng.random() < 0.5 else 0.0
         self.noise = contrast * np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
         self.coloured = still.shape[0] == 3 and rng.random() < 0.4
-        self.blocks = self.noise * rng.uniform(0.3, 1) if rng.random() < 0.3 else 0.0
+        self.blocks = self.noise * rng.uniform(0.15, 0.5) if rng.random() < 0.3 else 0.0
         self.shakes = rng.uniform(0.05, 0.3) if rng.random() < 0.15 else 0.0
 
     def seen(self, difference: Pixels) -> Pixels:

@@ -117,11 +117,12 @@ class MoverVideos:
         alpha, colour, origin = _drawn(bodies, colours, sizes, where, config, rng)
         hidden = posts(rng, config.image_size, config.object_size)
         difference, masks = _composed(still, alpha, colour, origin, hidden, _shadow(rng, contrast))
-        difference -= _traces(rng, still, alpha, colour, origin, where.centre, size)
-        difference += light(rng, config.frames, config.image_size, contrast)[:, None]
-        difference = Camera(rng, still, contrast).seen(difference)
+        # Faults are measured by how objects really differ: over a textured or bright scene, that is not their contrast.
         covered = masks >= 0
         typical = float(np.abs(difference).mean(1)[covered].mean()) if covered.any() else contrast
+        difference -= _traces(rng, still, alpha, colour, origin, where.centre, size)
+        difference += light(rng, config.frames, config.image_size, typical)[:, None]
+        difference = Camera(rng, still, typical).seen(difference)
         gain = gain_for(typical) * float(np.exp(rng.uniform(np.log(0.7), np.log(1.3))))
         shown_frames = np.rint(255 * differences(still + difference, still, gain)).astype(np.uint8)
         frames = np.broadcast_to(shown_frames, (config.frames, 3, height, width)).copy()

@@ -10,7 +10,7 @@ import torch
 
 from scalor_pyro.config import AnySceneRunConfig, ConfigError, MoverConfig, Stage, config_to_dict
 from scalor_pyro.config.kinds import run_from_dict
-from scalor_pyro.config.movers import any_scene
+from scalor_pyro.config.movers import any_scene, further
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.experiments.any_scene import made, run_any_scene
 from scalor_pyro.layers.boxes import Boxes
@@ -44,6 +44,13 @@ def test_configs_that_do_not_fit_are_refused() -> None:
         replace(config, movers=replace(SMALL, frames=2), train=any_scene().train)
     with pytest.raises(ConfigError, match="videos: expected"):
         replace(config, videos=0)
+
+
+def test_further_training_has_no_beginning() -> None:
+    """Objects are not held, clips are long, and all schedules are where they ended."""
+    before, after = any_scene().train, further(any_scene()).train
+    assert after.scheduled(0) == after.scheduled(10**6) == before.scheduled(before.steps)
+    assert [stage.frames for stage in after.curriculum] == [8] and after.learning_rate < before.learning_rate
 
 
 def test_boxes_of_the_setting_hold_the_movers_that_it_makes() -> None:
