@@ -26,7 +26,7 @@ from scalor_pyro.data import GroundTruth, SyntheticVideos
 from scalor_pyro.evaluation.metrics import hota, score
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.plots.style import empty_figure
-from scalor_pyro.runs.cards import card_of
+from scalor_pyro.runs.cards import synthetic_card_of
 from scalor_pyro.tracks.linking import link
 from scalor_pyro.tracks.linking_online import OnlineLinker
 from scalor_pyro.tracks.table import Tracks, concatenate
@@ -51,7 +51,7 @@ class Tracked(NamedTuple):
 
 def tracked(name: str, seed: int, count: int, mnist: Path | None) -> Iterator[Tracked]:
     """Long videos like those that some weights were evaluated on."""
-    config, _ = card_of(name)
+    config, _ = synthetic_card_of(name)
     data = replace(config.evaluated, frames=FRAMES)
     videos = SyntheticVideos(data, seed, "test", mnist if data.digits == "mnist" else None)
     run = load_for_tracking(name)
