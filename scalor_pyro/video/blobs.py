@@ -117,12 +117,18 @@ def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.f
 def contrast_of(differences: NDArray[np.float32], noise: NDArray[np.float32]) -> float | None:
     """How much objects differ from the background at their peaks, typically; None where nothing does.
 
+    The median of the peaks, each with its square as its weight: faint peaks, as of leaves, shadows and compression, can
+    be ten times as many as objects, and do not count for more.
+
     :param differences: (n, H, W).
     :param noise: (H, W) σ.
     """
     peak = ndimage.maximum_filter(differences, (0, PEAK_SIZE, PEAK_SIZE)) == differences
-    values = differences[peak & (differences > LEAST_SIGNAL * noise)]
-    return float(np.median(values)) if len(values) else None
+    values = np.sort(differences[peak & (differences > LEAST_SIGNAL * noise)])
+    if len(values) == 0:
+        return None
+    weight = np.cumsum(values.astype(np.float64) ** 2)
+    return float(values[np.searchsorted(weight, weight[-1] / 2)])
 
 
 def find_blobs(differing: NDArray[np.float32], threshold: NDArray[np.float32], gap: int = 0) -> Blobs:

@@ -173,7 +173,7 @@ def _to_look_at(video: Video, largest: int) -> Video:
     crop = video.geometry.crop
     share = (largest / (crop.height * crop.width)) ** 0.5
     size = None if share >= 1 else (max(1, round(crop.height * share)), max(1, round(crop.width * share)))
-    return Video(video.path, replace(video.options, stride=1, size=size))
+    return video.again(replace(video.options, stride=1, size=size))
 
 
 def _sample_all(videos: list[Video]) -> tuple[list[Frame], list[list[int]]]:

@@ -39,6 +39,22 @@ def test_size_speed_and_count_are_found(tmp_path: Path) -> None:
     assert sorted(inside.x) == pytest.approx(sorted(truth), abs=1)
 
 
+def test_faint_things_do_not_rule_however_many_they_are(tmp_path: Path) -> None:
+    """Leaves that move, or what compression leaves, are ten times as many as objects, and far fainter."""
+    noise, frames = np.random.default_rng(0), squares(size=(96, 160), side=10, speed=2).astype(np.int64)
+    for frame in frames:
+        for y, x in zip(noise.integers(94, size=150), noise.integers(158, size=150), strict=True):
+            frame[y : y + 3, x : x + 3] += 14
+    seen = survey(Video(saved(tmp_path, frames.clip(0, 255).astype(np.uint8))))
+    assert 9 <= seen.height <= 13 and 9 <= seen.width <= 13
+    assert seen.contrast > 0.3 and seen.count < 10
+
+
+def test_an_array_is_surveyed_like_a_file(tmp_path: Path) -> None:
+    of_array, of_file = survey(Video(squares())), survey(Video(saved(tmp_path, squares())))
+    assert (of_array.height, of_array.count, of_array.contrast) == (of_file.height, of_file.count, of_file.contrast)
+
+
 def test_the_proposal_is_in_pixels_of_the_file_whatever_the_crop(tmp_path: Path) -> None:
     path = saved(tmp_path, squares(size=(64, 120)))
     given_options = ReadOptions(crop=Crop(20, 0, 100, 64))
