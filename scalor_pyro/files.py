@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,8 @@ from pathlib import Path
 LONGEST_NAME = 255
 # Temporary files of a writer that was killed are removed after so many seconds: nobody writes a file for that long.
 STALE = 24 * 3600.0
+# Seconds to wait for a folder: processes that loaded data for one that was killed keep it for a few seconds.
+PATIENCE = 10.0
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 
 
@@ -31,6 +34,60 @@ def explained(path: Path) -> Iterator[None]:
         raise OutputError(
             f"{path} could not be written ({error.strerror or error}); what was there before is unchanged."
         ) from error
+
+
+@contextmanager
+def reserved(folder: Path, work: str) -> Iterator[None]:
+    """Be the only process that works in a folder; the system ends the reservation with the process, however it ends.
+
+    Where folders cannot be locked (Windows, some network file systems), nothing is reserved.
+
+    :param folder: if it does not exist, nothing is reserved.
+    :param work: what the other process does, for the message.
+    :raises OutputError: if another process has it.
+    """
+    descriptor = _lock(folder, work)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            _unlock(descriptor)
+
+
+if sys.platform == "win32":
+
+    def _lock(folder: Path, work: str) -> int | None:
+        return None
+
+    def _unlock(descriptor: int) -> None: ...
+
+else:
+    import fcntl
+
+    def _lock(folder: Path, work: str) -> int | None:
+        """Lock a folder, and give its descriptor; None if it cannot be locked."""
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+        except OSError:  # whoever writes to it will say why
+            return None
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    os.close(descriptor)
+                    raise OutputError(f"{folder}: another process is {work} in this folder.") from None
+                time.sleep(0.1)
+            except OSError:  # a file system without locks
+                os.close(descriptor)
+                return None
+
+    def _unlock(descriptor: int) -> None:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # for processes, too, that were forked meanwhile
+        os.close(descriptor)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Output files are complete or absent, and two writers of one path never mix."""
 
 import multiprocessing
+import multiprocessing.synchronize
 import os
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scalor_pyro import files
-from scalor_pyro.files import OutputError, remove_stale, require_new, write_atomically, written_whole
+from scalor_pyro.files import OutputError, remove_stale, require_new, reserved, write_atomically, written_whole
 
 SIZE = 2**20
 
@@ -88,3 +89,28 @@ def test_only_stale_temporary_files_are_removed(tmp_path: Path) -> None:
         os.utime(path, (long_ago, long_ago))
     remove_stale(tmp_path)
     assert not old.exists() and new.exists() and mine.exists()
+
+
+def _reserve_and_die(folder: Path, begun: "multiprocessing.synchronize.Event") -> None:
+    with reserved(folder, "working"):
+        begun.set()
+        time.sleep(60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="folders cannot be locked")
+def test_a_folder_has_one_process_at_a_time_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    other = context.Process(target=_reserve_and_die, args=(tmp_path, begun))
+    other.start()
+    assert begun.wait(30)
+    with pytest.raises(OutputError, match="another process is training in this folder"), reserved(tmp_path, "training"):
+        pass
+    other.kill()
+    other.join()
+    for _ in range(2):
+        with reserved(tmp_path, "training"):
+            assert not list(tmp_path.iterdir())
+    with reserved(tmp_path / "none", "training"):
+        pass

@@ -14,7 +14,7 @@ from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
 from scalor_pyro.evaluation.forecasts import PictureErrors, picture_table
 from scalor_pyro.experiments.videos import RESULTS, load_figures
-from scalor_pyro.inference.generation import Generated, check_extent, forecast, imagine, set_seed
+from scalor_pyro.inference.generation import MOST, Generated, check_extent, forecast, imagine, set_seed
 from scalor_pyro.inference.priors import MOTIONS, first_frame_presence, motion, no_discovery_from
 from scalor_pyro.inference.swap_prior import swap_prior
 from scalor_pyro.inference.trained import TrainedRun, load
@@ -99,8 +99,10 @@ def run(options: argparse.Namespace) -> int:
 def settle(options: argparse.Namespace) -> None:
     """Fill in the defaults of the options that apply.
 
-    :raises ConfigError: for an option that does not apply.
+    :raises ConfigError: for an option that does not apply, or more samples than a file should hold.
     """
+    if options.samples > MOST:
+        raise ConfigError(f"--samples: expected at most {MOST:,}, got {options.samples}.")
     used, unused = (IMAGINE, FORECAST) if options.video is None else (FORECAST, IMAGINE)
     for name in unused:
         if getattr(options, name) is not None:

@@ -31,6 +31,8 @@ from scalor_pyro.model.shared import shared_work
 
 # The draw that the seeds of all samples follow from is below this.
 SEEDS = 2**62
+# A sample has no more frames or videos: nobody could wait for it. Of samples there may be any number, one at a time.
+MOST = 1_000_000
 
 
 class Generated(NamedTuple):
@@ -128,6 +130,8 @@ def _at_least_1(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"{name}: expected at least 1, got {count}.")
+        if count > MOST and name != "samples":
+            raise ValueError(f"{name}: expected at most {MOST:,}, got {count}.")
 
 
 def _stream(asked: _Asked, samples: int, at_once: int) -> Iterator[Generated]:

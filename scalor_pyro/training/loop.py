@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from scalor_pyro.config import ClipRunConfig, ConfigError, TrainConfig
+from scalor_pyro.files import reserved
 from scalor_pyro.runs.checkpoint import random_state, set_random_state
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
@@ -140,7 +141,8 @@ def train(
     :param world: the processes that train together; after a restart by torchrun they go on with the run in the folder.
     :raises ConfigError: if the processes cannot share each batch evenly, or the seed contradicts the run's config.
     :raises ValueError: for clips that do not suit the model or the curriculum.
-    :raises OutputError: if the folder cannot be written, or holds another run (without ``resume``) or none (with).
+    :raises OutputError: if the folder cannot be written, another process is training in it, or it holds another run
+        (without ``resume``) or none (with).
     :raises CheckpointError: if the checkpoint to resume from, or the weights to start from, cannot be used.
     :raises NonFiniteError: if loss or gradient is not finite; the last checkpoint is kept.
     :raises CallbackError: if a callback raises; the last checkpoint is kept.
@@ -153,7 +155,10 @@ def train(
     listening = Callbacks([*standard_callbacks(folder is not None, progress, tensorboard), *callbacks])
     keep_freed_memory()
     videos = as_stream(clips, run, workers)
+    reservation = ExitStack()
     try:
+        if folder is not None:
+            world.on_rank_0(lambda: _reserve(reservation, Path(folder), resume))
         trainer = Trainer(
             scalor,
             videos,
@@ -169,8 +174,26 @@ def train(
         with trainer.stop_request, pyro.validation_enabled(False):
             return trainer.run()
     finally:
+        reservation.close()
         if isinstance(videos, ClipStream):
             videos.close()
+
+
+def _reserve(reservation: ExitStack, folder: Path, resume: bool) -> None:
+    """Let no other process train in the folder.
+
+    :raises OutputError: if one does.
+    """
+    if not (resume or folder.exists()):
+        with suppress(OSError):  # which creating the run will say
+            folder.mkdir(parents=True)
+        reservation.callback(_remove_if_empty, folder)
+    reservation.enter_context(reserved(folder, "training"))
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):  # it holds a run, or was never made
+        folder.rmdir()
 
 
 def run_config(scalor: Trainable, config: TrainConfig | Run, seed: int | None = None) -> Run:

@@ -79,7 +79,7 @@ class Video:
         self.geometry = Geometry.of(self.info.size, self.options)
         if self.options.rate is not None and self.info.rate is None:
             raise VideoError(
-                f"{self.path}: a frame rate needs time stamps, and a {self.info.kind} has none; use a stride."
+                f"{self.path}: a frame rate needs time stamps, got {self.info.kind} without any; use a stride."
             )
 
     @property

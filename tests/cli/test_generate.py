@@ -15,7 +15,8 @@ import torch
 
 from scalor_pyro.cli import generate, main
 from scalor_pyro.cli.generate import presence_seen
-from scalor_pyro.experiments.videos import RESULTS
+from scalor_pyro.config import ConfigError
+from scalor_pyro.experiments.videos import RESULTS, load_figures
 from scalor_pyro.files import OutputError
 from scalor_pyro.inference.generation import Generated
 from scalor_pyro.inference.trained import load
@@ -127,6 +128,15 @@ def test_as_many_objects_are_made_up_as_were_seen(here: Path) -> None:
     assert presence_seen(trained) == pytest.approx(1 / 4)
 
 
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"objects_per_frame": 1}', "NaN", "9" * 5000])
+@pytest.mark.parametrize("value", [None, "1" * 400, "1e999", '"x"', "[]"])
+def test_damaged_figures_of_a_run_are_one_sentence(tmp_path: Path, text: str, value: str | None) -> None:
+    whole = f'{{"objects_per_frame": {value}, "propagation_rate": 0.9, "foreground_share": 0.1}}'
+    (tmp_path / RESULTS).write_text(text if value is None else whole)
+    with pytest.raises(ConfigError, match="results.json: expected the figures of a finished run.$"):
+        load_figures(tmp_path)
+
+
 # ------------------------------------------------------------------ what is refused
 
 
@@ -155,6 +165,8 @@ def test_what_is_there_is_kept_unless_told(here: Path, capsys: pytest.CaptureFix
         ("street.mkv --start 99", "frame from 99 on"),
         ("street.mkv --start -1", "start: expected .* got -1"),
         ("street.mkv --samples 0", "samples: expected .* got 0"),
+        ("street.mkv --samples 4294967296", "--samples: expected at most 1,000,000, got 4294967296"),
+        ("--first-presence 0.5 --frames 4294967296", "frames: expected at most 1,000,000, got 4294967296"),
         ("street.mkv --seed -1", "--seed: expected .* got -1"),
         ("street.mkv --first-presence 0.3", "--first-presence applies only without a VIDEO"),
         ("--observed 3", "--observed needs a VIDEO"),

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from scalor_pyro import files
 from scalor_pyro.cli import main, parser
 from scalor_pyro.cli import train as command
 from scalor_pyro.config import (
@@ -222,6 +225,20 @@ def test_a_bad_settings_file_is_named_in_one_sentence(
     assert err.count("\n") == 1 and len(err) < 600 and "settings.json" in err
     assert re.search(message, err)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked")
+def test_two_processes_do_not_train_in_one_folder(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.0)
+    run = tmp_path / "run"
+    shutil.copytree(small_run / "runs" / "street", run)
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with files.reserved(run, "training"):
+        assert main(["train", "--resume", "--out", str(run)]) == 2
+    assert "another process is training in this folder" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
 
 
 def test_a_run_of_another_kind_is_refused(small_run: Path, tmp_path: Path) -> None:

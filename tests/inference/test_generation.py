@@ -180,6 +180,8 @@ def test_others_refuse_at_once(busy: Scalor, videos: Tensor) -> None:
         ((0, 1), "frames: expected at least 1, got 0"),
         ((2, 0), "samples: .* got 0"),
         ((2, 1, 0), "sequences: .* got 0"),
+        ((2**32, 1), "frames: expected at most 1,000,000, got 4294967296"),
+        ((2, 1, 2**32), "sequences: expected at most 1,000,000"),
     ):
         with pytest.raises(ValueError, match=match):
             imagine(busy, *arguments)
