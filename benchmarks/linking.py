@@ -27,8 +27,8 @@ from scalor_pyro.evaluation.metrics import hota, score
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.plots.style import empty_figure
 from scalor_pyro.runs.cards import synthetic_card_of
-from scalor_pyro.tracks.linking import link
-from scalor_pyro.tracks.linking_online import OnlineLinker
+from scalor_pyro.tracks.linking.offline import link
+from scalor_pyro.tracks.linking.online import OnlineLinker
 from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.tracker import Options, load_for_tracking, track_chunks
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from scalor_pyro.tracks.files import TrackFiles
     from scalor_pyro.tracks.filters import FilterOptions, filtered
     from scalor_pyro.tracks.linking import Linked, LinkOptions, link
-    from scalor_pyro.tracks.linking_online import OnlineLinker
+    from scalor_pyro.tracks.linking.online import OnlineLinker
     from scalor_pyro.tracks.table import Tracks, from_dataframe, to_dataframe, to_napari, tracks_of
     from scalor_pyro.tracks.text import read_csv, read_mot, read_tracks, tracks_by_frame, write_mot
     from scalor_pyro.tracks.tracker import track
@@ -108,7 +108,7 @@ _MODULES = {
     # Tracks.
     "tracks.tracker": ("track",),
     "tracks.linking": ("LinkOptions", "Linked", "link"),
-    "tracks.linking_online": ("OnlineLinker",),
+    "tracks.linking.online": ("OnlineLinker",),
     "tracks.filters": ("FilterOptions", "filtered"),
     "tracks.table": ("Tracks", "from_dataframe", "to_dataframe", "to_napari", "tracks_of"),
     "tracks.files": ("TrackFiles",),

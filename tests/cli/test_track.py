@@ -85,7 +85,7 @@ def test_tracks_are_linked_and_shown_under_the_same_identities(
         return owners
 
     monkeypatch.setattr(Tracked, "segments", painted)
-    monkeypatch.setattr(command, "CHUNK", 5)
+    monkeypatch.setattr(command, "chunk_of", lambda _: 5)
     monkeypatch.setattr(Tracker, "advance", lost_often)
     assert main([*arguments(here, "--masks", "--no-link")]) == 0
     raw = read_csv(here / "street.csv")

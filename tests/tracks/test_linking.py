@@ -11,9 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import multivariate_normal
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.tracks import linking_appearance
-from scalor_pyro.tracks.linking import Linked, LinkOptions, assigned, link
-from scalor_pyro.tracks.linking_appearance import Pool, log_ratio
+from scalor_pyro.tracks.linking import appearance as of_appearance
+from scalor_pyro.tracks.linking.appearance import Pool, log_ratio
+from scalor_pyro.tracks.linking.offline import Linked, LinkOptions, assigned, link
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe
 from tests.fakes import make_tracks
 
@@ -278,8 +278,8 @@ def test_the_log_ratio_is_that_of_normal_distributions(seed: int) -> None:
         - log_density(seen[1], variances[1])
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linking_appearance, "FACTORS", ((1.0, 1.0),))
-        patch.setattr(linking_appearance, "MOST", np.inf)
+        patch.setattr(of_appearance, "FACTORS", ((1.0, 1.0),))
+        patch.setattr(of_appearance, "MOST", np.inf)
         np.testing.assert_allclose(log_ratio(one, other, np.array([between])), expected, rtol=1e-9, atol=1e-9)
 
 

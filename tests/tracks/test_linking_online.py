@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.tracks.linking_online import OnlineLinker
+from scalor_pyro.tracks.linking.online import OnlineLinker
 from scalor_pyro.tracks.table import COLUMNS, Tracks, concatenate
 from tests.fakes import make_tracks
 from tests.tracks.test_linking import SIZE, agreement, crowd

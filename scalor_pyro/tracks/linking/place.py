@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from scalor_pyro.tracks.linking_pieces import RECENT, Counts, Numbers, Pieces
+from scalor_pyro.tracks.linking.pieces import RECENT, Counts, Numbers, Pieces
 from scalor_pyro.tracks.table import Tracks
 
 # Gaps at which motion is measured, frames, and how many measurements each needs.

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.tracks import linking_appearance, linking_place
-from scalor_pyro.tracks.linking import ANYWHERE, OVERLAP, appearance_of, assigned, prior_of, require_probability
-from scalor_pyro.tracks.linking_appearance import Pool, TwoCovariances, pool_of, two_covariances
-from scalor_pyro.tracks.linking_pieces import Numbers, Pieces, pieces_of, wholly_in_view
-from scalor_pyro.tracks.linking_place import Motion, motion_of
+from scalor_pyro.tracks.linking import appearance as of_appearance
+from scalor_pyro.tracks.linking import place as of_place
+from scalor_pyro.tracks.linking.appearance import Pool, TwoCovariances, pool_of, two_covariances
+from scalor_pyro.tracks.linking.offline import ANYWHERE, OVERLAP, appearance_of, assigned, prior_of, require_probability
+from scalor_pyro.tracks.linking.pieces import Numbers, Pieces, pieces_of, wholly_in_view
+from scalor_pyro.tracks.linking.place import Motion, motion_of
 from scalor_pyro.tracks.table import Tracks, concatenate
 
 # Rows of a track that are kept: the first ones, and the last ones.
@@ -199,15 +200,15 @@ class OnlineLinker:
         known, fresh = prior_of(self.returns, model.appearances is not None)
         anywhere = ANYWHERE if model.appearances is not None else 0.0
         nowhere = np.full((len(ends), 2), np.nan)
-        ratio = linking_place.log_ratio(pieces, ends, begins, model.motion, self.image_size, anywhere, nowhere)
+        ratio = of_place.log_ratio(pieces, ends, begins, model.motion, self.image_size, anywhere, nowhere)
         together = pieces.first[begins] <= pieces.last[ends]
-        ratio[together] = linking_place.log_ratio_of_overlap(
+        ratio[together] = of_place.log_ratio_of_overlap(
             tracks, pieces, ends[together], begins[together], self.image_size
         )
         if model.appearances is not None:
             pool = pool_of(pieces, model.appearances)
             past = Pool(*(np.add.reduceat(part[: len(flat)], starts, axis=0) for part in pool))
-            ratio += linking_appearance.log_ratio(past.of(of_object[ends]), pool.of(begins), model.appearances.between)
+            ratio += of_appearance.log_ratio(past.of(of_object[ends]), pool.of(begins), model.appearances.between)
         share = (known + self._returned) / (known + fresh + self._decided)
         scores: Numbers = (ratio + np.log(share / (1 - share))).reshape(len(lost), len(new))
         return scores

@@ -3,9 +3,9 @@
 A track that begins may go on with an object whose track ended before. For each such pair the log-ratio of "one object"
 to "two" is the sum of
 
-- appearance (:mod:`scalor_pyro.tracks.linking_appearance`): of all that was seen of the object before, and of all that
+- appearance (:mod:`scalor_pyro.tracks.linking.appearance`): of all that was seen of the object before, and of all that
   is seen of it afterwards;
-- place (:mod:`scalor_pyro.tracks.linking_place`): where it was going, where it was, or anywhere;
+- place (:mod:`scalor_pyro.tracks.linking.place`): where it was going, where it was, or anywhere;
 - the prior odds π/(1 - π) that a track that begins is of an object seen before.
 
 One assignment of ends to beginnings gives the most likely links (Huang, Wu and Nevatia, ECCV 2008; with gaps, merging
@@ -31,9 +31,10 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from scalor_pyro.config import ConfigError, Crop
 from scalor_pyro.config.options import option
-from scalor_pyro.tracks import linking_appearance, linking_place
-from scalor_pyro.tracks.linking_appearance import TwoCovariances, pool_of, pooled, two_covariances
-from scalor_pyro.tracks.linking_pieces import (
+from scalor_pyro.tracks.linking import appearance as of_appearance
+from scalor_pyro.tracks.linking import place as of_place
+from scalor_pyro.tracks.linking.appearance import TwoCovariances, pool_of, pooled, two_covariances
+from scalor_pyro.tracks.linking.pieces import (
     WELL_KNOWN,
     Counts,
     Flags,
@@ -44,7 +45,7 @@ from scalor_pyro.tracks.linking_pieces import (
     rows_of_identities,
     wholly_in_view,
 )
-from scalor_pyro.tracks.linking_place import motion_of
+from scalor_pyro.tracks.linking.place import motion_of
 from scalor_pyro.tracks.table import Tracks, from_dataframe
 
 # Times that links are decided, each time given the ones before.
@@ -321,7 +322,7 @@ class _Linking:
         candidates: tuple[Counts, Counts],
         hosts: _Hosts,
         links: _Links,
-        motion: linking_place.Motion,
+        motion: of_place.Motion,
         anywhere: float,
     ) -> _Pairs:
         """The candidates that are not too far apart."""
@@ -330,12 +331,12 @@ class _Linking:
         before, after = hosts.at_end[end], hosts.at_begin[begin]
         same_host = (before >= 0) & (after >= 0) & (objects[before] == objects[after])
         beside = np.where(same_host[:, None], hosts.from_begin[begin] - hosts.from_end[end], np.nan)
-        place = linking_place.log_ratio(pieces, end, begin, motion, self.image_size, anywhere, beside)
+        place = of_place.log_ratio(pieces, end, begin, motion, self.image_size, anywhere, beside)
         together = pieces.first[begin] <= pieces.last[end]
-        place[together] = linking_place.log_ratio_of_overlap(
+        place[together] = of_place.log_ratio_of_overlap(
             self.tracks, pieces, end[together], begin[together], self.image_size
         )
-        near = place > linking_place.NEVER
+        near = place > of_place.NEVER
         return _Pairs(end[near], begin[near], place[near])
 
     def _appearances(self, pieces: Pieces, pairs: _Pairs, links: _Links) -> Numbers:
@@ -353,7 +354,7 @@ class _Linking:
         for piece in np.argsort(-pieces.first, kind="stable"):
             if piece in links.after:
                 future.add(piece, future, links.after[piece])
-        return linking_appearance.log_ratio(past.of(pairs.end), future.of(pairs.begin), model.between)
+        return of_appearance.log_ratio(past.of(pairs.end), future.of(pairs.begin), model.between)
 
     def hosts(self, pieces: Pieces) -> _Hosts:
         """In whose boxes pieces begin and end."""
@@ -392,7 +393,7 @@ def _change(along: Numbers, model: TwoCovariances) -> int | None:
     before = (sums[at] - sums[start]) / (at - start)[:, None]
     after = (sums[stop] - sums[at]) / (stop - at)[:, None]
     seen = np.full(len(at), WELL_KNOWN)
-    ratio = linking_appearance.log_ratio(pooled(before, seen, model), pooled(after, seen, model), model.between)
+    ratio = of_appearance.log_ratio(pooled(before, seen, model), pooled(after, seen, model), model.between)
     return int(at[np.argmin(ratio)]) if ratio.min() < 0 else None
 
 

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scalor_pyro.tracks.linking_pieces import (
+from scalor_pyro.tracks.linking.pieces import (
     KNOWN,
     VARIANCE_KNOWN,
     VARIANCE_WELL_KNOWN,

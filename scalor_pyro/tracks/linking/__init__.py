@@ -1,0 +1,5 @@
+"""Linking of tracks: of a whole video (:mod:`offline`) and of a stream (:mod:`online`), by appearance and place."""
+
+from scalor_pyro.tracks.linking.offline import Linked, LinkOptions, link, link_in
+
+__all__ = ["LinkOptions", "Linked", "link", "link_in"]
