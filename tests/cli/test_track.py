@@ -87,10 +87,10 @@ def test_tracks_are_linked_and_shown_under_the_same_identities(
     monkeypatch.setattr(Tracked, "segments", painted)
     monkeypatch.setattr(command, "chunk_of", lambda _: 5)
     monkeypatch.setattr(Tracker, "advance", lost_often)
-    assert main([*arguments(here, "--masks", "--no-link")]) == 0
+    assert main([*arguments(here, "--masks", "--no-link", "--decide-by", "masks")]) == 0
     raw = read_csv(here / "street.csv")
     assert not (here / "street-events.csv").exists()
-    assert main([*arguments(here, "--masks", "--overwrite", "--min-length", "2")]) == 0
+    assert main([*arguments(here, "--masks", "--overwrite", "--min-length", "2", "--decide-by", "masks")]) == 0
     linked, figures = read_csv(here / "street.csv"), json.loads((here / "street.json").read_text())
     assert len(set(linked.identity)) < len(set(raw.identity))
     assert (figures["tracks"], figures["tracks_before_linking"]) == tuple(

@@ -26,11 +26,11 @@ from scalor_pyro.config import (
 from scalor_pyro.config.baselines import SequentialVAEConfig, SequentialVAERun, SQAIRRun, VRNNConfig, VRNNRun
 from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.runs.cards import synthetic_names
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.configs import CheckpointError, require_same_config
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import load_config, load_config_to_resume, load_model, load_run, load_weights, located
-from scalor_pyro.runs.pretrained import names
 from scalor_pyro.runs.sources import SOURCES, mnist_of, mnist_to_train_on, remember_mnist
 from scalor_pyro.runs.weights import put_weights, read_about, read_weights, write_weights
 from tests.fake_training import FakeScalor, fake_config, fake_train
@@ -128,7 +128,7 @@ def test_a_run_saved_before_its_kind_was_is_resumed(tmp_path: Path) -> None:
     sentence(lambda: load_config_to_resume(RunFolder(tmp_path / "run"), VideoRunConfig), "expected a run trained by")
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", synthetic_names())
 def test_shipped_weights_are_of_version_1_and_known(name: str) -> None:
     assert "kind" not in read_about(located(name))["config"]
     assert load_run(name, RunConfig)[0].kind == "synthetic"

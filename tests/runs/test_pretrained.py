@@ -14,19 +14,21 @@ import pytest
 import torch
 
 from scalor_pyro.cli import main
-from scalor_pyro.config import DataConfig, config_to_dict
+from scalor_pyro.config import AnySceneRunConfig, DataConfig, config_to_dict
+from scalor_pyro.config.movers import any_scene
 from scalor_pyro.config.presets import PRESETS, preset
 from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.experiments.any_scene import scores
 from scalor_pyro.experiments.synthetic import evaluate
 from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs import pretrained
-from scalor_pyro.runs.cards import card_of, shown_data
+from scalor_pyro.runs.cards import card_of, shown_data, synthetic_card_of, synthetic_names
 from scalor_pyro.runs.checkpoint import TrainingState, export_weights
 from scalor_pyro.runs.configs import CheckpointError, config_to_json
 from scalor_pyro.runs.folder import WEIGHTS, RunFolder
 from scalor_pyro.runs.loading import load_run, load_weights, located
-from scalor_pyro.runs.pretrained import names, own_folder
+from scalor_pyro.runs.pretrained import ANY_SCENE, names, own_folder
 from scalor_pyro.runs.weights import copy_weights, write_weights
 from scalor_pyro.tracks.text import read_csv
 from scalor_pyro.tracks.tracker import Options, tracker_of
@@ -77,7 +79,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_there_are_some_and_they_are_small() -> None:
-    assert "digits-vld" in names() and set(names()) <= set(PRESETS)
+    assert "digits-vld" in names() and set(synthetic_names()) <= set(PRESETS)
     sizes = [pretrained.file_of(name).stat().st_size for name in names()]
     assert max(sizes) < 4 * MB and sum(sizes) < 25 * MB
 
@@ -93,9 +95,19 @@ def test_they_are_installed() -> None:
         assert resources.files("scalor_pyro").joinpath("weights", f"{name}.safetensors").is_file()
 
 
-@pytest.mark.parametrize("name", names())
+def test_those_for_any_scene_are_what_their_card_says() -> None:
+    config, card = card_of(ANY_SCENE)
+    assert isinstance(config, AnySceneRunConfig) and config.model == any_scene().model
+    assert set(names()) - set(synthetic_names()) == {ANY_SCENE}
+    found = scores(Scalor.from_pretrained(ANY_SCENE), config, 8)
+    assert found["mota"] > card["mota"] - 0.15, "eight videos"
+    with pytest.raises(CheckpointError, match="any-scene: expected weights for synthetic videos, got those for any"):
+        synthetic_card_of(ANY_SCENE)
+
+
+@pytest.mark.parametrize("name", synthetic_names())
 def test_each_is_what_its_card_says(name: str) -> None:
-    config, card = card_of(name)
+    config, card = synthetic_card_of(name)
     assert replace(config.data, digits="auto") == PRESETS[name]().data
     scalor = Scalor.from_pretrained(name)
     assert scalor.config == config.model and not scalor.training
@@ -114,7 +126,7 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(names())
-    config, card = card_of("digits-vld")
+    config, card = synthetic_card_of("digits-vld")
     assert shown_data(config.data) in lines[names().index("digits-vld")]
     assert f"MOTA {card['mota']:.3f}" in lines[names().index("digits-vld")]
 
