@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scalor_pyro.config import ConfigError
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import explained_reading
+from scalor_pyro.video.source import reading
 
 # The name of the file after the video's stem.
 ENDING = "-appearance.npy"
@@ -43,7 +44,7 @@ def read_appearance(path: str | os.PathLike[str], tracks: Tracks) -> NDArray[np.
     """The appearance of each row. (R, D)
 
     :param path: of an array that :class:`~scalor_pyro.tracks.files.TrackFiles` wrote; nothing in it is executed.
-    :raises ConfigError: if it is something else, cut off or damaged, or lacks a row of the tracks.
+    :raises ValueError: if it is something else, cut off or damaged, or lacks a row of the tracks.
     """
     records = _read(Path(path))
     found = rows_of(tracks, records["frame"], records["identity"])
@@ -73,10 +74,9 @@ def rows_of(tracks: Tracks, frame: NDArray[np.int64], identity: NDArray[np.int64
 
 def _read(path: Path) -> NDArray[np.void]:
     with explained_reading(path):
-        try:
-            records = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, RecursionError, MemoryError) as error:
-            raise ConfigError(f"{path}: expected an array of appearances, got another or a damaged file.") from error
+        path.open("rb").close()  # says what is wrong with the path itself
+    with reading(path, "an array of appearances"):  # numpy raises nearly everything for a damaged header
+        records = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(records, np.ndarray) or records.ndim != 1 or records.dtype != kind_of(_features(records.dtype)):
         got = f"{records.dtype}" if isinstance(records, np.ndarray) else "several arrays"
         raise ConfigError(f"{path}: expected records of frame, identity and appearance, got {got}.")
