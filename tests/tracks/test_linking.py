@@ -147,7 +147,7 @@ def test_only_differences_of_appearance_matter(seed: int, shift: float) -> None:
 
 def test_a_gap_of_0_links_nothing_and_a_longer_gap_reaches_further() -> None:
     tracks = concatenate([piece(0, range(0, 10), (10, 50), (1, 0)), piece(1, range(20, 30), (10, 50), (1, 0))])
-    for gap, identities in ((0, 2), (9, 2), (11, 1)):
+    for gap, identities in ((0, 2), (9, 2), (10, 1)):
         linked = link(tracks, None, SIZE, LinkOptions(gap=gap))
         assert len(np.unique(linked.identity)) == identities
     untouched = link(tracks, None, SIZE, LinkOptions(gap=0))

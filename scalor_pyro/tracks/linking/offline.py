@@ -154,7 +154,7 @@ def link(
         return Linked(rows, rows.identity, np.ones(len(rows), np.bool_), _table([]))
     stride = _stride(rows)
     steps = replace(rows, frame=rows.frame // stride, x=rows.x - x, y=rows.y - y)
-    work = _Linking(steps, looks, size, max(1, options.gap // stride), options.returns)
+    work = _Linking(steps, looks, size, options.gap // stride, options.returns)
     groups = rows_of_identities(steps)
     if options.cut and looks.shape[1]:
         groups = work.cut(groups)
@@ -310,7 +310,8 @@ class _Linking:
         first = pieces.first[order]
         for end in range(len(pieces)):
             last = pieces.last[end]
-            near = order[np.searchsorted(first, last - OVERLAP + 1) : np.searchsorted(first, last + self.gap, "right")]
+            start, stop = np.searchsorted(first, [last - OVERLAP + 1, last + self.gap + 2])
+            near = order[start:stop]
             near = near[(pieces.first[near] > pieces.first[end]) & (pieces.last[near] > last)]
             begins.append(near)
             ends.append(np.full(len(near), end))
