@@ -84,7 +84,10 @@ def test_filters_may_come_alone(capsys: pytest.CaptureFixture[str]) -> None:
         (["street.csv", "sort.txt", "--appearance", "a.npy"], "--appearance belongs to one file of tracks, got 2."),
         (["street.csv", "street.txt"], "street.csv and street.txt would both be written to street-linked-events.csv;"),
         (["street.csv", "--out", "."], "street.txt exists: expected another name, or --overwrite."),
-        (["street.csv", "--appearance", "street.csv"], "street.csv: expected an array of appearances, got another"),
+        (
+            ["street.csv", "--appearance", "street.csv"],
+            "street.csv: expected an array of appearances, got damaged or other data",
+        ),
         (["street-appearance.npy"], "street-appearance.npy, line 1: expected 7 to 10 columns"),
     ],
 )
