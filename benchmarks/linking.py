@@ -29,8 +29,9 @@ from scalor_pyro.plots.style import empty_figure
 from scalor_pyro.runs.cards import synthetic_card_of
 from scalor_pyro.tracks.linking.offline import link
 from scalor_pyro.tracks.linking.online import OnlineLinker
+from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.table import Tracks, concatenate
-from scalor_pyro.tracks.tracker import Options, load_for_tracking, track_chunks
+from scalor_pyro.tracks.tracker import load_for_tracking, track_chunks
 
 FRAMES = 200
 # Videos of each seed, so that both settings have about as many tracks as they need for a steady figure.

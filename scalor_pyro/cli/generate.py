@@ -22,7 +22,7 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.plots.generated_files import GenerationFiles
 from scalor_pyro.runs.folder import CONFIG
 from scalor_pyro.runs.pretrained import recorded
-from scalor_pyro.tracks.tracker import Options, frames_for, require_colour, scalor_for, video_for
+from scalor_pyro.tracks.opening import Options, frames_for, require_colour, scalor_for, video_for
 from scalor_pyro.training.device import add_device_option, device_of
 from scalor_pyro.video import Video
 

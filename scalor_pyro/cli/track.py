@@ -35,6 +35,7 @@ from scalor_pyro.tracks.finishing import EVENTS, Finished, finish, frame_by_fram
 from scalor_pyro.tracks.linking import LinkOptions
 from scalor_pyro.tracks.masks import ENDING as MASKS
 from scalor_pyro.tracks.masks import MaskFolder, rename_masks
+from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.summary import (
     Made,
     State,
@@ -47,7 +48,7 @@ from scalor_pyro.tracks.summary import (
     write_summary,
 )
 from scalor_pyro.tracks.table import Tracks, concatenate
-from scalor_pyro.tracks.tracker import Options, Tracked, Tracker, chunk_of, load_for_tracking, tracker_of
+from scalor_pyro.tracks.tracker import Tracked, Tracker, chunk_of, load_for_tracking, tracker_of
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.device import device_of
 from scalor_pyro.training.distributed import share_of

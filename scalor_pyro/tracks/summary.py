@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from filelock import SoftFileLock, Timeout
 
 from scalor_pyro.files import OutputError, explained, write_atomically
-from scalor_pyro.tracks.tracker import Options
+from scalor_pyro.tracks.opening import Options
 
 # How summaries are recognised, and the number of their layout.
 FORMAT, VERSION = "scalor track", 1

@@ -6,19 +6,13 @@ Identities, and everything that the guide knows of the objects, are carried over
 (:class:`~scalor_pyro.model.frame.Carried`). Frames may be larger than those of training
 (:mod:`scalor_pyro.model.views`).
 
-A run of ``scalor train`` tracks videos of its own scene, which are read as in training. A run on synthetic videos, such
-as the weights that come with the package, tracks any video whose objects move over the background it was trained on
-(black, or a moving background); frames then keep their size unless the size of an object is given.
+:mod:`~scalor_pyro.tracks.opening` says how a video is read for a run.
 """
 
-import logging
 import math
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,11 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
-from scalor_pyro.config.checks import require_choice
-from scalor_pyro.config.options import option
-from scalor_pyro.data.movers import STILL
-from scalor_pyro.inference.evidence import Worth, weigher_for, worth_for
+from scalor_pyro.config import ConfigError
+from scalor_pyro.inference.evidence import Worth, weigher_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
 from scalor_pyro.inference.objects import reported
@@ -47,34 +38,28 @@ from scalor_pyro.inference.posterior import (
 from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks import linking
-from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
+from scalor_pyro.tracks.any_scene import Differences
+from scalor_pyro.tracks.opening import (
+    LIGHT_STEP,
+    LOOKAHEAD,
+    Options,
+    VideoLike,
+    default_dtype,
+    default_dtype_of,
+    frames_for,
+    opened,
+)
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.training.device import device_of
-from scalor_pyro.video import Chunk, Crop, Geometry, ReadOptions, Video
-from scalor_pyro.video.background_files import load_background_image, region_options
-from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
-
-logger = logging.getLogger(__name__)
+from scalor_pyro.video import Chunk, Crop, Geometry, Video
 
 # Frames in a chunk: enough to keep the convolutions busy, few enough to need little memory.
 CHUNK = 16
 # Draws for the standard deviations of boxes.
 DRAWS = 64
-# Where no object is, the background image follows the light by this part of the range from black to white per frame.
-LIGHT_STEP = 0.1 / 255
-# Frames after the first one that are seen before it, where a video is a file.
-LOOKAHEAD = 8
-# A model of objects over black expects at least this share of a frame to be below this value (of 255).
-LEAST_BLACK, BLACK = 0.2, 32
-# Where the background image of a run of scalor train comes from.
-BACKGROUND_SOURCES = ("auto", "run", "video")
-
-# A video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C).
-VideoLike = str | os.PathLike[str] | NDArray[Any]
 
 
 class Tracked(NamedTuple):
@@ -238,84 +223,6 @@ class Tracker:
         return Tracks(frame, found.identity, x, y, width, height, presence, depth, x_sd, y_sd, width_sd, height_sd)
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a video is tracked, where it differs from the run.
-
-    :raises ConfigError: for values that no video can have.
-    """
-
-    crop: Crop | None = option(
-        None,
-        "rectangle to track in, in px; X and Y are its upper left corner",
-        metavar=("X", "Y", "WIDTH", "HEIGHT"),
-        none="the region of the training",
-    )
-    start: int = option(0, "first frame, counted from 0", metavar="N")
-    stop: int | None = option(None, "frame to stop before, counted from 0", metavar="N", none="the end")
-    stride: int | None = option(None, "track every N-th frame; 1: all", metavar="N", none="as in training")
-    slots: int | None = option(None, "most objects tracked at a time", metavar="K", none="as in training")
-    object_size: float | None = option(
-        None,
-        "side of an object in px of the video, which is resized so that objects are as large as in training",
-        metavar="PX",
-        none="the scale of training",
-    )
-    background_image: Literal["auto", "run", "video"] = option(
-        "auto",
-        "what the camera sees without objects: the image in RUN or the median of the video; auto: the first if it fits",
-    )
-    light_step: float = LIGHT_STEP  # see Tracker
-    lookahead: int = option(
-        LOOKAHEAD, "frames after the first that are seen before it; 0: online, no frame depends on later ones", "K"
-    )
-    decide_by: Literal["evidence", "masks"] = option(
-        "evidence",
-        "whether an object is new, and still there: evidence asks if the frame is likelier with it, masks if its mask"
-        " lies on another's",
-    )
-    discover: float | None = option(
-        None, "nats that a new object must gain, with evidence", metavar="NATS", none="found for the weights"
-    )
-    go_on: float | None = option(
-        None,
-        "with evidence, a track ends where its object gains less than this in two frames running; 0: never",
-        metavar="NATS",
-        none="found for the weights",
-    )
-
-    def __post_init__(self) -> None:
-        ReadOptions(start=self.start, stop=self.stop, stride=1 if self.stride is None else self.stride)  # checks them
-        if self.slots is not None and self.slots < 1:
-            raise ConfigError(f"slots: expected at least 1, got {self.slots}.")
-        if self.object_size is not None and not 1 <= self.object_size < math.inf:
-            raise ConfigError(f"object_size: expected at least 1 px, got {self.object_size}.")
-        if self.background_image not in BACKGROUND_SOURCES:
-            expected = ", ".join(BACKGROUND_SOURCES)
-            raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
-        self._require_decisions()
-        if not 0 <= self.light_step <= 1:
-            raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
-
-    def _require_decisions(self) -> None:
-        if self.lookahead < 0:
-            raise ConfigError(f"lookahead: expected a number of frames from 0, got {self.lookahead}.")
-        require_choice(self, "decide_by", "evidence", "masks")
-        for name in ("discover", "go_on"):
-            value = getattr(self, name)
-            if value is not None and self.decide_by != "evidence":
-                raise ConfigError(f"{name}: expected decide_by 'evidence' beside it, got {self.decide_by!r}.")
-            if value is not None:
-                Worth(**{name: value})  # checks it
-
-    def evidence(self, scalor: Scalor) -> Worth | None:
-        """What an object must be worth to a model; None: masks decide."""
-        if self.decide_by == "masks":
-            return None
-        given = {"discover": self.discover, "go_on": self.go_on}
-        return replace(worth_for(scalor), **{name: value for name, value in given.items() if value is not None})
-
-
 def track(
     video: VideoLike,
     weights: str | Path | TrainedRun = ANY_SCENE,
@@ -415,158 +322,18 @@ def tracker_of(
     """A tracker for a video, and the video as it has to be read.
 
     :param pictured: see :class:`Tracker`.
-    :raises VideoError: if the video cannot be read as asked.
-    :raises ConfigError: if the background image does not fit.
+    :raises ValueError: see :func:`~scalor_pyro.tracks.opening.opened`.
     """
     options = options or Options()
-    differences, step = None, options.light_step
-    if isinstance(run.config, AnySceneRunConfig):
-        reader, scalor, differences = _for_any_scene(run, run.config, video, options)
-        step = differences.light_step(step)
-    else:
-        reader = video_for(run, video, options)
-        scalor = scalor_for(run, reader, options)
+    reader, scalor, differences = opened(run, video, options)
+    step = options.light_step
     tracker = Tracker(
         scalor,
         reader.geometry,
-        light_step=step,
+        light_step=step if differences is None else differences.light_step(step),
         pictured=pictured,
         lookahead=options.lookahead,
         evidence=options.evidence(scalor),
         differences=differences,
     )
     return tracker, reader
-
-
-def _for_any_scene(
-    run: TrainedRun, config: AnySceneRunConfig, video: VideoLike, options: Options
-) -> tuple[Video, Scalor, Differences]:
-    """The video as it has to be read, the model for it, and what it sees.
-
-    :raises VideoError: if the video cannot be read, or nothing moves.
-    :raises ConfigError: for a background image of the run, which has none.
-    """
-    if options.background_image == "run":
-        raise ConfigError(
-            "background_image: expected 'auto' or 'video', because the scene is that of the video, got 'run'."
-        )
-    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
-    stride = 1 if options.stride is None else options.stride
-    part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
-    look = look_at(config, whole.again(part), options.object_size, options.slots)
-    reader = whole.again(look.options)
-    like = next(run.scalor.parameters())
-    still = torch.full((config.model.channels, *reader.geometry.size), STILL, dtype=like.dtype)
-    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
-        scalor = with_view(run.scalor, reader.geometry.size, still, look.slots)
-    return reader, scalor, differences_of(reader, look.gain)
-
-
-def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
-    """A video as it has to be read for a run.
-
-    :raises VideoError: if it cannot be read as asked.
-    :raises ConfigError: see :func:`require_colour`.
-    """
-    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
-    height, width = whole.info.size
-    if isinstance(run.config, VideoRunConfig):
-        reading = region_options(run.config, (height, width), options.crop, options.object_size)
-    else:
-        model, region = run.config.model, options.crop or Crop(0, 0, width, height)
-        scale = 1.0 if options.object_size is None else model.object_size / options.object_size
-        size = nearest_size(model, (region.height * scale, region.width * scale))
-        reading = ReadOptions(crop=region, size=size, grey=model.channels == 1)
-    stride = reading.stride if options.stride is None else options.stride
-    reader = whole.again(replace(reading, start=options.start, stop=options.stop, stride=stride))
-    require_colour(run, reader)
-    return reader
-
-
-def scalor_for(run: TrainedRun, video: Video, options: Options) -> Scalor:
-    """The model of a run for the frames of a video.
-
-    :param video: see :func:`video_for`.
-    :raises ConfigError: if the background image does not fit.
-    """
-    size, slots, static = video.geometry.size, options.slots, run.config.model.background == "static"
-    image = flicker = None
-    if static:
-        if slots is None and isinstance(run.config, VideoRunConfig):
-            slots = run.config.video.region_slots
-        dtype = next(run.scalor.parameters()).dtype
-        image, flicker = (torch.from_numpy(part).to(dtype) / 255 for part in _background_image(run, video, options))
-    elif options.background_image != "auto":
-        raise ConfigError(
-            f"background_image: expected 'auto', because the run's background is {run.config.model.background!r}, got"
-            f" {options.background_image!r}."
-        )
-    if run.config.model.background == "none":
-        _warn_unless_black(video)
-    # Building a model draws initial weights, which the trained ones replace.
-    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
-        return with_view(run.scalor, size, image, slots, flicker)
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Compute in a precision whatever the caller's default is."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-def default_dtype_of(scalor: Scalor) -> AbstractContextManager[None]:
-    """Compute in the precision of a model."""
-    return default_dtype(next(scalor.parameters()).dtype)
-
-
-def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
-    """Frames as a model sees them; a model of colour also takes grey ones. (1, n, C, H, W) in [0, 1]"""
-    like = next(scalor.parameters())
-    frames = chunk.tensor(like.device).to(like.dtype)[None]
-    return frames.expand(-1, -1, scalor.config.channels, -1, -1)
-
-
-def _warn_unless_black(video: Video) -> None:
-    share = float((next(iter(video)).image.max(0) < BLACK).mean())
-    if share < LEAST_BLACK:
-        logger.warning(
-            "%s: %.0f %% of the first frame is black, but these weights were trained on objects over black; train on"
-            " the video itself (scalor train) to learn its background.",
-            video.path,
-            100 * share,
-        )
-
-
-def require_colour(run: TrainedRun, video: Video) -> None:
-    """Refuse a colour video for a run of ``scalor train`` on grey ones, and the reverse; other runs take both.
-
-    :raises ConfigError: saying which.
-    """
-    if isinstance(run.config, VideoRunConfig) and video.channels != run.config.model.channels:
-        raise ConfigError(
-            f"{video.path}: expected a {_colour(run.config.model.channels)} video, like those that {run.folder} was"
-            f" trained on, got a {_colour(video.channels)} one."
-        )
-
-
-def _background_image(run: TrainedRun, video: Video, options: Options) -> BackgroundImage:
-    """The background image of the frames that are read."""
-    kept = None if options.background_image == "video" else load_background_image(run.folder)
-    if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
-        return kept
-    if options.background_image == "run":
-        height, width = video.geometry.size
-        found = "none" if kept is None else f"one of {kept.image.shape[2]} × {kept.image.shape[1]} px"
-        raise ConfigError(
-            f"{video.path}: expected a background image of {width} × {height} px in {run.folder}, got {found}."
-        )
-    return estimate_background_image([video])
-
-
-def _colour(channels: int) -> str:
-    return "grey" if channels == 1 else "colour"

@@ -30,8 +30,9 @@ from scalor_pyro.runs.folder import WEIGHTS, RunFolder
 from scalor_pyro.runs.loading import load_run, load_weights, located
 from scalor_pyro.runs.pretrained import ANY_SCENE, names, own_folder
 from scalor_pyro.runs.weights import copy_weights, write_weights
+from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.text import read_csv
-from scalor_pyro.tracks.tracker import Options, tracker_of
+from scalor_pyro.tracks.tracker import tracker_of
 from tests.conftest import SMALL
 
 ROOT = Path(__file__).parents[2]
