@@ -36,6 +36,9 @@ from PIL import Image
 
 from scalor_pyro.cli import main as scalor
 from scalor_pyro.experiments.videos import RESULTS
+from scalor_pyro.tracks.appearance import ENDING as APPEARANCE
+from scalor_pyro.tracks.appearance import records_of
+from scalor_pyro.tracks.text import read_csv
 from scalor_pyro.video import Video, VideoError
 from scalor_pyro.video.containers import clock_of
 
@@ -190,9 +193,11 @@ def make_run(folder: Path) -> None:
     rows = [f"{t},{i},{2 * t + 9 * i},{4 + i},8,8,1,-1,-1,-1" for t in range(1, FRAMES + 1) for i in (1, 2)]
     (folder / "text" / "truth.txt").write_text("\n".join(rows) + "\n")
     header = (tracks / "a.csv").read_text().splitlines()[0]
-    wide = len(header.split(","))
-    lines = [",".join([str(t), str(i), *["3.5"] * (wide - 2)]) for t in range(FRAMES) for i in (0, 1)]
+    numbers = ["3.5"] * (len(header.split(",")) - 3)  # all but frame, particle and, at the end, predicted
+    lines = [",".join([str(t), str(i), *numbers, "0"]) for t in range(FRAMES) for i in (0, 1)]
     (folder / "text" / "a.csv").write_text("\n".join([header, *lines]) + "\n")
+    seen = read_csv(folder / "text" / "a.csv")
+    np.save(folder / "text" / f"a{APPEARANCE}", records_of(seen, np.ones((len(seen), 4), np.float32)))
 
 
 # ------------------------------------------------------------------ changes
@@ -454,6 +459,7 @@ FORECAST = (
 )
 IMAGINE = ("generate", "--weights", "run", "--out", "new", "--frames", "2", "--samples", "1")
 EVALUATE = ("evaluate", "truth.txt", "--truth", "truth.txt")
+LINK = ("link", "a.csv", "--out", "new")
 STATE, WEIGHTS = "run/training_state.pt", "run/weights.safetensors"
 RUN = ("npy", "run")
 KINDS: dict[str, Kind] = {
@@ -481,6 +487,8 @@ KINDS: dict[str, Kind] = {
     "CSV tracks": Kind(
         ("text",), changed("a.csv", damage_text), read_command("evaluate", "a.csv", "--truth", "truth.txt")
     ),
+    "CSV, link": Kind(("text",), changed("a.csv", damage_text), read_command(*LINK)),
+    "appearance": Kind(("text",), changed(f"a{APPEARANCE}", damage), read_command(*LINK)),
     "summary": Kind((*RUN, "tracks"), changed("out/a.json", damage_text), read_command(*AGAIN)),
     "settings": Kind(("npy", "settings"), changed("settings.json", damage_text), read_command(*TRAIN)),
     # Files of a run.
