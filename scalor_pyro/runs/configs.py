@@ -73,16 +73,17 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     try:
         with open(path, "rb") as file:
             content = file.read() if most is None else file.read(most + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a NUL in the path
         raise unreadable(path, error) from error
     if most is not None and len(content) > most:
         raise CheckpointError(f"{path}: expected at most {most // 2**20} MB, got more.")
     return content
 
 
-def unreadable(path: Path, error: OSError) -> CheckpointError:
+def unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:
     """The error for a file that the system cannot read."""
-    return CheckpointError(f"{path} could not be read ({error.strerror or error}).")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return CheckpointError(f"{path} could not be read ({reason}).")
 
 
 def read_json(path: Path) -> Any:

@@ -28,7 +28,7 @@ from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.cards import synthetic_names
 from scalor_pyro.runs.checkpoint import load_training_state
-from scalor_pyro.runs.configs import CheckpointError, require_same_config
+from scalor_pyro.runs.configs import CheckpointError, read_bytes, require_same_config
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import load_config, load_config_to_resume, load_model, load_run, load_weights, located
 from scalor_pyro.runs.sources import SOURCES, mnist_of, mnist_to_train_on, remember_mnist
@@ -190,6 +190,11 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     (folder / "weights.safetensors").unlink()
     (folder / "weights.safetensors").mkdir()
     sentence(lambda: load_weights(folder, FakeScalor()), "weights.safetensors could not be read .Is a directory")
+
+
+def test_a_path_that_no_file_can_have_is_one_sentence() -> None:
+    with pytest.raises(CheckpointError, match="could not be read .embedded null byte"):
+        read_bytes(Path("a\0b"))
 
 
 @pytest.mark.parametrize("name", ["no:where", "a\0b", "x" * 5000, "run/weights.safetensors/below"])
