@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sprite_video import Pixels, make, textured_scene
 
-from scalor_pyro.cli.track import Seen
+from scalor_pyro.cli.tracking.figures import Seen
 from scalor_pyro.config import DataConfig, Stage, TrainConfig, VideoRunConfig
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.metrics import CARE_SHARE, Tally, markdown, without_nan

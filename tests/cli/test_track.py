@@ -17,6 +17,7 @@ from PIL import Image
 
 from scalor_pyro.cli import main
 from scalor_pyro.cli import track as command
+from scalor_pyro.cli.tracking import following
 from scalor_pyro.config import VideoRunConfig, config_to_dict
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.runs.weights import write_weights
@@ -85,7 +86,7 @@ def test_tracks_are_linked_and_shown_under_the_same_identities(
         return owners
 
     monkeypatch.setattr(Tracked, "segments", painted)
-    monkeypatch.setattr(command, "chunk_of", lambda _: 5)
+    monkeypatch.setattr(following, "chunk_of", lambda _: 5)
     monkeypatch.setattr(Tracker, "advance", lost_often)
     assert main([*arguments(here, "--masks", "--no-link", "--decide-by", "masks")]) == 0
     raw = read_csv(here / "street.csv")
@@ -338,9 +339,9 @@ def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch)
 def test_an_interrupt_leaves_what_was_tracked_until_then(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "chunk_of", lambda _: 6)
+    monkeypatch.setattr(following, "chunk_of", lambda _: 6)
     asked = StopRequest()
-    monkeypatch.setattr(command, "StopRequest", lambda: asked)
+    monkeypatch.setattr(following, "StopRequest", lambda: asked)
     advance = Tracker.advance
 
     def stopping(self: Tracker, chunk: object) -> object:
@@ -450,7 +451,7 @@ def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFi
 def test_a_moving_camera_is_noticed_said_and_not_refused(
     here: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(command, "chunk_of", lambda _: 3)
+    monkeypatch.setattr(following, "chunk_of", lambda _: 3)
     world = np.kron(np.random.default_rng(1).integers(0, 255, (40, 60)), np.ones((4, 4))).astype(np.uint8)
     np.save(here / "pan.npy", np.stack([world[20 + t : 84 + t, 30 + 2 * t : 126 + 2 * t] for t in range(24)]))
     assert main(arguments(here, videos=(str(here / "pan.npy"),))) == 0

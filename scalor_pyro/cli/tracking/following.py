@@ -1,0 +1,116 @@
+"""Tracking one video from its beginning to its end, and writing all that is asked for."""
+
+import argparse
+import logging
+from contextlib import ExitStack
+
+from tqdm import tqdm
+
+from scalor_pyro.cli.tracking.figures import Seen, stride_rows
+from scalor_pyro.cli.tracking.jobs import Ending, Job, is_done
+from scalor_pyro.evaluation.tables import named_values
+from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.plots.player import write_player
+from scalor_pyro.tracks.annotate import AnnotatedVideo, annotate, rows_of_frames
+from scalor_pyro.tracks.finishing import Finished, finish, frame_by_frame, renamed, write_events
+from scalor_pyro.tracks.masks import MaskFolder, rename_masks
+from scalor_pyro.tracks.opening import Options
+from scalor_pyro.tracks.summary import locked, printable, write_summary
+from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.tracker import Tracked, Tracker, chunk_of, tracker_of
+from scalor_pyro.training.interruption import StopRequest
+from scalor_pyro.video import Chunk, Video
+from scalor_pyro.video.camera import CameraWatch
+
+logger = logging.getLogger(__name__)
+
+
+def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, options: argparse.Namespace) -> bool:
+    """Track one video, write all that is asked for, and print a summary; False if it was interrupted."""
+    with locked(options.out, job.name):
+        if is_done(job, options, quiet=True):
+            print(f"{printable(job.video)}: tracked by another process in the meantime.")
+            return True
+        tracker, video = tracker_of(trained, job.video, how, pictured=options.player)
+        try:
+            seen = follow_all(tracker, video, job, ending)
+        except KeyboardInterrupt:
+            print(f"\nInterrupted: the tracks up to then are in {printable(job.files.parts['mot'])} and beside it.")
+            return False
+        pictured = tracker.pictured
+        if ending.any:
+            finished = finish(*seen.everything(), video.geometry.crop, *ending)
+            rewrite(finished, video, job)
+            seen.count_finished(finished)
+            pictured = None if pictured is None else renamed(pictured, finished.renaming)
+        if pictured is not None:
+            numbers, frames, inference = pictured
+            title = printable(job.video.name)
+            write_player(job.further["player"], frames, inference, title=title, numbers=numbers.tolist())
+        write_summary(job.summary, job.made, {"stride": video.options.stride, **seen.figures()})
+    rows = [*seen.rows(), *stride_rows(video.options.stride)]
+    written = printable(", ".join(map(str, (*job.outputs.values(), job.summary))))
+    print(f"{printable(job.video.name)}\n{named_values([*rows, ('files', written)])}")
+    return True
+
+
+def rewrite(finished: Finished, video: Video, job: Job) -> None:
+    """Put the finished tracks in place of those that were written while the video was tracked.
+
+    :raises OutputError: if that fails.
+    """
+    with job.files as files:
+        files.add(finished.tracks, finished.appearance)
+    if "events" in job.further:
+        write_events(job.further["events"], finished.linked.events)
+    if "masks" in job.further:
+        rename_masks(job.further["masks"], finished.renaming.of)
+    if "annotate" in job.further:
+        annotate(video.path, frame_by_frame(finished.tracks), job.further["annotate"], video.options, overwrite=True)
+
+
+def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> Seen:
+    """Track a video to its end, and write what is found; the video is decoded once, and once more for --annotate if
+    tracks are linked or filtered in the end.
+
+    :raises KeyboardInterrupt: when asked to stop, after the current chunk is written.
+    """
+    seen, camera, still = Seen(keep=ending.any), CameraWatch(), tracker.scalor.background_image is not None
+    with StopRequest() as stop, ExitStack() as writers:
+        masks = movie = last = None
+        if "annotate" in job.further and not ending.any:
+            movie = writers.enter_context(AnnotatedVideo(job.further["annotate"], video, overwrite=True))
+        files = writers.enter_context(job.files)
+        if "masks" in job.further:
+            masks = writers.enter_context(MaskFolder(job.files.folder, job.name, video.geometry, overwrite=True))
+        name = printable(video.path.name)
+        with tqdm(total=video.expected_frames, desc=name, unit=" frames", leave=False) as bar:
+            for chunk in video.chunks(chunk_of(tracker), whole=movie is not None):
+                found = tracker.advance(chunk)
+                if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
+                    logger.warning("%s: the camera seems to move, so the background cannot be estimated.", video.path)
+                files.add(found.tracks, found.appearance)
+                if masks is not None:
+                    for number, owner in zip(found.numbers, found.segments(), strict=True):
+                        masks.add(int(number), owner)
+                if movie is not None:
+                    last = add_frames(movie, chunk, found, last)
+                seen.add(found)
+                bar.update(len(chunk.numbers))
+                bar.set_postfix(objects=f"{seen.objects_per_frame:.1f}", refresh=False)
+                if stop.requested:
+                    raise KeyboardInterrupt
+        job.summary.unlink(missing_ok=True)  # an old one must not vouch for the new files
+    return seen
+
+
+def add_frames(movie: AnnotatedVideo, chunk: Chunk, found: Tracked, last: Tracks | None) -> Tracks | None:
+    """Annotate the frames of a chunk.
+
+    :param last: rows of the last frame of the chunk before.
+    :return: those of this chunk's last frame.
+    """
+    for frame, rows in zip(chunk.whole, rows_of_frames(found.numbers.tolist(), found.tracks, last), strict=True):
+        movie.add(frame, rows)
+        last = rows
+    return last
