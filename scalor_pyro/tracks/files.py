@@ -9,6 +9,7 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +22,7 @@ from scalor_pyro.tracks.appearance import ENDING as APPEARANCE
 from scalor_pyro.tracks.appearance import kind_of, records_of
 from scalor_pyro.tracks.table import Tracks, napari_rows
 from scalor_pyro.tracks.text import CSV, MOT, PART, Layout, lines
+from scalor_pyro.tracks.units import NO_UNITS, Speeds, Units, cells
 
 # Formats, and the endings of their files after the name of the video.
 ENDINGS = {"mot": ".txt", "csv": ".csv", "napari": "-napari.npy", "appearance": APPEARANCE}
@@ -66,6 +68,21 @@ class _Text(_GrowingFile):
 
     def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
         self.append(lines(tracks, self._layout).encode())
+
+
+class _TextInUnits(_Text):
+    """Lines that the columns of units continue."""
+
+    def __init__(self, path: Path, layout: Layout, units: Units) -> None:
+        header = ",".join([layout.header.rstrip("\n"), *units.columns]) + "\n"
+        super().__init__(path, replace(layout, header=header))
+        self._units, self._speeds = units, Speeds()
+
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+        ordered = tracks.in_order()
+        further = cells(ordered, self._units, self._speeds)
+        both = zip(lines(ordered, self._layout).splitlines(), further, strict=True)
+        self.append("".join(f"{line}{more}\n" for line, more in both).encode())
 
 
 class _Array(_GrowingFile):
@@ -128,7 +145,8 @@ class TrackFiles:
                 files.add(tracks)
 
     - ``mot``: ``street.txt``, MOTChallenge text, see :func:`~scalor_pyro.tracks.text.write_mot`;
-    - ``csv``: ``street.csv``, all columns of :class:`Tracks` under trackpy's names, empty where not known;
+    - ``csv``: ``street.csv``, all columns of :class:`Tracks` under trackpy's names, empty where not known, and those of
+      the units;
     - ``napari``: ``street-napari.npy``, rows of (track id, frame, y, x), for
       ``viewer.add_tracks(numpy.load("street-napari.npy"))``;
     - ``appearance``: ``street-appearance.npy``, see :mod:`scalor_pyro.tracks.appearance`.
@@ -137,12 +155,18 @@ class TrackFiles:
     :param stem: of the names of the files.
     :param formats: which files.
     :param overwrite: replace existing files; otherwise they are refused here, before any work.
+    :param units: what a frame and a pixel are in the world: further columns of the CSV.
     :raises ConfigError: for an unknown format.
     :raises OutputError: for a file that exists, or cannot be written.
     """
 
     def __init__(
-        self, folder: str | Path, stem: str, formats: Sequence[str] = ("mot", "csv"), overwrite: bool = False
+        self,
+        folder: str | Path,
+        stem: str,
+        formats: Sequence[str] = ("mot", "csv"),
+        overwrite: bool = False,
+        units: Units = NO_UNITS,
     ) -> None:
         for name in formats:
             if name not in ENDINGS:
@@ -155,13 +179,14 @@ class TrackFiles:
         for path in self.paths.values():
             require_new(path, overwrite)
         self._writers: dict[str, _GrowingFile] = {}
+        self._units = units
 
     def __enter__(self) -> "TrackFiles":
         self._next_frame = 0
         for name, part in self.parts.items():
             with explained(part):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._writers[name] = _writer(name, part)
+                self._writers[name] = _writer(name, part, self._units)
         return self
 
     def add(self, tracks: Tracks, appearance: NDArray[np.floating] | None = None) -> None:
@@ -196,7 +221,9 @@ class TrackFiles:
             sync_folder(self.folder)
 
 
-def _writer(name: str, part: Path) -> _GrowingFile:
+def _writer(name: str, part: Path, units: Units) -> _GrowingFile:
+    if name == "csv" and units:
+        return _TextInUnits(part, CSV, units)
     if name in LAYOUTS:
         return _Text(part, LAYOUTS[name])
     return _Napari(part) if name == "napari" else _Appearance(part)

@@ -17,6 +17,7 @@ import numpy as np
 
 from scalor_pyro.files import write_atomically
 from scalor_pyro.tracks.table import COLUMNS, DEVIATIONS, TRACKPY_NAMES, Tracks
+from scalor_pyro.tracks.units import without_units
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +262,7 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
     """Rows with the numbers of their lines, one after the other; a byte order mark and any line ends are accepted."""
     columns = 0  # of the row before
     with explained_reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline(LONGEST_LINE) if layout.header else ""
+        header, further = without_units(file.readline(LONGEST_LINE) if layout.header else "")
         lacking = layout.earlier_ending if header == layout.earlier_header else ""
         if header not in (layout.header, layout.earlier_header):
             raise ValueError(f"{path}, line 1: expected the names of columns {layout.header.strip()}.")
@@ -278,7 +279,7 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
                 logger.warning("%s was cut off while it was written: line %d is left out.", path, number)
                 return
             try:
-                row = layout.parse(line.rstrip("\r\n") + lacking)
+                row = layout.parse(line.rstrip("\r\n").rsplit(",", further)[0] + lacking)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
             columns = line.count(",") + 1

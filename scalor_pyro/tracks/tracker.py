@@ -53,6 +53,7 @@ from scalor_pyro.tracks.opening import (
 )
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
+from scalor_pyro.tracks.units import Units, with_units
 from scalor_pyro.training.device import device_of
 from scalor_pyro.video import Chunk, Crop, Geometry, Video
 
@@ -238,6 +239,8 @@ def track(
     decide_by: Literal["evidence", "masks"] = "evidence",
     device: str = "auto",
     link: bool = True,
+    fps: float | None = None,
+    um_per_px: float | None = None,
 ) -> pd.DataFrame:
     """Follow the objects of a video from its beginning to its end.
 
@@ -260,6 +263,9 @@ def track(
         (:mod:`~scalor_pyro.inference.evidence`) or by the overlap of masks.
     :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
     :param link: give tracks of one object one identity (:func:`~scalor_pyro.tracks.linking.link`).
+    :param fps: frames per second of the recording; default: the file's, if it says, where `um_per_px` is given.
+    :param um_per_px: µm per pixel of the file. With this or `fps`, the table also has columns in seconds and µm, see
+        :mod:`~scalor_pyro.tracks.units`.
     :return: a row for each object in each frame, see :func:`~scalor_pyro.tracks.table.to_dataframe`: frames from 0, px
         of the file.
     :raises ValueError: if the video or the weights cannot be read, or do not fit each other.
@@ -276,6 +282,7 @@ def track(
         lookahead=lookahead,
         decide_by=decide_by,
     )
+    units = Units(fps, um_per_px)
     run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
     tracker, reader = tracker_of(run, video, options)
     chunks = (tracker.advance(frames) for frames in reader.chunks(chunk_of(tracker)))
@@ -284,7 +291,7 @@ def track(
     if link and len(tracks):
         appearance = np.concatenate([part for _, part in found if len(part)])
         tracks = linking.link_in(reader.geometry.crop, tracks, appearance).tracks
-    return to_dataframe(tracks)
+    return with_units(to_dataframe(tracks), tracks, units.or_rate(reader.info.rate) if units else units)
 
 
 def track_chunks(
