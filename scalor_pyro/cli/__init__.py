@@ -4,10 +4,10 @@ import argparse
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from scalor_pyro.cli import evaluate, generate, info, link, track, train, weights
+from scalor_pyro.cli import evaluate, generate, info, link, report, track, train, weights
 from scalor_pyro.cli.errors import USER_ERROR, command
 
-SUBCOMMANDS = (info, train, track, link, generate, evaluate, weights)
+SUBCOMMANDS = (info, train, track, link, report, generate, evaluate, weights)
 
 
 def parser() -> argparse.ArgumentParser:

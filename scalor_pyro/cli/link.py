@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scalor_pyro.cli.outputs import require_folder
+from scalor_pyro.cli.report import units_beside
 from scalor_pyro.config import ConfigError, Crop
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values
@@ -21,6 +22,7 @@ from scalor_pyro.tracks.linking import LinkOptions
 from scalor_pyro.tracks.summary import printable
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import PART, read_tracks
+from scalor_pyro.tracks.units import Units
 
 DESCRIPTION = """Give tracks that are of one object one identity: objects that were hidden, out of view or lost for some
 frames, tracks that went over to another object, and two tracks of one object.
@@ -54,6 +56,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     size = "size of the video's frames in px (default: the smallest that holds all centres)"
     add("--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help=size)
     add_finishing_options(parser)
+    for name in ("fps", "um_per_px"):
+        add_option(parser, Units, name, default="those of STEM.json, which scalor track writes")
     parser.set_defaults(run=run)
 
 
@@ -121,7 +125,8 @@ def job_of(path: Path, options: argparse.Namespace) -> Job:
     events = folder / f"{name}{EVENTS}"
     require_new(events, options.overwrite)
     formats = ["mot", "csv", *([] if appearance is None else ["appearance"])]
-    return Job(path, appearance, TrackFiles(folder, name, formats, options.overwrite), events)
+    units = units_beside(path, Units(**given(options, Units)))
+    return Job(path, appearance, TrackFiles(folder, name, formats, options.overwrite, units), events)
 
 
 def write(finished: Finished, files: TrackFiles, events: Path) -> None:

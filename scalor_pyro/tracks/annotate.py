@@ -6,7 +6,7 @@ the video again, for tracks that were written earlier or edited.
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -83,7 +83,7 @@ def require_encoder(size: tuple[int, int] = (2, 2)) -> None:
             f"The FFmpeg of PyAV has no encoder {ENCODER}, which annotated videos need; the PyAV that pip installs has"
             " it."
         ) from error
-    with _Encoder(io.BytesIO(), Path(f"An annotated video of {size[1]} × {size[0]} px"), UNKNOWN_RATE) as encoder:
+    with Encoder(io.BytesIO(), Path(f"An annotated video of {size[1]} × {size[0]} px"), UNKNOWN_RATE) as encoder:
         encoder.add(np.zeros((*_enlarged(size), 3), np.uint8), 0.0)
 
 
@@ -119,12 +119,12 @@ class AnnotatedVideo:
         self._painter = _Painter(video.info.size)
         self._first: float | None = None  # time of the first frame, s
         self._exits = ExitStack()
-        self._encoder: _Encoder | None = None
+        self._encoder: Encoder | None = None
 
     def __enter__(self) -> "AnnotatedVideo":
         temporary = self._exits.enter_context(written_whole(self.out))
         try:
-            self._encoder = self._exits.enter_context(_Encoder(str(temporary), self.out, self._rate))
+            self._encoder = self._exits.enter_context(Encoder(str(temporary), self.out, self._rate))
         except BaseException as error:
             self._exits.__exit__(type(error), error, error.__traceback__)
             raise
@@ -298,23 +298,26 @@ def _colour(identity: int) -> Colour:
 # ------------------------------------------------------------------ encoding
 
 
-class _Encoder:
+class Encoder:
     """Writes pictures of one size as H.264 in mp4.
 
     :param file: its path, or a file object.
     :param name: for messages.
     :param rate: frames per second, on average.
+    :param options: of the encoder.
     :raises OutputError: if FFmpeg cannot write it.
     """
 
-    def __init__(self, file: str | io.BytesIO, name: Path, rate: float) -> None:
-        self._file, self._name = file, name
+    def __init__(
+        self, file: str | io.BytesIO, name: Path, rate: float, options: Mapping[str, str] = ENCODER_OPTIONS
+    ) -> None:
+        self._file, self._name, self._options = file, name, dict(options)
         self._rate = Fraction(rate).limit_denominator(1001)
         self._stream: Any = None
         self._last = -1  # time stamp, in ticks
         self.frames = 0
 
-    def __enter__(self) -> "_Encoder":
+    def __enter__(self) -> "Encoder":
         # faststart would read a file object again.
         options = {"movflags": "faststart"} if isinstance(self._file, str) else {}
         self._container = av.open(self._file, "w", format="mp4", options=options)
@@ -323,7 +326,8 @@ class _Encoder:
     def add(self, pixels: Pixels, seconds: float) -> None:
         """Write a picture that is shown from this time on."""
         # The colours of yuv420p have half the resolution: sides must be even.
-        even = np.pad(pixels, ((0, pixels.shape[0] % 2), (0, pixels.shape[1] % 2), (0, 0)), mode="edge")
+        odd = pixels.shape[0] % 2, pixels.shape[1] % 2
+        even = np.pad(pixels, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge") if any(odd) else pixels
         if self._stream is None:
             self._stream = self._begin(*even.shape[:2])
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")
@@ -333,7 +337,7 @@ class _Encoder:
         self.frames += 1
 
     def _begin(self, height: int, width: int) -> Any:
-        stream: Any = self._container.add_stream(ENCODER, rate=self._rate, options=ENCODER_OPTIONS)
+        stream: Any = self._container.add_stream(ENCODER, rate=self._rate, options=self._options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         # What the conversion from RGB makes; without it, players guess by the size.

@@ -91,6 +91,16 @@ def write_summary(path: Path, made: Made, figures: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(about, indent=1).encode())
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """What a summary says: :func:`write_summary`.
+
+    :raises SummaryError: if the file is not a summary.
+    """
+    _read(path)
+    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return about
+
+
 def state_of(path: Path, made: Made, outputs: Mapping[str, Path]) -> State:
     """How far a video is, by its summary.
 

@@ -50,7 +50,7 @@ def here(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def arguments(out: Path, *more: str, videos: tuple[str, ...] = ("street.mkv",)) -> list[str]:
-    return ["track", *videos, "--weights", "runs/street", "--out", str(out), "--player", "0", *more]
+    return ["track", *videos, "--weights", "runs/street", "--out", str(out), "--no-report", *more]
 
 
 def test_all_that_is_asked_for_is_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +182,7 @@ def test_resume_takes_nothing_else_for_done(
         (here / "street.json").write_text('{"video": "/a.mp4", "weights": "a", "propagation_rate": 0.5}')
     before = {path.name: path.read_bytes() for path in here.iterdir() if path.is_file()}
     capsys.readouterr()
-    command_line = ["track", video, "--weights", run, "--out", str(here), "--player", "0", "--stop", stop]
+    command_line = ["track", video, "--weights", run, "--out", str(here), "--no-report", "--stop", stop]
     assert main([*command_line, "--resume"]) == 2
     err = capsys.readouterr().err
     assert re.search(message, err) and err.count("\n") == 1
@@ -209,7 +209,7 @@ def test_folders_are_called_by_their_whole_name(here: Path, monkeypatch: pytest.
             Image.fromarray(image).save(here / name / f"{t}.png")
     run = str((small_run / "runs/street").absolute())
     monkeypatch.chdir(here)
-    line = ["--weights", run, "--player", "0"]
+    line = ["--weights", run, "--no-report"]
     assert main(["track", "exp.1", "exp.2", "--out", "out", *line]) == 0
     monkeypatch.chdir(here / "exp.1")
     assert main(["track", ".", "--out", "../dot", *line]) == 0
@@ -306,7 +306,7 @@ def test_a_region_of_the_training_is_said_once(here: Path, capsys: pytest.Captur
     weights = load_run(run, VideoRunConfig)[1]
     (run / "config.json").write_text(json.dumps(config))
     write_weights(run / "weights.safetensors", dict(weights), config, {"step": 2})
-    line = ["track", "street.mkv", "again.mkv", "--weights", str(run), "--player", "0", "--stop", "4"]
+    line = ["track", "street.mkv", "again.mkv", "--weights", str(run), "--no-report", "--stop", "4"]
     assert main([*line, "--out", str(here / "out")]) == 0
     assert capsys.readouterr().out.count("Only the region of the training is tracked (--crop 0 0 96 64)") == 1
     assert main([*line, "--out", str(here / "other"), "--crop", "0", "0", "96", "64"]) == 0
@@ -419,7 +419,7 @@ def test_a_flipped_bit_in_a_picture_of_the_run_is_told(
     content = bytearray((run / name).read_bytes())
     content[int(share * len(content))] ^= 1
     (run / name).write_bytes(content)
-    assert main(["track", "street.mkv", "--weights", str(run), "--out", str(here / "out"), "--player", "0"]) == 2
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", str(here / "out"), "--no-report"]) == 2
     err = capsys.readouterr().err
     assert re.search(rf"run/{name}: expected a whole PNG picture", err) and err.count("\n") == 1
 
@@ -434,7 +434,7 @@ def test_weights_that_lead_to_nan_are_one_sentence_and_leave_no_output(
     huge = {name: value if "annealed" in name else torch.full_like(value, scale) for name, value in weights.items()}
     write_weights(run / "weights.safetensors", huge, config_to_dict(config), {"step": 2})
     out = str(here / "out")
-    assert main(["track", "street.mkv", "--weights", str(run), "--out", out, "--player", "0"]) == 2
+    assert main(["track", "street.mkv", "--weights", str(run), "--out", out, "--no-report"]) == 2
     assert main(["generate", "street.mkv", "--weights", str(run), "--out", out, "--samples", "2"]) == 2
     errors = [line for line in re.split("[\r\n]", capsys.readouterr().err) if "error: " in line]
     assert len(errors) == 2 and all("NaN" in error and len(error) < 600 for error in errors)

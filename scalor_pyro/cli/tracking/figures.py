@@ -15,12 +15,14 @@ from scalor_pyro.tracks.tracker import Tracked
 class Seen:
     """Figures of a video so far; memory: one number for each track.
 
-    :param keep: keep all tracks and appearances, too.
+    :param keep: keep all tracks, too.
+    :param appearance: of these, what objects look like.
     """
 
-    def __init__(self, keep: bool = False) -> None:
-        self._keep = keep
+    def __init__(self, keep: bool = False, appearance: bool = True) -> None:
+        self._keep, self._appearance = keep, appearance
         self._parts: list[tuple[Tracks, NDArray[np.float32]]] = []
+        self.first_frame = self.last_frame = -1
         self.unlinked: int | None = None  # tracks before they were linked
         self.frames = self.reported = self.propagated = self.discovered = 0
         self.foreground = 0.0  # summed over frames
@@ -29,6 +31,8 @@ class Seen:
 
     def add(self, found: Tracked) -> None:
         """Count a chunk."""
+        self.first_frame = int(found.numbers[0]) if self.first_frame < 0 else self.first_frame
+        self.last_frame = int(found.numbers[-1])
         self.frames += len(found.numbers)
         self.reported += len(found.tracks)
         self.propagated += found.propagated
@@ -36,13 +40,17 @@ class Seen:
         self.foreground += found.foreground * len(found.numbers)
         self.lengths.update(found.tracks.identity.tolist())
         if self._keep and len(found.tracks):
-            self._parts.append((found.tracks, found.appearance))
+            self._parts.append((found.tracks, found.appearance if self._appearance else found.appearance[:, :0]))
         self.seconds = time.perf_counter() - self._started
 
     def everything(self) -> tuple[Tracks, NDArray[np.float32]]:
         """All tracks that were kept, and their appearances."""
         tracks, appearances = [part[0] for part in self._parts], [part[1] for part in self._parts]
         return concatenate(tracks), np.concatenate(appearances) if appearances else np.zeros((0, 0), np.float32)
+
+    def tracks(self) -> Tracks:
+        """All tracks that were kept."""
+        return concatenate([part[0] for part in self._parts])
 
     def count_finished(self, finished: Finished) -> None:
         """From now on, the figures are those of the finished tracks."""
@@ -59,6 +67,8 @@ class Seen:
         """All figures by name."""
         return {
             "frames": self.frames,
+            "first_frame": self.first_frame,
+            "last_frame": self.last_frame,
             "seconds": self.seconds,
             "frames_per_second": self.frames / self.seconds,
             "objects_per_frame": self.objects_per_frame,

@@ -3,14 +3,17 @@
 import argparse
 import logging
 from contextlib import ExitStack
+from typing import Any
 
 from tqdm import tqdm
 
 from scalor_pyro.cli.tracking.figures import Seen, stride_rows
 from scalor_pyro.cli.tracking.jobs import Ending, Job, is_done
+from scalor_pyro.config import config_to_dict
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.plots.player import write_player
+from scalor_pyro.plots.report import About, write_report
 from scalor_pyro.tracks.annotate import AnnotatedVideo, annotate, rows_of_frames
 from scalor_pyro.tracks.finishing import Finished, finish, frame_by_frame, renamed, write_events
 from scalor_pyro.tracks.masks import MaskFolder, rename_masks
@@ -37,21 +40,35 @@ def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, optio
         except KeyboardInterrupt:
             print(f"\nInterrupted: the tracks up to then are in {printable(job.files.parts['mot'])} and beside it.")
             return False
-        pictured = tracker.pictured
+        tracks, events, pictured = seen.tracks(), None, tracker.pictured
         if ending.any:
             finished = finish(*seen.everything(), video.geometry.crop, *ending)
             rewrite(finished, video, job)
             seen.count_finished(finished)
+            tracks, events = finished.tracks, finished.linked.events
             pictured = None if pictured is None else renamed(pictured, finished.renaming)
         if pictured is not None:
             numbers, frames, inference = pictured
             title = printable(job.video.name)
             write_player(job.further["player"], frames, inference, title=title, numbers=numbers.tolist())
-        write_summary(job.summary, job.made, {"stride": video.options.stride, **seen.figures()})
+        if "report" in job.further:
+            about = About(
+                job.video.name,
+                f"weights {job.made.weights['name']}",
+                job.files.paths["csv"].name,
+                (seen.first_frame, seen.last_frame),
+            )
+            write_report(job.further["report"], tracks, video, about, events, job.units)
+        write_summary(job.summary, job.made, {**reading_figures(video), **job.units.figures(), **seen.figures()})
     rows = [*seen.rows(), *stride_rows(video.options.stride)]
     written = printable(", ".join(map(str, (*job.outputs.values(), job.summary))))
     print(f"{printable(job.video.name)}\n{named_values([*rows, ('files', written)])}")
     return True
+
+
+def reading_figures(video: Video) -> dict[str, Any]:
+    """How a video was read, for the summary."""
+    return {"stride": video.options.stride, "reading": config_to_dict(video.options)}
 
 
 def rewrite(finished: Finished, video: Video, job: Job) -> None:
@@ -75,7 +92,8 @@ def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> Seen
 
     :raises KeyboardInterrupt: when asked to stop, after the current chunk is written.
     """
-    seen, camera, still = Seen(keep=ending.any), CameraWatch(), tracker.scalor.background_image is not None
+    keep = ending.any or "report" in job.further
+    seen, camera, still = Seen(keep, appearance=ending.any), CameraWatch(), tracker.scalor.background_image is not None
     with StopRequest() as stop, ExitStack() as writers:
         masks = movie = last = None
         if "annotate" in job.further and not ending.any:

@@ -14,6 +14,7 @@ from scalor_pyro.cli.errors import one_line, sentence_of
 from scalor_pyro.config import ConfigError
 from scalor_pyro.config.options import given
 from scalor_pyro.files import require_new
+from scalor_pyro.plots.report import ENDING as REPORT
 from scalor_pyro.runs.pretrained import recorded
 from scalor_pyro.tracks.annotate import ENDING as MOVIE
 from scalor_pyro.tracks.files import TrackFiles
@@ -23,6 +24,8 @@ from scalor_pyro.tracks.linking import LinkOptions
 from scalor_pyro.tracks.masks import ENDING as MASKS
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.summary import Made, State, made_from, name_of, printable, state_of
+from scalor_pyro.tracks.units import Units
+from scalor_pyro.video import Video
 
 
 class Job(NamedTuple):
@@ -32,8 +35,9 @@ class Job(NamedTuple):
     name: str  # of its files
     made: Made
     files: TrackFiles
-    further: dict[str, Path]  # by option: masks, annotate, player, events
+    further: dict[str, Path]  # by option: masks, annotate, player, report, events
     summary: Path
+    units: Units  # that were given
 
     @property
     def outputs(self) -> dict[str, Path]:
@@ -98,18 +102,31 @@ def job_of(path: Path, sha256: str, how: Options, ending: Ending, options: argpa
     """
     name, out = name_of(path), options.out
     wanted = {"masks": f"{name}{MASKS}", "annotate": f"{name}{MOVIE}", "player": f"{name}.html"}
+    wanted["report"] = f"{name}{REPORT}"
     further = {option: out / file for option, file in wanted.items() if getattr(options, option)}
     if ending.linking.gap:
         further["events"] = out / f"{name}{EVENTS}"
     formats = ["mot", "csv", "appearance", *(["napari"] if options.napari else [])]
-    files = TrackFiles(out, name, formats, overwrite=True)  # is_done has checked
-    made = made_from(path, recorded(options.weights), sha256, how, asdict(ending.linking) | asdict(ending.filters))
-    job = Job(path, name, made, files, further, out / f"{name}.json")
+    units = units_for(path, options)
+    files = TrackFiles(out, name, formats, overwrite=True, units=units)  # is_done has checked
+    further_options = asdict(ending.linking) | asdict(ending.filters) | asdict(units)
+    made = made_from(path, recorded(options.weights), sha256, how, further_options)
+    job = Job(path, name, made, files, further, out / f"{name}.json", units)
     for output in (*job.outputs.values(), job.summary):
         for video in options.videos:
             if output.exists() and video.exists() and output.samefile(video):
                 raise ConfigError(f"{path}: its tracks would replace the video {video}; choose another --out.")
     return job
+
+
+def units_for(path: Path, options: argparse.Namespace) -> Units:
+    """The units that were given; where only the size of a pixel was, with the frame rate of the file.
+
+    :raises ConfigError: for values out of their range.
+    :raises VideoError: if the video cannot be read.
+    """
+    units = Units(**given(options, Units))
+    return units.or_rate(Video(path).info.rate) if units else units
 
 
 def is_done(job: Job, options: argparse.Namespace, quiet: bool = False) -> bool:
@@ -123,7 +140,9 @@ def is_done(job: Job, options: argparse.Namespace, quiet: bool = False) -> bool:
         for path in (job.summary, *job.outputs.values()):
             require_new(path, overwrite=False)
         return False
-    state = state_of(job.summary, job.made, job.outputs)
+    # A report that is missing can be made from the other files.
+    needed = {name: path for name, path in job.outputs.items() if name != "report"}
+    state = state_of(job.summary, job.made, needed)
     there = [path for path in job.outputs.values() if path.exists()]
     if not quiet and state in (State.CHANGED, State.INCOMPLETE):
         print(f"{printable(job.video)}: {state.value}; tracked again.")
