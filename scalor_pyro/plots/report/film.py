@@ -70,7 +70,7 @@ def size_for(size: tuple[int, int], zoom: float = 1.0) -> tuple[int, int]:
     """H, W in px, even, at which frames of this size are shown."""
     longer, shorter = max(size), min(size)
     scale = min(1.0, LONGEST_SIDE / longer)
-    if shorter < SHORTEST_SIDE:
+    if shorter < SHORTEST_SIDE and longer < LONGEST_SIDE:
         scale = max(1, min(round(SHORTEST_SIDE / shorter), LONGEST_SIDE // longer))
     height, width = (max(2, 2 * round(side * scale * zoom / 2)) for side in size)
     return height, width

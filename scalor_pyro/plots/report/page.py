@@ -34,8 +34,9 @@ from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.units import NO_UNITS, Units
 from scalor_pyro.video import Video
 
-# Bytes of the page, at most; the film gets what the rest leaves, and at least a part.
-LARGEST_PAGE, LEAST_FILM = 5_000_000, 600_000
+# Bytes of the page, at most; of all but the film and the rows over it, as a rule; of such a row; and of the film, at
+# least. Where the rest takes more, the film is encoded again.
+LARGEST_PAGE, REST, ROW, LEAST_FILM, TRIES = 5_000_000, 1_000_000, 22, 300_000, 3
 # base64 writes 3 bytes as 4.
 BASE64 = 4 / 3
 # Frames of the film, at most, and rows that are drawn over it: a film of a crowd is shorter.
@@ -97,13 +98,17 @@ def report(
     figures = figures_of(tracks, stride)
     doubts = doubts_of(tracks, figures, events, stride)
     length = frames_for(tracks, video)
-    # The film is made last, of the bytes that are left; so the page is laid out once without it.
-    empty = Film(b"", 1.0, _frames_of(tracks, about, video)[:length], video.geometry.crop, (2, 2), b"")
-    draft = _laid_out(_Content(tracks, figures, doubts, empty, video, units, about, empty.numbers))
-    left = max(LEAST_FILM, LARGEST_PAGE - len(draft.encode("utf-8", "backslashreplace")))
-    film = film_of(video, length, units.fps, int(0.93 * left / BASE64))
-    frames = _frames_of(tracks, about, video, film.numbers)
-    return _laid_out(_Content(tracks, figures, doubts, film, video, units, about, frames))
+    drawn = int((tracks.frame < video.options.start + stride * length).sum())
+    left = LARGEST_PAGE - REST - drawn * ROW
+    for _ in range(TRIES):
+        film = film_of(video, length, units.fps, int(max(LEAST_FILM, left) / BASE64))
+        frames = _frames_of(tracks, about, video, film.numbers)
+        page = _laid_out(_Content(tracks, figures, doubts, film, video, units, about, frames))
+        excess = len(page.encode("utf-8", "backslashreplace")) - LARGEST_PAGE
+        if excess <= 0:
+            break
+        left = int(BASE64 * len(film.mp4)) - excess
+    return page
 
 
 def frames_for(tracks: Tracks, video: Video) -> int:
@@ -115,12 +120,11 @@ def frames_for(tracks: Tracks, video: Video) -> int:
     return min(FILM_FRAMES, max(1, steps))
 
 
-def _frames_of(tracks: Tracks, about: About, video: Video, film: np.ndarray | None = None) -> np.ndarray:
+def _frames_of(tracks: Tracks, about: About, video: Video, film: np.ndarray) -> np.ndarray:
     """All frames that were tracked, as far as is known."""
-    numbers = [*(about.frames or ()), *([] if film is None else film[[0, -1]].tolist())]
+    numbers = [*(about.frames or ()), *film[[0, -1]].tolist()]
     numbers += [int(tracks.frame.min()), int(tracks.frame.max())] if len(tracks) else []
-    first, last = (min(numbers), max(numbers)) if numbers else (video.options.start, video.options.start)
-    return np.arange(first, last + 1, video.options.stride)
+    return np.arange(min(numbers), max(numbers) + 1, video.options.stride)
 
 
 # ------------------------------------------------------------------ the page
