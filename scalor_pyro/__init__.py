@@ -127,6 +127,7 @@ _PACKAGES = (
     "inference",
     "layers",
     "model",
+    "napari",
     "plots",
     "runs",
     "tracks",

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "scalor_pyro"
 # From the top floor down: a module imports from its own room, or from floors below.
 FLOORS = (
     {"__init__", "__main__"},
-    {"cli"},
+    {"cli", "napari"},
     {"experiments"},
     {"plots"},
     {"evaluation"},
