@@ -184,7 +184,7 @@ def make_run(folder: Path) -> None:
     video, run, tracks = folder / "npy" / "a.npy", folder / "run", folder / "tracks"
     with quiet():
         status = scalor(["train", str(video), "--out", str(run), "--steps", "1", "--config", str(config)])
-        status += scalor(["track", str(video), "--weights", str(run), "--out", str(tracks), "--player", "0"])
+        status += scalor(["track", str(video), "--weights", str(run), "--out", str(tracks), "--no-report"])
     if status:
         raise SystemExit("The valid run could not be made.")
     # As if the untrained model had seen something, so that it knows how many objects to make up.
@@ -439,9 +439,9 @@ def pngs_are_whole(folder: Path) -> bool:
 
 
 # Commands on files that are damaged.
-TRACK = ("track", "a.npy", "--weights", "run", "--out", "out", "--stop", "3", "--player", "0")
+TRACK = ("track", "a.npy", "--weights", "run", "--out", "out", "--stop", "3", "--no-report")
 TRACK_ALL = ("track", "a.mp4", "--weights", "run", "--out", "new", "--player", "2", "--annotate", "--masks", "--napari")
-AGAIN = ("track", "a.npy", "--weights", "run", "--out", "out", "--player", "0", "--resume")
+AGAIN = ("track", "a.npy", "--weights", "run", "--out", "out", "--no-report", "--resume")
 RESUME = ("train", "--resume", "--out", "run")
 TRAIN = ("train", "a.npy", "--out", "new", "--steps", "1", "--config", "settings.json")
 FORECAST = (

@@ -100,7 +100,7 @@ def main() -> None:
         budget = ["--minutes", str(options.training)]
         subprocess.run([*scalor, "train", str(out / name), "--out", str(out / "run"), *budget], check=True)
     tracking = ["track", str(out / LONG[0]), "--weights", str(out / "run"), "--out", str(out / "tracks"), "--overwrite"]
-    seconds, memory = watched([*scalor, *tracking, "--player", "0"])
+    seconds, memory = watched([*scalor, *tracking, "--no-report"])
     tally, tracks = Tally(), read_mot(out / "tracks" / "long.txt")
     tally.add(tracks, truth)
     window = json.loads((out / "run" / "config.json").read_text())["video"]["options"]["crop"]["width"]

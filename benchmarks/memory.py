@@ -59,7 +59,7 @@ def memory(videos: int) -> Iterator[tuple[int, float, int]]:
 def two_at_once(folder: Path) -> str:
     """What two processes say that track one video to one place, and whether the tracks are whole."""
     np.save(folder / "a.npy", squares(LONG, SIZES[0], 0))
-    line = ["-m", "scalor_pyro", "track", "a.npy", "--weights", WEIGHTS, "--out", "out", "--player", "0"]
+    line = ["-m", "scalor_pyro", "track", "a.npy", "--weights", WEIGHTS, "--out", "out", "--no-report"]
     both = [
         subprocess.Popen([sys.executable, *line], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
