@@ -26,8 +26,13 @@ WINDOW = (1100, 1300)
 # What is tracked, and the seed of the video.
 DATA = DataConfig("sprites", 8, 11, object_size=18.0, image_size=(192, 288), frames=100)
 SEED = 7
-# Milliseconds of the film that are played before the picture is taken.
-PLAYED = 3000
+# The frame that is shown, and milliseconds for the browser to get there.
+SHOWN, PATIENCE = 60, 4000
+PAUSE = """<script>addEventListener("load", () => setTimeout(() => {
+  const seek = document.getElementById("seek");
+  seek.value = %d;
+  seek.dispatchEvent(new Event("input"));
+}, 1000));</script></body>"""
 
 
 def main() -> None:
@@ -39,14 +44,16 @@ def main() -> None:
     if browser is None:
         parser.error("there is no chromium.")
     made = SyntheticVideos(DATA, SEED, "test").batch(0, 1, DATA.frames)
-    frames = (made.frames[0].permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    frames = np.ascontiguousarray(made.frames[0].transpose(0, 2, 3, 1))
     tracks = from_dataframe(track(frames, device="cpu"))
     with tempfile.TemporaryDirectory() as folder:
         page, begun = Path(folder) / "sprites.html", time.process_time()
         write_report(page, tracks, Video(frames), About("sprites.npy", "weights any-scene", "sprites.csv"))
         print(f"{page.stat().st_size / 1e6:.2f} MB, {time.process_time() - begun:.1f} s of a core")
+        text = page.read_text(encoding="utf-8").replace("</body>", PAUSE % SHOWN)
+        page.write_text(text, encoding="utf-8")
         line = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        line += [f"--window-size={WINDOW[0]},{WINDOW[1]}", f"--virtual-time-budget={PLAYED}"]
+        line += [f"--window-size={WINDOW[0]},{WINDOW[1]}", f"--virtual-time-budget={PATIENCE}"]
         line += [f"--user-data-dir={folder}/profile", f"--screenshot={options.out.absolute()}"]
         subprocess.run([*line, page.as_uri()], check=True, capture_output=True)
 

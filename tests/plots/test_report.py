@@ -92,7 +92,8 @@ def test_gaps_are_counted_in_tracked_frames_and_filled_rows_are_gaps() -> None:
     for each in (tracks, tracks.rows(~tracks.predicted)):
         figures = figures_of(each, stride=3)
         assert (figures.gaps[0], figures.longest_gap[0], figures.seen[0]) == (1, 12, len(frames))
-        assert [doubt.kind for doubt in doubts_of(each, figures, None, stride=3)] == ["gap"]
+        doubts = [(doubt.kind, doubt.frame) for doubt in doubts_of(each, figures, None, stride=3)]
+        assert doubts == [("gap", 27)]  # the last frame before it
 
 
 def test_each_kind_of_doubt_is_found_by_name() -> None:
@@ -238,35 +239,47 @@ def test_many_long_tracks_fit_into_five_megabytes(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ a browser
 
 
+# Pauses at frame 3, and looks at the film where the boxes of that frame are.
 CHECK = """<script>addEventListener("load", () => setTimeout(() => {
-  const canvas = document.querySelector("canvas");
-  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  let drawn = 0;
-  for (let i = 3; i < pixels.length; i += 4) if (pixels[i]) drawn++;
-  const video = document.querySelector("video");
-  document.querySelector("tr[data-id='2'] td:last-child").click();
-  document.title = JSON.stringify({ drawn, duration: video.duration, wide: video.videoWidth,
-    selected: [...document.querySelectorAll(".selected")].map((each) => each.dataset.id),
-    overflow: document.documentElement.scrollWidth - innerWidth, error: String(video.error) });
-}, 2500));</script></body>"""
+  const video = document.querySelector("video"), canvas = document.querySelector("canvas");
+  const seek = document.getElementById("seek"), ended = video.duration;
+  video.pause();
+  seek.value = 3;
+  seek.dispatchEvent(new Event("input"));
+  setTimeout(() => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    let drawn = 0;
+    for (let i = 3; i < pixels.length; i += 4) if (pixels[i]) drawn++;
+    const copy = new OffscreenCanvas(96, 64).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(video, 0, 0, 96, 64);
+    const bright = PLACES.map(([x, y]) => copy.getImageData(x, y, 1, 1).data[0]);
+    document.querySelector("tr[data-id='2'] td:last-child").click();
+    document.title = JSON.stringify({ drawn, bright, duration: ended, at: document.getElementById("at").textContent,
+      selected: [...document.querySelectorAll(".selected")].map((each) => each.dataset.id),
+      overflow: document.documentElement.scrollWidth - innerWidth, error: String(video.error) });
+  }, 1000);
+}, 1500));</script></body>"""
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no chromium")
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_plays_it(video: Path, tmp_path: Path, width: int) -> None:
     page = report(TRACKS, Video(video), About("street <1>.mkv"))
-    (tmp_path / "a.html").write_text(page.replace("</body>", CHECK), encoding="utf-8")
+    here = TRACKS.rows(TRACKS.frame == 3)
+    places = json.dumps(np.stack([here.x, here.y], 1).tolist())
+    (tmp_path / "a.html").write_text(page.replace("</body>", CHECK.replace("PLACES", places)), encoding="utf-8")
     line = [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     line += [f"--window-size={width},900", "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"]
     environment = {**os.environ, "HOME": str(tmp_path)}
     done = subprocess.run(
         [*line, (tmp_path / "a.html").as_uri()], capture_output=True, text=True, timeout=120, env=environment
     )
-    assert "CONSOLE" not in done.stderr, done.stderr
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title is not None, done.stderr
     found = json.loads(title[1])
-    assert found["duration"] == pytest.approx(FRAMES / 10, abs=0.11) and found["wide"] > 0
+    assert found["duration"] == pytest.approx(FRAMES / 10, abs=0.11)
+    assert found["at"].startswith("frame 3 ") and min(found["bright"]) > 180, "boxes are on objects"
     assert found["drawn"] > 100 and found["error"] == "null"
     assert found["selected"] == ["2"] * 3  # its path, its line of time and its row
     assert found["overflow"] <= 0

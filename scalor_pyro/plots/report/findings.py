@@ -43,6 +43,7 @@ class TrackFigures:
     seen: Counts  # frames with a row that is not predicted
     gaps: Counts  # how many times the object was not seen
     longest_gap: Counts  # tracked frames
+    lost: Counts  # last frame before the longest gap; of a track without gaps, its first
     presence: Numbers  # median
     size: Numbers  # px, median side: of the mask's area where it is known, else of the box
     speed: Numbers  # px per frame, median; NaN for a track of one frame
@@ -54,7 +55,7 @@ class TrackFigures:
 
 
 # Figures that count something.
-WHOLE_NUMBERS = ("identity", "first", "last", "seen", "gaps", "longest_gap")
+WHOLE_NUMBERS = ("identity", "first", "last", "seen", "gaps", "longest_gap", "lost")
 
 
 class Doubt(NamedTuple):
@@ -107,7 +108,7 @@ def figures_of(tracks: Tracks, stride: int = 1) -> TrackFigures:
         found.append(
             (
                 *(tracks.identity[rows[0]], frame[0], frame[-1], len(seen)),
-                *((missing > 0).sum(), missing.max(initial=0)),
+                *((missing > 0).sum(), missing.max(initial=0), frame[np.argmax(missing)] if len(missing) else frame[0]),
                 *(np.median(tracks.presence[seen]), _median(side[seen])),
                 *(np.median(known) if len(known) else np.nan, path),
             )
@@ -198,7 +199,7 @@ def _of_figures(figures: TrackFigures) -> Iterator[Doubt]:
     for i, identity in enumerate(figures.identity.tolist()):
         first = int(figures.first[i])
         if figures.longest_gap[i] >= LONG_GAP:
-            yield Doubt("gap", identity, first, f"not seen for up to {figures.longest_gap[i]} frames")
+            yield Doubt("gap", identity, int(figures.lost[i]), f"not seen for up to {figures.longest_gap[i]} frames")
         if figures.presence[i] < FAINT:
             yield Doubt("faint", identity, first, f"median presence {figures.presence[i]:.2f}")
         if figures.seen[i] <= SHORT:
