@@ -3,10 +3,7 @@
 import base64
 import io
 import json
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,9 +25,9 @@ from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.units import Units
 from scalor_pyro.video import Video
 from tests.fakes import make_tracks
+from tests.plots.browser import BROWSER, browser
 from tests.video_files import squares, write_video
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FRAMES = 24
 
 
@@ -240,44 +237,41 @@ def test_many_long_tracks_fit_into_five_megabytes(tmp_path: Path) -> None:
 
 
 # Pauses at frame 3, and looks at the film where the boxes of that frame are.
-CHECK = """<script>addEventListener("load", () => setTimeout(() => {
+CHECK = """(async () => {
   const video = document.querySelector("video"), canvas = document.querySelector("canvas");
-  const seek = document.getElementById("seek"), ended = video.duration;
+  const seek = document.getElementById("seek");
+  while (video.readyState < 2 && !video.error) await new Promise((go) => setTimeout(go, 50));
   video.pause();
-  seek.value = 3;
-  seek.dispatchEvent(new Event("input"));
-  setTimeout(() => {
-    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-    let drawn = 0;
-    for (let i = 3; i < pixels.length; i += 4) if (pixels[i]) drawn++;
-    const copy = new OffscreenCanvas(96, 64).getContext("2d", { willReadFrequently: true });
-    copy.drawImage(video, 0, 0, 96, 64);
-    const bright = PLACES.map(([x, y]) => copy.getImageData(x, y, 1, 1).data[0]);
-    document.querySelector("tr[data-id='2'] td:last-child").click();
-    document.title = JSON.stringify({ drawn, bright, duration: ended, at: document.getElementById("at").textContent,
-      selected: [...document.querySelectorAll(".selected")].map((each) => each.dataset.id),
-      overflow: document.documentElement.scrollWidth - innerWidth, error: String(video.error) });
-  }, 1000);
-}, 1500));</script></body>"""
+  await new Promise((go) => {
+    video.addEventListener("seeked", go, { once: true });
+    seek.value = 3;
+    seek.dispatchEvent(new Event("input"));
+  });
+  await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let drawn = 0;
+  for (let i = 3; i < pixels.length; i += 4) if (pixels[i]) drawn++;
+  const copy = new OffscreenCanvas(96, 64).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(video, 0, 0, 96, 64);
+  const bright = PLACES.map(([x, y]) => copy.getImageData(x, y, 1, 1).data[0]);
+  const at = document.getElementById("at").textContent;
+  document.querySelector("tr[data-id='2'] td:last-child").click();
+  return { drawn, bright, duration: video.duration, at, error: String(video.error),
+    selected: [...document.querySelectorAll(".selected")].map((each) => each.dataset.id),
+    overflow: document.documentElement.scrollWidth - innerWidth };
+})()"""
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no chromium")
-@pytest.mark.parametrize("width", [1280, 400])
-def test_a_browser_plays_it(video: Path, tmp_path: Path, width: int) -> None:
-    page = report(TRACKS, Video(video), About("street <1>.mkv"))
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, True)])
+def test_a_browser_plays_it(video: Path, tmp_path: Path, width: int, dark: bool) -> None:
+    write_report(tmp_path / "a.html", TRACKS, Video(video), About("street <1>.mkv"))
     here = TRACKS.rows(TRACKS.frame == 3)
-    places = json.dumps(np.stack([here.x, here.y], 1).tolist())
-    (tmp_path / "a.html").write_text(page.replace("</body>", CHECK.replace("PLACES", places)), encoding="utf-8")
-    line = [str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    line += [f"--window-size={width},900", "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"]
-    environment = {**os.environ, "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [*line, (tmp_path / "a.html").as_uri()], capture_output=True, text=True, timeout=120, env=environment
-    )
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    title = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert title is not None, done.stderr
-    found = json.loads(title[1])
+    with browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "a.html").as_uri(), width, 900, dark)
+        found = page.value(CHECK.replace("PLACES", json.dumps(np.stack([here.x, here.y], 1).tolist())))
+        assert page.complaints == []
     assert found["duration"] == pytest.approx(FRAMES / 10, abs=0.11)
     assert found["at"].startswith("frame 3 ") and min(found["bright"]) > 180, "boxes are on objects"
     assert found["drawn"] > 100 and found["error"] == "null"
