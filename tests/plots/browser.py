@@ -1,6 +1,5 @@
 """A headless Chromium, driven through its debugging pipe: no driver, no port, no virtual time."""
 
-import base64
 import fcntl
 import json
 import os
@@ -51,11 +50,6 @@ class Page:
         found = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
-
-    def picture(self, path: Path) -> None:
-        """Photograph the whole page, PNG."""
-        found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(found["data"]))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the browser, and wait for its answer."""

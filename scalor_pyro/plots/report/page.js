@@ -9,7 +9,7 @@
   const UNIT = 16384, TRAIL = 30;
   const bytes = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
   const frames = about.frames.length;
-  let selected = null, current = 0;
+  let selected = null, current = 0, dense = 1;  // px of the canvas per px of the page
 
   // Rows: columns of 16-bit numbers, in order of frames.
   const numbers = new Uint16Array(bytes(about.rows).buffer), count = numbers.length / 8;
@@ -41,9 +41,10 @@
   }
 
   function draw() {
-    const context = canvas.getContext("2d"), thick = Math.max(1.5, canvas.width / 480);
+    const context = canvas.getContext("2d"), thick = Math.max(1.5 * dense, canvas.width / 480);
+    const letters = Math.max(11 * dense, canvas.width / 64);
     context.clearRect(0, 0, canvas.width, canvas.height);
-    context.font = `600 ${Math.max(11, canvas.width / 64)}px system-ui, sans-serif`;
+    context.font = `600 ${letters}px system-ui, sans-serif`;
     context.lineJoin = "round";
     const here = [];
     for (let i = begin[current]; i < begin[current + 1]; i++) here.push(i);
@@ -69,10 +70,10 @@
       for (const i of here) {
         const which = track(i), [left, top] = box(i);
         context.globalAlpha = selected === null || about.names[which] === selected ? 1 : 0.35;
-        context.lineWidth = 3;
+        context.lineWidth = 3 * dense;
         context.strokeStyle = "#000";
         context.fillStyle = about.colours[which];
-        const down = Math.max(top - 3, canvas.width / 64);
+        const down = Math.max(top - 3 * dense, letters);
         context.strokeText(about.names[which], Math.max(0, left), down);
         context.fillText(about.names[which], Math.max(0, left), down);
       }
@@ -189,9 +190,10 @@
   }
 
   new ResizeObserver(() => {
-    const area = stage.getBoundingClientRect(), scale = window.devicePixelRatio || 1;
-    canvas.width = Math.round(area.width * scale);
-    canvas.height = Math.round(area.height * scale);
+    const area = stage.getBoundingClientRect();
+    dense = window.devicePixelRatio || 1;
+    canvas.width = Math.round(area.width * dense);
+    canvas.height = Math.round(area.height * dense);
     draw();
   }).observe(stage);
   stage.style.setProperty("--aspect", about.aspect);
