@@ -81,7 +81,7 @@ class _Weak(NamedTuple):
 class Weigher:
     """Decides by evidence for the guide of one batch of videos, frame after frame, also over several calls.
 
-    An :class:`~scalor_pyro.model.rejection.Acceptance`. Objects too faint to be tracked stay or go by masks.
+    An :class:`~scalor_pyro.model.rejection.Acceptance`. Proposals too faint to be tracked are left out.
 
     :param scalor: the model whose guide is run.
     :param evidence: what an object must be worth.
@@ -104,13 +104,13 @@ class Weigher:
         proposed: Proposed,
     ) -> Kept:
         """1 for each object of a frame that stays, 0 for the others."""
-        scalor = self.scalor
-        going_on, accepted = scalor.kept_by_masks(previous, propagated, proposals)
+        scalor, going_on = self.scalor, None
         if scalor.background is not None and self._behind is None:
-            return Kept(going_on, accepted)  # nothing to weigh against yet
+            return scalor.kept_by_masks(previous, propagated, proposals)  # nothing to weigh against yet
         view = _View.of(scalor, frame, self._behind)
         canvas = view.empty()
-        if previous is not None and propagated is not None and going_on is not None:
+        if previous is not None and propagated is not None:
+            going_on = scalor.carried_on(previous, propagated)
             tracked = view.weighed(propagated)
             canvas = canvas.plus(tracked.patches, going_on)
             if self.evidence.go_on > 0:
@@ -118,13 +118,14 @@ class Weigher:
                 going_on = going_on * ~needless
                 canvas = view.empty().plus(tracked.patches, going_on)
         likely = proposals.presence > scalor.config.presence_threshold
+        none = torch.zeros_like(proposals.presence)
         most = int(likely.sum(1).max())
         if most == 0:
-            return Kept(going_on, accepted)
+            return Kept(going_on, none)
         chosen = proposals.presence.topk(most, 1).indices
         cost = gather(self._cost(t, proposed) + self.evidence.discover, chosen)
         stays = _best_first(view.weighed(proposals.take(chosen)), canvas, cost, gather(likely, chosen))
-        return Kept(going_on, (accepted * ~likely).scatter(1, chosen, stays.to(accepted.dtype)))
+        return Kept(going_on, none.scatter(1, chosen, stays.to(none.dtype)))
 
     @torch.no_grad()
     def infer_behind(self, z_bg: Tensor) -> None:

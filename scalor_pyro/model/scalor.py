@@ -381,12 +381,12 @@ class Scalor(StoredModule):
         """Which objects stay, by the overlap of their masks (paper §3.1)."""
         going_on = None
         if previous is not None and propagated is not None:
-            going_on = self._carried_on(previous, propagated)
+            going_on = self.carried_on(previous, propagated)
             propagated = propagated._replace(presence=propagated.presence * going_on)
         return Kept(going_on, self._accepted(propagated, proposals))
 
     @torch.no_grad()
-    def _carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
+    def carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
         """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)
 
         In one frame, an object may pass in front of another; if they coincide in two consecutive frames, they are one
@@ -394,9 +394,8 @@ class Scalor(StoredModule):
         """
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
-            now, before = (
-                self._explained(each, each, config.propagated_overlap) for each in (propagated, previous.objects)
-            )
+            both = previous.objects.stacked(propagated)  # in one go, because the cost is that of its many small steps
+            before, now = self._explained(both, both, config.propagated_overlap).chunk(2)
             kept = strongest_first(now & before, -previous.identity, kept)
         return kept.to(propagated.presence.dtype)
 
