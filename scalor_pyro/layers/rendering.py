@@ -151,7 +151,14 @@ def weighted_patches(
 
 def drawn(patches: Patches, image_size: tuple[int, int]) -> Canvas:
     """The frame that patches add up to."""
-    summed, total = added(patches, image_size)
+    return shown(*added(patches, image_size), image_size)
+
+
+def shown(summed: Tensor, total: Tensor, image_size: tuple[int, int]) -> Canvas:
+    """The frame of patches that are added up.
+
+    :param summed, total: see :func:`added`.
+    """
     normalised = (summed / (total + EPSILON)).unflatten(2, image_size)
     return Canvas(*normalised.split((normalised.shape[1] - 1, 1), 1))
 

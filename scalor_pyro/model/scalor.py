@@ -12,7 +12,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.frame_encoder import STRIDE, Features, FrameEncoder
 from scalor_pyro.layers.objects import Objects, Slots
-from scalor_pyro.layers.rendering import Canvas, draw
+from scalor_pyro.layers.rendering import Canvas, Patches, drawn, weighted_patches
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior, make_decoder
@@ -267,18 +267,19 @@ class Scalor(StoredModule):
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
-                frame, propagated, seen = x[:, t], None, None
+                frame, propagated, patches, seen = x[:, t], None, None, None
                 if slots is not None:
                     going_on = self.propagation_posterior(slots, memory, self.annealed, frame, maps[t])
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, slots, plates)
-                    seen = self._draw(propagated.detach())
+                    patches = self._patches(propagated.detach())
+                    seen = drawn(patches, self.config.image_size)
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals, proposed = self._discover(t, discovering, plates, first=slots is None)
                 if acceptance is None:
                     settled = once(self.settle, slots, propagated, proposals)
                 else:
-                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed)
+                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed, patches)
                     settled = self.settle(slots, propagated, proposals, kept)
                 if turning and t == 0:
                     settled = settled._replace(slots=settled.slots.turned())
@@ -371,10 +372,12 @@ class Scalor(StoredModule):
         if propagated is not None and kept.propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * kept.propagated)
         proposals = proposals._replace(presence=proposals.presence * kept.proposals)
-        drawn = proposals if propagated is None else propagated.joined(proposals)
+        canvas = kept.canvas
+        if canvas is None:
+            canvas = self._draw(proposals if propagated is None else propagated.joined(proposals))
         before = None if propagated is None else propagated.detach()
         slots = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
-        return FrameLatents(slots, propagated, proposals, self._draw(drawn))
+        return FrameLatents(slots, propagated, proposals, canvas)
 
     @torch.no_grad()
     def kept_by_masks(self, previous: Slots | None, propagated: Objects | None, proposals: Objects) -> Kept:
@@ -416,9 +419,11 @@ class Scalor(StoredModule):
         return explained(objects, others, overlap, self.config.mask_threshold, colour)
 
     def _draw(self, objects: Objects) -> Canvas:
-        return draw(
-            objects.glimpse, objects.where, objects.presence, objects.depth, self.config.image_size, self.boxes.window
-        )
+        return drawn(self._patches(objects), self.config.image_size)
+
+    def _patches(self, objects: Objects) -> Patches:
+        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
+        return weighted_patches(*parts, self.config.image_size, self.boxes.window)
 
     # ------------------------------------------------------------------ housekeeping
 

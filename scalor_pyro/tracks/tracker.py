@@ -136,9 +136,11 @@ class Tracker:
         self.pictured: Pictured | None = None
         self._to_picture = pictured
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def advance(self, chunk: Chunk) -> Tracked:
         """Go on with the frames that follow those of the last call.
+
+        The latents that it returns are inference tensors: clone those that you differentiate through.
 
         :raises ConfigError: if the weights lead to numbers that are not finite.
         """
