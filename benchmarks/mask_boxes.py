@@ -1,14 +1,11 @@
 """Boxes of masks and of glimpses against the true ones, and the shapes of masks, on made-up movers.
 
     python benchmarks/mask_boxes.py --videos 40 --seed 2 --out mask_boxes.json
-    python benchmarks/mask_boxes.py --seed 3 --write movers.npy
-    scalor train movers.npy --out runs/movers && python benchmarks/mask_boxes.py --seed 3 --weights runs/movers
 
 Tracks unseen videos of `MoverVideos` with the weights for any scene, as `scalor track` does. The truth is exact: what
 the generator draws of each object, also behind others and beyond the border. A true object must be found where at least
 half of it is inside the view. Boxes of both kinds belong to the same rows, so they are compared object by object: those
-whose centre, by its glimpse, is within half a size of a true one. Times are of one thread. The weights of a run of
-`scalor train` track one longer video, on which they were trained (`--write`).
+whose centre, by its glimpse, is within half a size of a true one. Times are of one thread.
 """
 
 import argparse
@@ -17,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -27,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from scalor_pyro.config import MoverConfig, ReadOptions, VideoRunConfig
+from scalor_pyro.config import MoverConfig, ReadOptions
 from scalor_pyro.data import MoverVideos, movers
 from scalor_pyro.evaluation.metrics import CARE_SHARE, without_nan
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
@@ -36,15 +32,13 @@ from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
-from scalor_pyro.tracks.opening import LIGHT_STEP, BoxesOf, Options
+from scalor_pyro.tracks.opening import BoxesOf, Options
 from scalor_pyro.tracks.shape import intensities, shapes_of
-from scalor_pyro.tracks.table import Tracks, concatenate
-from scalor_pyro.tracks.tracker import Tracked, Tracker, chunk_of, load_for_tracking, tracker_of
+from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.tracker import Tracked, Tracker, load_for_tracking
 from scalor_pyro.video import Chunk
 from scalor_pyro.video.geometry import Geometry
 
-# The longer video.
-LONG_VIDEO = MoverConfig(image_size=(128, 128), frames=150, most=12)
 KINDS: tuple[BoxesOf, ...] = ("glimpse", "mask")
 MATCHINGS = {"boxes": Matching("iou", 0.5), "centres": Matching("sizes", 1.0)}
 # Pairs are compared up to this distance, in sizes of the true object.
@@ -110,45 +104,29 @@ def video_of(stream: MoverVideos, index: int) -> tuple[NDArray[np.uint8], Tracks
     return frames, rows.rows(~np.isnan(rows.area) & (rows.presence > 0))
 
 
-def tracker_for(run: TrainedRun, frames: NDArray[np.uint8], boxes: BoxesOf) -> tuple[Tracker, list[Chunk]]:
-    """A tracker, and what it is to see: made-up movers are shown as differences from the scene already."""
-    options = Options(light_step=0, boxes=boxes)
-    if isinstance(run.config, VideoRunConfig):
-        tracker, reader = tracker_of(run, frames.transpose(0, 2, 3, 1), replace(options, light_step=LIGHT_STEP))
-        return tracker, list(reader.chunks(chunk_of(tracker)))
-    evidence, geometry = options.evidence(run.scalor), Geometry.of(frames.shape[2:], ReadOptions())
-    tracker = Tracker(run.scalor, geometry, light_step=0, lookahead=options.lookahead, evidence=evidence, boxes=boxes)
-    return tracker, [Chunk(np.arange(len(frames)), frames)]
+def tracked(run: TrainedRun, frames: NDArray[np.uint8], boxes: BoxesOf) -> tuple[Tracked, float]:
+    """What the tracker finds, and its seconds."""
+    options = Options(light_step=0)
+    geometry = Geometry.of(frames.shape[2:], ReadOptions())
+    tracker = Tracker(
+        run.scalor,
+        geometry,
+        light_step=0,
+        lookahead=options.lookahead,
+        evidence=options.evidence(run.scalor),
+        boxes=boxes,
+    )
+    start = time.perf_counter()
+    found = tracker.advance(Chunk(np.arange(len(frames)), frames))
+    return found, time.perf_counter() - start
 
 
-class Timed(NamedTuple):
-    """What a tracker found."""
-
-    tracks: Tracks
-    seconds: float
-    shaping: float  # s of these for shapes and intensities, measured once more
-
-
-def tracked(run: TrainedRun, frames: NDArray[np.uint8], boxes: BoxesOf) -> Timed:
-    """Track a video."""
-    tracker, chunks = tracker_for(run, frames, boxes)
-    parts, seconds, shaping = [], 0.0, 0.0
-    for chunk in chunks:
-        start = time.perf_counter()
-        found = tracker.advance(chunk)
-        seconds += time.perf_counter() - start
-        parts.append(found.tracks)
-        shaping += seconds_of_shapes(found, chunk)
-    return Timed(concatenate(parts), seconds, shaping)
-
-
-def seconds_of_shapes(found: Tracked, chunk: Chunk) -> float:
+def seconds_of_shapes(found: Tracked, frames: NDArray[np.uint8]) -> float:
     """How long shapes and intensities alone take, for what was tracked."""
     alpha = np.random.default_rng(0).random((len(found.tracks), 16, 16), np.float32)
-    rows = replace(found.tracks, frame=np.searchsorted(chunk.numbers, found.tracks.frame))
     start = time.perf_counter()
     shapes_of(alpha, found.tracks.box)
-    intensities(found.latents, chunk.frames, rows)
+    intensities(found.latents, frames, found.tracks)
     return time.perf_counter() - start
 
 
@@ -219,12 +197,12 @@ def measured(run: TrainedRun, config: MoverConfig, seed: int, videos: int) -> di
         frames, truth = video_of(stream, index)
         found = {}
         for kind in KINDS:
-            found[kind] = tracked(run, frames, kind)
+            found[kind], took = tracked(run, frames, kind)
             for by in MATCHINGS:
                 care = (truth.presence >= CARE_SHARE).astype(np.float64)
                 columns = {name: getattr(truth, name) for name in ("frame", "identity", "x", "y", "width", "height")}
                 scorers[kind, by].add(str(index), found[kind].tracks, Tracks(**columns, presence=care, depth=care))
-        seconds, shaping = seconds + found["mask"].seconds, shaping + found["mask"].shaping
+        seconds, shaping = seconds + took, shaping + seconds_of_shapes(found["mask"], frames)
         compared.append(same(found["glimpse"].tracks, found["mask"].tracks, truth))
         print(f"{index + 1} of {videos}", end="\r", file=sys.stderr)
     figures = figures_of(compared)
@@ -251,7 +229,7 @@ def tables(figures: dict[str, Any]) -> str:
     if long["objects"]:
         angle = (
             f"angle of {long['objects']} long bodies: median error {long['median_angle_error']:.1f}°; within"
-            f" {CLOSE_ANGLE:g}°: {long['close_angle']:.3f}; taken for round: {long['round']:.3f}"
+            f" {CLOSE_ANGLE:g}°: {long['close_angle']:.3f}; reported as round: {long['round']:.3f}"
         )
     return "\n\n".join(
         [
@@ -272,7 +250,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--videos", type=int, default=40, metavar="N", help="default: %(default)s")
     add("--seed", type=int, default=2, help="of the videos (default: %(default)s)")
     add("--out", type=Path, metavar="FILE.json", help="keep the figures")
-    add("--write", type=Path, metavar="FILE.npy", help="only write the longer video of the seed, for scalor train")
     return parser.parse_args(arguments)
 
 
@@ -281,15 +258,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
     torch.set_num_threads(1)
-    if options.write is not None:
-        frames, _ = video_of(MoverVideos(LONG_VIDEO, options.seed, "test"), 0)
-        np.save(options.write, frames.transpose(0, 2, 3, 1))
-        return 0
     run = load_for_tracking(options.weights)
-    if isinstance(run.config, VideoRunConfig):
-        figures = measured(run, LONG_VIDEO, options.seed, 1)
-    else:
-        figures = measured(run, getattr(run.config, "movers", MoverConfig()), options.seed, options.videos)
+    config = getattr(run.config, "movers", MoverConfig())
+    figures = measured(run, config, options.seed, options.videos)
     print(tables(figures))
     if options.out is not None:
         about = {**figures, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
