@@ -193,8 +193,8 @@ def make_run(folder: Path) -> None:
     rows = [f"{t},{i},{2 * t + 9 * i},{4 + i},8,8,1,-1,-1,-1" for t in range(1, FRAMES + 1) for i in (1, 2)]
     (folder / "text" / "truth.txt").write_text("\n".join(rows) + "\n")
     header = (tracks / "a.csv").read_text().splitlines()[0]
-    numbers = ["3.5"] * (len(header.split(",")) - 3)  # all but frame, particle and, at the end, predicted
-    lines = [",".join([str(t), str(i), *numbers, "0"]) for t in range(FRAMES) for i in (0, 1)]
+    numbers = ["0" if name == "predicted" else "3.5" for name in header.split(",")[2:]]  # after frame and particle
+    lines = [",".join([str(t), str(i), *numbers]) for t in range(FRAMES) for i in (0, 1)]
     (folder / "text" / "a.csv").write_text("\n".join([header, *lines]) + "\n")
     seen = read_csv(folder / "text" / "a.csv")
     np.save(folder / "text" / f"a{APPEARANCE}", records_of(seen, np.ones((len(seen), 4), np.float32)))

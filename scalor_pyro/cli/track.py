@@ -84,7 +84,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     for name in ("crop", "start", "stop", "stride"):
         add_option(part, Options, name)
     inference = parser.add_argument_group("inference")
-    for name in ("lookahead", "decide_by", "discover", "go_on"):
+    for name in ("lookahead", "decide_by", "discover", "go_on", "boxes"):
         add_option(inference, Options, name)
     end = parser.add_argument_group("at the end of each video")
     unlinked = "leave tracks as they are: objects that return get a new identity; memory does not grow with the video"

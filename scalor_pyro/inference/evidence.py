@@ -23,7 +23,7 @@ from torch.distributions import kl_divergence
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.layers.objects import Objects, Slots, gather
-from scalor_pyro.layers.rendering import EPSILON, Patches, added, weighted_patches
+from scalor_pyro.layers.rendering import EPSILON, Canvas, Patches, added, shown, weighted_patches
 from scalor_pyro.model.discovery import Proposed
 from scalor_pyro.model.rejection import Kept
 from scalor_pyro.model.scalor import Scalor
@@ -81,7 +81,7 @@ class _Weak(NamedTuple):
 class Weigher:
     """Decides by evidence for the guide of one batch of videos, frame after frame, also over several calls.
 
-    An :class:`~scalor_pyro.model.rejection.Acceptance`. Objects too faint to be tracked stay or go by masks.
+    An :class:`~scalor_pyro.model.rejection.Acceptance`. Proposals too faint to be tracked are left out.
 
     :param scalor: the model whose guide is run.
     :param evidence: what an object must be worth.
@@ -102,29 +102,32 @@ class Weigher:
         propagated: Objects | None,
         proposals: Objects,
         proposed: Proposed,
+        patches: Patches | None = None,
     ) -> Kept:
         """1 for each object of a frame that stays, 0 for the others."""
-        scalor = self.scalor
-        going_on, accepted = scalor.kept_by_masks(previous, propagated, proposals)
+        scalor, going_on = self.scalor, None
         if scalor.background is not None and self._behind is None:
-            return Kept(going_on, accepted)  # nothing to weigh against yet
+            return scalor.kept_by_masks(previous, propagated, proposals)  # nothing to weigh against yet
         view = _View.of(scalor, frame, self._behind)
         canvas = view.empty()
-        if previous is not None and propagated is not None and going_on is not None:
-            tracked = view.weighed(propagated)
+        if previous is not None and propagated is not None:
+            going_on = scalor.carried_on(previous, propagated)
+            tracked = view.weighed(propagated, patches)
             canvas = canvas.plus(tracked.patches, going_on)
             if self.evidence.go_on > 0:
                 needless = self._needless(tracked, canvas, previous, going_on * propagated.presence)
                 going_on = going_on * ~needless
                 canvas = view.empty().plus(tracked.patches, going_on)
         likely = proposals.presence > scalor.config.presence_threshold
+        none = torch.zeros_like(proposals.presence)
         most = int(likely.sum(1).max())
         if most == 0:
-            return Kept(going_on, accepted)
+            return Kept(going_on, none, canvas.drawn())
         chosen = proposals.presence.topk(most, 1).indices
         cost = gather(self._cost(t, proposed) + self.evidence.discover, chosen)
-        stays = _best_first(view.weighed(proposals.take(chosen)), canvas, cost, gather(likely, chosen))
-        return Kept(going_on, (accepted * ~likely).scatter(1, chosen, stays.to(accepted.dtype)))
+        new = view.weighed(proposals.take(chosen))
+        stays, canvas = _best_first(new, canvas, cost, gather(likely, chosen))
+        return Kept(going_on, none.scatter(1, chosen, stays.to(none.dtype)), canvas.drawn())
 
     @torch.no_grad()
     def infer_behind(self, z_bg: Tensor) -> None:
@@ -170,6 +173,10 @@ class _Sum(NamedTuple):
         summed, importance = added(kept_patches, self.image_size)
         return _Sum(self.summed + summed, self.importance + importance, self.image_size)
 
+    def drawn(self) -> Canvas:
+        """The foreground."""
+        return shown(self.summed, self.importance, self.image_size)
+
 
 class _View(NamedTuple):
     """A frame to be explained."""
@@ -191,11 +198,15 @@ class _View(NamedTuple):
         nothing = self.frame.new_zeros(batch, channels + 1, height * width)
         return _Sum(nothing, nothing[:, :1], (height, width))
 
-    def weighed(self, objects: Objects) -> "_Weighed":
-        """Objects, to be weighed each in its own window."""
+    def weighed(self, objects: Objects, patches: Patches | None = None) -> "_Weighed":
+        """Objects, to be weighed each in its own window.
+
+        :param patches: what they draw, if it is known.
+        """
         size = (self.frame.shape[-2], self.frame.shape[-1])
-        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
-        patches = weighted_patches(*parts, size, self.window)
+        if patches is None:
+            parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
+            patches = weighted_patches(*parts, size, self.window)
         index = patches.pixel.flatten(1)[:, None]
         unexplained, behind, sigma = (
             image.flatten(2).gather(2, index.expand(-1, image.shape[1], -1))
@@ -229,17 +240,17 @@ class _Weighed(NamedTuple):
 
     def _misfit(self, summed: Tensor, total: Tensor) -> Tensor:
         """−log p of each pixel, up to a constant. (B, n·P)"""
-        shown = summed / (total + EPSILON)
-        colour, alpha = shown[:, :-1], shown[:, -1:]
+        seen = summed / (total + EPSILON)
+        colour, alpha = seen[:, :-1], seen[:, -1:]
         return ((self.unexplained - colour + alpha * self.behind) / self.sigma).square().sum(1) / 2
 
 
-def _best_first(weighed: _Weighed, canvas: _Sum, cost: Tensor, candidates: Tensor) -> Tensor:
+def _best_first(weighed: _Weighed, canvas: _Sum, cost: Tensor, candidates: Tensor) -> tuple[Tensor, _Sum]:
     """Which proposals to draw: the one that gains most among its neighbours, then the next over it, while any gains.
 
     :param cost: (B, n) nats.
     :param candidates: (B, n) bool: the proposals to choose from.
-    :return: (B, n) bool
+    :return: (B, n) bool, and the canvas with them.
     """
     stays = torch.zeros_like(candidates)
     while True:
@@ -249,6 +260,6 @@ def _best_first(weighed: _Weighed, canvas: _Sum, cost: Tensor, candidates: Tenso
         best = first.masked_fill(~weighed.near, rank.shape[1]).amin(-1)
         more = (gains > 0) & (rank == best)
         if not more.any():
-            return stays
+            return stays, canvas
         stays = stays | more
         canvas = canvas.plus(weighed.patches, more.to(cost.dtype))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.layers.constants import made_once
 from scalor_pyro.layers.networks import PointwiseConv2d, WindowNorm
 
 # Side of the neighbourhood, in pixels, against which local contrast is measured.
@@ -109,12 +110,13 @@ class FrameEncoder(nn.Module):
 
 def _local_mean(images: Tensor) -> Tensor:
     """Mean over a neighbourhood, cut off at the border; one matrix product per axis is the cheapest way."""
-    rows, columns = (_averaging(size, images) for size in images.shape[-2:])
+    rows, columns = (_averaging(images.device, size, images.dtype) for size in images.shape[-2:])
     return rows @ images @ columns.mT
 
 
-def _averaging(size: int, like: Tensor) -> Tensor:
+@made_once
+def _averaging(device: torch.device, size: int, dtype: torch.dtype) -> Tensor:
     """The matrix that averages each point of an axis with its neighbours. (size, size)"""
-    place = torch.arange(size, device=like.device)
-    near = ((place[:, None] - place).abs() <= CONTRAST_SIZE // 2).to(like.dtype)
+    place = torch.arange(size, device=device)
+    near = ((place[:, None] - place).abs() <= CONTRAST_SIZE // 2).to(dtype)
     return near / near.sum(1, keepdim=True)

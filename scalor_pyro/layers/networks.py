@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scalor_pyro.layers.constants import made_once
+
 # Standard deviations never fall below this, so that a KL stays finite.
 SMALLEST_SCALE = 1e-2
 
@@ -53,8 +55,9 @@ class WindowNorm(nn.GroupNorm):
         grouped = features.unflatten(1, (self.num_groups, -1))
         moments = torch.stack((grouped.mean(2), grouped.square().mean(2)))  # (2, B, groups, h, w)
         # One matrix product per axis: pooling over windows as large as these takes several times as long.
+        like = features.device, features.dtype
         rows, columns = (
-            _window_average(size, side, features) for size, side in zip(features.shape[-2:], self.window, strict=True)
+            _window_average(*like, size, side) for size, side in zip(features.shape[-2:], self.window, strict=True)
         )
         mean, square = rows @ moments @ columns.mT
         scale = (square - mean.square()).clamp(min=0).add(self.eps).rsqrt()
@@ -62,11 +65,12 @@ class WindowNorm(nn.GroupNorm):
         return torch.addcmul(self.bias[:, None, None], normal, self.weight[:, None, None])
 
 
-def _window_average(size: int, window: int, like: Tensor) -> Tensor:
+@made_once
+def _window_average(device: torch.device, dtype: torch.dtype, size: int, window: int) -> Tensor:
     """The matrix that averages the window around each point of an axis, moved to lie inside it. (size, size)"""
-    window, place = min(window, size), torch.arange(size, device=like.device)
+    window, place = min(window, size), torch.arange(size, device=device)
     first = (place - (window - 1) // 2).clamp(0, size - window)[:, None]
-    return ((place >= first) & (place < first + window)).to(like.dtype) / window
+    return ((place >= first) & (place < first + window)).to(dtype) / window
 
 
 class PatchConv2d(nn.Conv2d):

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scalor_pyro.layers.constants import made_once
+
 
 class Objects(NamedTuple):
     """Latents of n objects in one frame, and quantities derived from them."""
@@ -20,6 +22,10 @@ class Objects(NamedTuple):
     def joined(self, others: "Objects") -> "Objects":
         """These objects, then the others."""
         return Objects(*(torch.cat(pair, 1) for pair in zip(self, others, strict=True)))
+
+    def stacked(self, others: "Objects") -> "Objects":
+        """As many objects of these sequences, then of other ones."""
+        return Objects(*(torch.cat(pair) for pair in zip(self, others, strict=True)))
 
     def take(self, index: Tensor) -> "Objects":
         """The objects at an index (B, k)."""
@@ -57,7 +63,12 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
 
 def _rows(index: Tensor, n: int) -> Tensor:
     """An index (B, k) into rows that are flattened over the batch. (B, k)"""
-    return index + torch.arange(0, n * len(index), n, device=index.device)[:, None]
+    return index + _first_rows(index.device, len(index), n)
+
+
+@made_once
+def _first_rows(device: torch.device, batch: int, n: int) -> Tensor:
+    return torch.arange(0, n * batch, n, device=device)[:, None]
 
 
 def _take(values: Tensor, rows: Tensor) -> Tensor:

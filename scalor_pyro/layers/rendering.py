@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scalor_pyro.layers.constants import made_once
+
 # Keeps the division by the summed importance finite where there is no object.
 EPSILON = 1e-6
 
@@ -47,8 +49,17 @@ def extract(image: Tensor, where: Tensor, glimpse_size: int) -> Tensor:
 
 def glimpse_centres(glimpse_size: int, like: Tensor) -> Tensor:
     """Centres of a glimpse's pixels in its own coordinates, [-1, 1]. (S,)"""
-    last = 1 - 1 / glimpse_size
-    return torch.linspace(-last, last, glimpse_size, dtype=like.dtype, device=like.device)
+    return _steps(like.device, glimpse_size, 1 / glimpse_size - 1, 1 - 1 / glimpse_size, like.dtype)
+
+
+@made_once
+def _steps(device: torch.device, count: int, first: float, last: float, dtype: torch.dtype) -> Tensor:
+    return torch.linspace(first, last, count, dtype=dtype, device=device)
+
+
+@made_once
+def _counted(device: torch.device, count: int) -> Tensor:
+    return torch.arange(count, device=device)
 
 
 def window_size(box: float, glimpse_size: int, limit: int) -> int:
@@ -69,7 +80,7 @@ def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int,
         origin = (centre * (pixels / 2) + (pixels - window) / 2).round()
         origin = origin.nan_to_num(0.0).clamp(0, pixels - window)  # NaN becomes NaN pixels, not an index out of range
     first, last = 1 / pixels - 1, (2 * window - 1) / pixels - 1
-    at_the_border = torch.linspace(first, last, window, dtype=scale.dtype, device=scale.device)
+    at_the_border = _steps(scale.device, window, first, last, scale.dtype)
     pixel_centre = at_the_border.add(origin[..., None], alpha=2 / pixels)  # (B, n, P)
     return bilinear_weights((pixel_centre - centre[..., None]) / scale[..., None], glimpse_size), origin.long()
 
@@ -92,8 +103,8 @@ def paste(
     weights_y, y0 = _axis_weights(where[..., 1], where[..., 3], size, p_y, height)
     columns = glimpses.transpose(1, 2) @ weights_x.mT[:, None]  # (B, C', n, S, P_x)
     patches = weights_y[:, None] @ columns
-    y = y0[..., None] + torch.arange(p_y, device=y0.device)
-    x = x0[..., None] + torch.arange(p_x, device=x0.device)
+    y = y0[..., None] + _counted(y0.device, p_y)
+    x = x0[..., None] + _counted(x0.device, p_x)
     return patches, y[..., :, None] * width + x[..., None, :]
 
 
@@ -140,7 +151,14 @@ def weighted_patches(
 
 def drawn(patches: Patches, image_size: tuple[int, int]) -> Canvas:
     """The frame that patches add up to."""
-    summed, total = added(patches, image_size)
+    return shown(*added(patches, image_size), image_size)
+
+
+def shown(summed: Tensor, total: Tensor, image_size: tuple[int, int]) -> Canvas:
+    """The frame of patches that are added up.
+
+    :param summed, total: see :func:`added`.
+    """
     normalised = (summed / (total + EPSILON)).unflatten(2, image_size)
     return Canvas(*normalised.split((normalised.shape[1] - 1, 1), 1))
 
@@ -158,7 +176,8 @@ def added(patches: Patches, image_size: tuple[int, int]) -> tuple[Tensor, Tensor
 def bilinear_weights(positions: Tensor, glimpse_size: int) -> Tensor:
     """Weights that sample a glimpse at positions (…, Q) in its coordinates [-1, 1]; 0 outside. (…, Q, S)"""
     # In glimpse pixels from the middle; positions are converted to the same unit.
-    centres = torch.arange(-(glimpse_size - 1) / 2, glimpse_size / 2, dtype=positions.dtype, device=positions.device)
+    last = (glimpse_size - 1) / 2
+    centres = _steps(positions.device, glimpse_size, -last, last, positions.dtype)
     return F.relu(1 - centres.sub(positions[..., None], alpha=glimpse_size / 2).abs())
 
 

@@ -7,8 +7,9 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.layers.constants import made_once
 from scalor_pyro.layers.networks import GlimpseDecoder, GlimpseEncoder, mlp, positive
-from scalor_pyro.layers.rendering import extract, glimpse_centres
+from scalor_pyro.layers.rendering import extract
 from scalor_pyro.model.distributions import standard_normal
 
 # With `colour_start`, the first C numbers of z_what times this are added to the decoder's colour logits.
@@ -70,6 +71,16 @@ class AppearanceEncoder(nn.Module):
         return Appearance(loc, positive(raw, START_SCALE), features)
 
     def _colour(self, glimpses: Tensor) -> Tensor:
-        weight = torch.exp(-((glimpse_centres(self.config.glimpse_size, glimpses) / COLOUR_WIDTH) ** 2) / 2)
-        weight = weight / weight.sum()
-        return 2 * torch.einsum("bncyx,y,x->bnc", glimpses, weight, weight) - 1
+        size = self.config.glimpse_size
+        weight = _colour_weight(glimpses.device, size, glimpses.dtype)
+        return 2 * (glimpses.flatten(-2) @ weight) - 1
+
+
+@made_once
+def _colour_weight(device: torch.device, glimpse_size: int, dtype: torch.dtype) -> Tensor:
+    """A Gaussian around the centre of a glimpse, of sum 1. (S²,)"""
+    last = 1 - 1 / glimpse_size
+    centres = torch.linspace(-last, last, glimpse_size, dtype=dtype, device=device)
+    weight = torch.exp(-((centres / COLOUR_WIDTH) ** 2) / 2)
+    weight = weight / weight.sum()
+    return (weight[:, None] * weight).flatten()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scalor_pyro.layers.objects import Objects, Slots, gather
-from scalor_pyro.layers.rendering import look_through, resample
+from scalor_pyro.layers.rendering import Canvas, Patches, look_through, resample
 from scalor_pyro.model.discovery import Proposed
 
 # Overlap is measured on this many points per side of a proposal's own box.
@@ -29,6 +29,7 @@ class Kept(NamedTuple):
 
     propagated: Tensor | None  # (B, K); None in a first frame
     proposals: Tensor  # (B, M)
+    canvas: Canvas | None = None  # those that stay, drawn, where it is known
 
 
 class Acceptance(Protocol):
@@ -42,6 +43,7 @@ class Acceptance(Protocol):
         propagated: Objects | None,
         proposals: Objects,
         proposed: Proposed,
+        patches: Patches | None = None,
     ) -> Kept:
         """What stays of frame t.
 
@@ -50,6 +52,7 @@ class Acceptance(Protocol):
         :param propagated: K objects; None in a first frame.
         :param proposals: M objects.
         :param proposed: where they come from.
+        :param patches: what the propagated objects draw.
         """
 
     def infer_behind(self, z_bg: Tensor) -> None:

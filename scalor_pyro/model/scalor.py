@@ -12,7 +12,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.frame_encoder import STRIDE, Features, FrameEncoder
 from scalor_pyro.layers.objects import Objects, Slots
-from scalor_pyro.layers.rendering import Canvas, draw
+from scalor_pyro.layers.rendering import Canvas, Patches, drawn, weighted_patches
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior, make_decoder
@@ -267,18 +267,19 @@ class Scalor(StoredModule):
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
         with plates.sequences, GuideMessenger():
             for t in range(min(observed, frames)):
-                frame, propagated, seen = x[:, t], None, None
+                frame, propagated, patches, seen = x[:, t], None, None, None
                 if slots is not None:
                     going_on = self.propagation_posterior(slots, memory, self.annealed, frame, maps[t])
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, slots, plates)
-                    seen = self._draw(propagated.detach())
+                    patches = self._patches(propagated.detach())
+                    seen = drawn(patches, self.config.image_size)
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals, proposed = self._discover(t, discovering, plates, first=slots is None)
                 if acceptance is None:
                     settled = once(self.settle, slots, propagated, proposals)
                 else:
-                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed)
+                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed, patches)
                     settled = self.settle(slots, propagated, proposals, kept)
                 if turning and t == 0:
                     settled = settled._replace(slots=settled.slots.turned())
@@ -371,22 +372,24 @@ class Scalor(StoredModule):
         if propagated is not None and kept.propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * kept.propagated)
         proposals = proposals._replace(presence=proposals.presence * kept.proposals)
-        drawn = proposals if propagated is None else propagated.joined(proposals)
+        canvas = kept.canvas
+        if canvas is None:
+            canvas = self._draw(proposals if propagated is None else propagated.joined(proposals))
         before = None if propagated is None else propagated.detach()
         slots = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
-        return FrameLatents(slots, propagated, proposals, self._draw(drawn))
+        return FrameLatents(slots, propagated, proposals, canvas)
 
     @torch.no_grad()
     def kept_by_masks(self, previous: Slots | None, propagated: Objects | None, proposals: Objects) -> Kept:
         """Which objects stay, by the overlap of their masks (paper §3.1)."""
         going_on = None
         if previous is not None and propagated is not None:
-            going_on = self._carried_on(previous, propagated)
+            going_on = self.carried_on(previous, propagated)
             propagated = propagated._replace(presence=propagated.presence * going_on)
         return Kept(going_on, self._accepted(propagated, proposals))
 
     @torch.no_grad()
-    def _carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
+    def carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
         """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)
 
         In one frame, an object may pass in front of another; if they coincide in two consecutive frames, they are one
@@ -394,9 +397,8 @@ class Scalor(StoredModule):
         """
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
-            now, before = (
-                self._explained(each, each, config.propagated_overlap) for each in (propagated, previous.objects)
-            )
+            both = previous.objects.stacked(propagated)  # in one go, because the cost is that of its many small steps
+            before, now = self._explained(both, both, config.propagated_overlap).chunk(2)
             kept = strongest_first(now & before, -previous.identity, kept)
         return kept.to(propagated.presence.dtype)
 
@@ -417,9 +419,11 @@ class Scalor(StoredModule):
         return explained(objects, others, overlap, self.config.mask_threshold, colour)
 
     def _draw(self, objects: Objects) -> Canvas:
-        return draw(
-            objects.glimpse, objects.where, objects.presence, objects.depth, self.config.image_size, self.boxes.window
-        )
+        return drawn(self._patches(objects), self.config.image_size)
+
+    def _patches(self, objects: Objects) -> Patches:
+        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
+        return weighted_patches(*parts, self.config.image_size, self.boxes.window)
 
     # ------------------------------------------------------------------ housekeeping
 

@@ -44,6 +44,9 @@ LEAST_BLACK, BLACK = 0.2, 32
 # Where the background image of a run of scalor train comes from.
 BACKGROUND_SOURCES = ("auto", "run", "video")
 
+# Which boxes are written: the smallest ones around masks, or those of glimpses (z_where).
+BoxesOf = Literal["mask", "glimpse"]
+
 # A video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C).
 VideoLike = str | os.PathLike[str] | NDArray[Any]
 
@@ -93,8 +96,15 @@ class Options:
         metavar="NATS",
         none="found for the weights",
     )
+    boxes: BoxesOf | None = option(
+        None,
+        "the box that is written: mask fits what the object covers, glimpse is that of z_where, somewhat wider",
+        none="mask; for weights of synthetic videos glimpse",
+    )
 
     def __post_init__(self) -> None:
+        if self.boxes is not None:
+            require_choice(self, "boxes", "mask", "glimpse")
         ReadOptions(start=self.start, stop=self.stop, stride=1 if self.stride is None else self.stride)  # checks them
         if self.slots is not None and self.slots < 1:
             raise ConfigError(f"slots: expected at least 1, got {self.slots}.")
@@ -161,6 +171,17 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
         scalor = with_view(run.scalor, reader.geometry.size, still, look.slots)
     return Opened(reader, scalor, differences_of(reader, look.gain))
+
+
+def boxes_for(run: TrainedRun, options: Options) -> BoxesOf:
+    """Which boxes are written: as asked for, or, by default, those of masks.
+
+    Of a run on synthetic videos, those of glimpses: the true box of a digit or a sprite is that of its whole square,
+    whatever of it has ink.
+    """
+    if options.boxes is not None:
+        return options.boxes
+    return "mask" if isinstance(run.config, AnySceneRunConfig | VideoRunConfig) else "glimpse"
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:

@@ -20,6 +20,11 @@ from scalor_pyro.inference.posterior import Inference, SlotHistory
 # Columns of standard deviations, which need not be known.
 DEVIATIONS = ("x_sd", "y_sd", "width_sd", "height_sd")
 
+# Columns of the shape of the mask, which need not be known (:mod:`scalor_pyro.tracks.shape`).
+SHAPE = ("area", "length", "breadth", "angle", "intensity")
+# Of these, those that cannot be negative.
+SIZES = ("area", "length", "breadth")
+
 # trackpy's names of the columns that it shares.
 TRACKPY_NAMES = {"identity": "particle"}
 
@@ -27,7 +32,7 @@ TRACKPY_NAMES = {"identity": "particle"}
 NAPARI_SHIFT = -0.5
 
 # What a column that need not be given holds where it is not.
-_DEFAULTS: dict[str, Any] = {**dict.fromkeys(DEVIATIONS, np.nan), "predicted": False}
+_DEFAULTS: dict[str, Any] = {**dict.fromkeys((*DEVIATIONS, *SHAPE), np.nan), "predicted": False}
 
 # Stands for a column that was not given.
 _NOT_GIVEN: NDArray[np.float64] = np.empty(0)
@@ -75,8 +80,14 @@ class Tracks:
     :param height_sd: px, likewise.
     :param predicted: bool, where nothing was seen and the row fills a gap (:mod:`scalor_pyro.tracks.filters`); nowhere
         by default.
-    :raises ValueError: for arrays of different lengths, negative frames, identities or deviations, values that are
-        not finite, and an identity that appears twice in a frame.
+    :param area: px², of the object's mask; NaN where it is not known, as by default, and likewise all that follow.
+    :param length: px, the longer axis of the ellipse with the second moments of the mask, from end to end.
+    :param breadth: px, the shorter one.
+    :param angle: degrees from the x axis towards the y axis, which points down, to the longer one, from −90 to 90; NaN
+        also where the mask is round.
+    :param intensity: mean of the frame over the pixels that the object owns, in levels of the file.
+    :raises ValueError: for arrays of different lengths, negative frames, identities, deviations or sizes, values that
+        are not finite, an angle out of range, and an identity that appears twice in a frame.
     """
 
     frame: NDArray[np.int64]
@@ -92,6 +103,11 @@ class Tracks:
     width_sd: NDArray[np.float64] = field(default_factory=_not_given)
     height_sd: NDArray[np.float64] = field(default_factory=_not_given)
     predicted: NDArray[np.bool_] = field(default_factory=_not_given)
+    area: NDArray[np.float64] = field(default_factory=_not_given)
+    length: NDArray[np.float64] = field(default_factory=_not_given)
+    breadth: NDArray[np.float64] = field(default_factory=_not_given)
+    angle: NDArray[np.float64] = field(default_factory=_not_given)
+    intensity: NDArray[np.float64] = field(default_factory=_not_given)
 
     def __post_init__(self) -> None:
         for name, default in _DEFAULTS.items():
@@ -106,11 +122,14 @@ class Tracks:
         for name in ("x", "y", "width", "height", "presence"):
             values = getattr(self, name)
             _require(name, values, np.isfinite(values), "finite numbers")
-        _require("depth", self.depth, ~np.isinf(self.depth), "finite numbers or NaN")
-        for name in DEVIATIONS:
+        for name in ("depth", "intensity"):
+            values = getattr(self, name)
+            _require(name, values, ~np.isinf(values), "finite numbers or NaN")
+        for name in (*DEVIATIONS, *SIZES):
             values = getattr(self, name)
             valid = np.isnan(values) | (np.isfinite(values) & (values >= 0))
             _require(name, values, valid, "finite numbers from 0 or NaN")
+        _require("angle", self.angle, np.isnan(self.angle) | (abs(self.angle) <= 90), "degrees from -90 to 90 or NaN")
         if self.predicted.dtype != np.bool_:
             raise ValueError(f"Tracks.predicted: expected bool, got {self.predicted.dtype}.")
         _require_once(self.frame, self.identity)

@@ -7,16 +7,16 @@ from 0. Only this module knows of that. Both are written in order of frames, so 
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from scalor_pyro.files import write_atomically
-from scalor_pyro.tracks.table import COLUMNS, DEVIATIONS, TRACKPY_NAMES, Tracks
+from scalor_pyro.tracks.table import COLUMNS, DEVIATIONS, SHAPE, TRACKPY_NAMES, Tracks
 from scalor_pyro.tracks.units import without_units
 
 logger = logging.getLogger(__name__)
@@ -30,11 +30,15 @@ MOT_UNUSED = 3
 
 CSV_COLUMNS = tuple(TRACKPY_NAMES.get(name, name) for name in COLUMNS)
 
-# The last column of a CSV says whether a row was predicted; files of earlier versions do not have it.
-PREDICTED = CSV_COLUMNS[-1]
+# The column of a CSV that says whether a row was predicted, and where it stands among the numbers of a row.
+PREDICTED = "predicted"
+PREDICTED_AT = CSV_COLUMNS.index(PREDICTED) - 2
 
 # Columns of a CSV that may be empty.
-CSV_MAY_BE_EMPTY = ("depth", *DEVIATIONS)
+CSV_MAY_BE_EMPTY = ("depth", *DEVIATIONS, *SHAPE)
+
+# Files of earlier versions lack the columns from one of these on, and say this in them.
+EARLIER = {PREDICTED: ("0", *[""] * len(SHAPE)), SHAPE[0]: ("",) * len(SHAPE)}
 
 # A file that is still being written, or was cut off, has this after its name.
 PART = ".part"
@@ -67,8 +71,7 @@ class Layout:
     format: Callable[[Row], str]  # a row as a line, with its end
     parse: Callable[[str], Row]  # the inverse; a ValueError says what is wrong
     always_ended: bool  # whether every line ends with a newline, whoever wrote it
-    earlier_header: str = ""  # of files of an earlier version
-    earlier_ending: str = ""  # what their lines lack
+    earlier: Mapping[str, str] = field(default_factory=dict)  # headers of earlier versions, and what lines lack there
 
 
 # ------------------------------------------------------------------ rows
@@ -96,29 +99,33 @@ def _parse_mot(line: str) -> Row:
     )
     _require_sizes(MOT_COLUMNS[4:6], (width, height))
     x, y = left - MOT_FIRST + width / 2, top - MOT_FIRST + height / 2
-    unknown = [math.nan] * (1 + len(DEVIATIONS))
-    return Row(frame, identity, (x, y, width, height, presence, *unknown, 0))
+    before, after = [math.nan] * (1 + len(DEVIATIONS)), [math.nan] * len(SHAPE)
+    return Row(frame, identity, (x, y, width, height, presence, *before, 0, *after))
 
 
 def _format_csv(row: Row) -> str:
-    *numbers, predicted = row.numbers
-    cells = ("" if math.isnan(number) else f"{number:.4f}" for number in numbers)
-    return ",".join([str(row.frame), str(row.identity), *cells, f"{predicted:.0f}"]) + "\n"
+    cells = ["" if math.isnan(number) else f"{number:.4f}" for number in row.numbers]
+    cells[PREDICTED_AT] = f"{row.numbers[PREDICTED_AT]:.0f}"
+    return ",".join([str(row.frame), str(row.identity), *cells]) + "\n"
 
 
 def _parse_csv(line: str) -> Row:
     parts = [part.strip() for part in line.split(",")]
-    if len(parts) != len(CSV_COLUMNS):
-        raise ValueError(f"expected {len(CSV_COLUMNS)} columns separated by commas, got {len(parts)}.")
+    _require_columns(len(parts), len(CSV_COLUMNS))
     frame, identity = (_counted(name, part, 0) for name, part in zip(CSV_COLUMNS[:2], parts[:2], strict=True))
     numbers = tuple(
         math.nan if name in CSV_MAY_BE_EMPTY and not part else _finite(name, part)
         for name, part in zip(CSV_COLUMNS[2:], parts[2:], strict=True)
     )
     _require_sizes(CSV_COLUMNS[4:6], numbers[2:4])
-    if numbers[-1] not in (0, 1):
-        raise ValueError(f"{PREDICTED}: expected 0 or 1, got {_cut(parts[-1])}.")
+    if numbers[PREDICTED_AT] not in (0, 1):
+        raise ValueError(f"{PREDICTED}: expected 0 or 1, got {_cut(parts[2 + PREDICTED_AT])}.")
     return Row(frame, identity, numbers)
+
+
+def _require_columns(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"expected {expected} columns separated by commas, got {found}.")
 
 
 def _counted(name: str, text: str, first: int) -> int:
@@ -153,16 +160,19 @@ def _require_sizes(names: Sequence[str], sizes: Sequence[float]) -> None:
             raise ValueError(f"{name}: expected 0 or more, got {size}.")
 
 
+def _header(columns: Sequence[str]) -> str:
+    return ",".join(columns) + "\n"
+
+
 MOT = Layout("", MOT_FIRST, "id", _format_mot, _parse_mot, always_ended=False)
 CSV = Layout(
-    ",".join(CSV_COLUMNS) + "\n",
+    _header(CSV_COLUMNS),
     0,
     "particle",
     _format_csv,
     _parse_csv,
     always_ended=True,
-    earlier_header=",".join(CSV_COLUMNS[:-1]) + "\n",
-    earlier_ending=",0",
+    earlier={_header(CSV_COLUMNS[: CSV_COLUMNS.index(name)]): "," + ",".join(lack) for name, lack in EARLIER.items()},
 )
 
 
@@ -263,8 +273,8 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
     columns = 0  # of the row before
     with explained_reading(path), open(path, encoding="utf-8-sig", errors="replace") as file:
         header, further = without_units(file.readline(LONGEST_LINE) if layout.header else "")
-        lacking = layout.earlier_ending if header == layout.earlier_header else ""
-        if header not in (layout.header, layout.earlier_header):
+        lacking = layout.earlier.get(header, "")
+        if header != layout.header and not lacking:
             raise ValueError(f"{path}, line 1: expected the names of columns {layout.header.strip()}.")
         number = 1 if layout.header else 0
         while line := file.readline(LONGEST_LINE):
@@ -279,7 +289,10 @@ def _rows(path: Path, layout: Layout) -> Iterator[tuple[int, Row]]:
                 logger.warning("%s was cut off while it was written: line %d is left out.", path, number)
                 return
             try:
-                row = layout.parse(line.rstrip("\r\n").rsplit(",", further)[0] + lacking)
+                known = line.rstrip("\r\n").rsplit(",", further)[0]
+                if lacking:
+                    _require_columns(known.count(",") + 1, header.count(",") + 1)
+                row = layout.parse(known + lacking)
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
             columns = line.count(",") + 1
@@ -302,4 +315,4 @@ def _tracks(rows: Sequence[Row]) -> Tracks:
     counts = np.array([row[:2] for row in rows], dtype=np.int64).reshape(-1, 2)
     numbers = np.array([row.numbers for row in rows], dtype=np.float64).reshape(-1, len(COLUMNS) - 2)
     columns = dict(zip(COLUMNS, [*counts.T, *numbers.T], strict=True))
-    return Tracks(**(columns | {"predicted": numbers[:, -1] == 1}))
+    return Tracks(**(columns | {PREDICTED: columns[PREDICTED] == 1}))

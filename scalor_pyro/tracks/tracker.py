@@ -44,13 +44,16 @@ from scalor_pyro.tracks.any_scene import Differences
 from scalor_pyro.tracks.opening import (
     LIGHT_STEP,
     LOOKAHEAD,
+    BoxesOf,
     Options,
     VideoLike,
+    boxes_for,
     default_dtype,
     default_dtype_of,
     frames_for,
     opened,
 )
+from scalor_pyro.tracks.shape import intensities, with_shapes
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.tracks.units import Units, with_units
@@ -113,6 +116,8 @@ class Tracker:
         that chunk.
     :param evidence: see :func:`~scalor_pyro.inference.posterior.infer`.
     :param differences: for a model that sees differences from the scene; None: it sees frames as they are.
+    :param boxes: those of masks, or of glimpses.
+    :param levels: of the file, that are 0 and 255 in these frames, see :attr:`~scalor_pyro.video.Video.levels`.
     :raises ValueError: for a negative lookahead.
     """
 
@@ -126,8 +131,11 @@ class Tracker:
         lookahead: int | None = 0,
         evidence: Worth | Literal["auto"] | None = None,
         differences: Differences | None = None,
+        boxes: BoxesOf = "glimpse",
+        levels: tuple[float, float] | None = None,
     ) -> None:
         require_lookahead(lookahead)
+        self.boxes, self.levels = boxes, levels or (0.0, 255.0)
         self.differences = differences
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
@@ -137,9 +145,11 @@ class Tracker:
         self.pictured: Pictured | None = None
         self._to_picture = pictured
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def advance(self, chunk: Chunk) -> Tracked:
         """Go on with the frames that follow those of the last call.
+
+        The latents that it returns are inference tensors: clone those that you differentiate through.
 
         :raises ConfigError: if the weights lead to numbers that are not finite.
         """
@@ -172,14 +182,20 @@ class Tracker:
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.slots).box if self.spread else None
         history = slots_of(latents)
         (found,) = tracks_of(history, self.scalor.config.image_size, spread)
-        what = torch.stack([frame.slots.objects.what for frame in latents], 1).cpu().float()[reported(history)].numpy()
+        objects, kept = [frame.slots.objects for frame in latents], reported(history)
+        what = torch.stack([each.what for each in objects], 1).cpu().float()[kept].numpy()
+        alpha = torch.stack([each.glimpse[:, :, -1] for each in objects], 1).cpu().float()[kept].numpy()
+        black, white = self.levels
+        level = black + (white - black) / 255 * intensities(latents, chunk.frames, found)
         again = np.diff(chunk.numbers, prepend=self.last_number) == 0  # frames that were read twice
         once = ~again[found.frame]
         threshold = self.scalor.config.presence_threshold
         later = [frame for frame in latents if frame.propagated is not None]
         return Tracked(
             chunk.numbers,
-            self._in_the_file(found.rows(once), chunk.numbers),
+            with_shapes(
+                self._in_the_file(found.rows(once), chunk.numbers), alpha[once], level[once], self.boxes == "mask"
+            ),
             latents,
             sum(int(frame.propagated.number(threshold)) for frame in later if frame.propagated is not None),
             sum(int(frame.discovered.number(threshold)) for frame in later),
@@ -237,6 +253,7 @@ def track(
     background_image: Literal["auto", "run", "video"] = "auto",
     lookahead: int = LOOKAHEAD,
     decide_by: Literal["evidence", "masks"] = "evidence",
+    boxes: BoxesOf | None = None,
     device: str = "auto",
     link: bool = True,
     fps: float | None = None,
@@ -261,6 +278,8 @@ def track(
     :param lookahead: frames after the first that are seen before it; 0: online, no frame depends on later ones.
     :param decide_by: whether an object is new, and still there, is decided by evidence
         (:mod:`~scalor_pyro.inference.evidence`) or by the overlap of masks.
+    :param boxes: "mask" (the smallest box around the object's mask) or "glimpse" (that of z_where, usually somewhat
+        wider); default: see :func:`~scalor_pyro.tracks.opening.boxes_for`.
     :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
     :param link: give tracks of one object one identity (:func:`~scalor_pyro.tracks.linking.link`).
     :param fps: frames per second of the recording; default: the file's, if it says, where `um_per_px` is given.
@@ -281,6 +300,7 @@ def track(
         background_image,
         lookahead=lookahead,
         decide_by=decide_by,
+        boxes=boxes,
     )
     units = Units(fps, um_per_px)
     run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
@@ -342,5 +362,7 @@ def tracker_of(
         lookahead=options.lookahead,
         evidence=options.evidence(scalor),
         differences=differences,
+        boxes=boxes_for(run, options),
+        levels=reader.levels,
     )
     return tracker, reader

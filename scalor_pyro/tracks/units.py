@@ -7,7 +7,8 @@ column              what                                                        
 ==================  ===========================================================  ==========================
 ``t_s``             s, frame / fps                                               fps
 ``x_um``, ``y_um``  µm, centre of the box                                        µm per px
-``width_um``, …     µm, of the box                                               µm per px
+``width_um``, …     µm, of the box; ``length_um``, ``breadth_um`` of the mask     µm per px
+``area_um2``        µm², of the mask                                             µm per px
 ``speed_um_s``      µm/s, from the row before of the same track; not known in    both
                     its first row
 ``speed_px_s``      px/s, likewise                                               fps alone
@@ -32,10 +33,11 @@ from scalor_pyro.tracks.table import Tracks
 Numbers = NDArray[np.float64]
 
 # Lengths that also have a column in µm.
-LENGTHS = ("x", "y", "width", "height")
+LENGTHS = ("x", "y", "width", "height", "length", "breadth")
+AREA = "area_um2"
 SPEEDS = ("speed_um_s", "speed_px_s", "speed_um_frame")
 # All columns that units may add, in their order.
-UNIT_COLUMNS = ("t_s", *(f"{name}_um" for name in LENGTHS), *SPEEDS)
+UNIT_COLUMNS = ("t_s", *(f"{name}_um" for name in LENGTHS), AREA, *SPEEDS)
 # Frames per second and µm per px beyond this are a mistake.
 LARGEST = 1e9
 
@@ -88,7 +90,7 @@ class Units:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that these units add, in their order."""
-        lengths = () if self.um_per_px is None else tuple(f"{name}_um" for name in LENGTHS)
+        lengths = () if self.um_per_px is None else (*(f"{name}_um" for name in LENGTHS), AREA)
         time = () if self.fps is None else ("t_s",)
         if not self:
             return ()
@@ -137,6 +139,7 @@ def unit_columns(tracks: Tracks, units: Units, speeds: Speeds | None = None) -> 
         found["t_s"] = tracks.frame / units.fps
     if units.um_per_px is not None:
         found |= {f"{name}_um": getattr(tracks, name) * units.um_per_px for name in LENGTHS}
+        found[AREA] = tracks.area * units.um_per_px**2
     if units:
         found[units.columns[-1]] = (speeds or Speeds()).of(tracks) * units.speed[0]
     return found

@@ -82,9 +82,10 @@ def test_the_choice_cannot_be_bettered_by_one_more(seed: int, n: int, cost: floa
     frame = frame + 0.05 * torch.randn(frame.shape, generator=noise)
     weighed, costs = view(frame).weighed(objects), torch.full((1, n), cost)
     candidates = torch.rand(1, n, generator=noise) < 0.8
-    stays = _best_first(weighed, view(frame).empty(), costs, candidates)
+    stays, drawn = _best_first(weighed, view(frame).empty(), costs, candidates)
     assert not (stays & ~candidates).any()
     canvas = view(frame).empty().plus(weighed.patches, stays.float())
+    torch.testing.assert_close(drawn.drawn(), canvas.drawn())
     gains = (weighed.gain(canvas, 1) - costs)[candidates & ~stays]
     assert (gains <= 1e-3).all()
     total = log_likelihood(frame, picture(objects, stays.float())) - log_likelihood(frame, torch.zeros_like(frame))

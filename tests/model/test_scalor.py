@@ -621,9 +621,9 @@ def test_of_two_tracks_on_one_object_the_older_goes_on(make_scalor: Make, videos
     previous = slots._replace(
         objects=together, identity=torch.tensor([[4, 2, 3], [0, 7, 5]]), alive=torch.ones(2, 3, dtype=torch.bool)
     )
-    kept = scalor._carried_on(previous, together)
+    kept = scalor.carried_on(previous, together)
     assert kept.tolist() == ([[0, 1, 1], [1, 0, 1]] if switch else [[1, 1, 1], [1, 1, 1]])
     parted = apart.clone()
     parted[:, 1, 2:] = -0.9
     passing = previous._replace(objects=twins._replace(where=parted))
-    assert scalor._carried_on(passing, together).tolist() == [[1, 1, 1], [1, 1, 1]], "in one frame alone they may pass"
+    assert scalor.carried_on(passing, together).tolist() == [[1, 1, 1], [1, 1, 1]], "in one frame alone they may pass"

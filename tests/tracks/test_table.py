@@ -47,11 +47,15 @@ def test_tracks_refuse_arrays_that_do_not_belong_together() -> None:
         Tracks(np.arange(2), np.arange(2), *[one] * 6, x_sd=np.array([np.nan, -1]))
     with pytest.raises(ValueError, match=r"Tracks.depth: expected finite numbers or NaN, got inf"):
         Tracks(np.arange(2), np.arange(2), *[one] * 5, np.full(2, np.inf))
+    with pytest.raises(ValueError, match=r"Tracks.area: expected finite numbers from 0 or NaN, got -1.0"):
+        Tracks(np.arange(2), np.arange(2), *[one] * 6, area=np.array([np.nan, -1]))
+    with pytest.raises(ValueError, match=r"Tracks.angle: expected degrees from -90 to 90 or NaN, got 91.0"):
+        Tracks(np.arange(2), np.arange(2), *[one] * 6, angle=np.array([-90, 91.0]))
 
 
-def test_deviations_are_not_known_unless_they_are_given() -> None:
+def test_deviations_and_shapes_are_not_known_unless_they_are_given() -> None:
     tracks = make_tracks([(0, 0, 5, 7), (1, 0, 6, 7)])
-    for name in ("x_sd", "y_sd", "width_sd", "height_sd"):
+    for name in ("x_sd", "y_sd", "width_sd", "height_sd", "area", "length", "breadth", "angle", "intensity"):
         assert getattr(tracks, name).shape == (2,) and np.isnan(getattr(tracks, name)).all()
     none = make_tracks([])
     assert none.x_sd.shape == (0,)

@@ -20,14 +20,19 @@ NUMBERS = st.tuples(
     st.floats(0, 1),
     st.floats(-9, 9) | UNKNOWN,
     *[st.floats(0, 30) | UNKNOWN] * 4,
+    st.booleans(),
+    *[st.floats(0, 900) | UNKNOWN] * 3,
+    st.floats(-90, 90) | UNKNOWN,
+    st.floats(0, 65535) | UNKNOWN,
 )
 ROWS = st.dictionaries(KEYS, NUMBERS, max_size=8)
 
 
 def some_tracks(rows: dict[tuple[int, int], tuple[float, ...]]) -> Tracks:
     keys = np.array(list(rows), dtype=np.int64).reshape(-1, 2)
-    numbers = np.array(list(rows.values()), dtype=np.float64).reshape(-1, 10)
-    return Tracks(*keys.T, *numbers.T)
+    numbers = np.array(list(rows.values()), dtype=np.float64).reshape(-1, len(COLUMNS) - 2)
+    columns = dict(zip(COLUMNS, (*keys.T, *numbers.T), strict=True))
+    return Tracks(**(columns | {"predicted": columns["predicted"] == 1}))
 
 
 def write_csv(path: Path, tracks: Tracks) -> None:
@@ -120,18 +125,24 @@ def test_an_empty_file_is_a_video_without_objects(tmp_path: Path) -> None:
 def test_csv_counts_from_zero_and_leaves_out_what_is_not_known(tmp_path: Path) -> None:
     write_csv(tmp_path / "tracks.csv", make_tracks([(0, 0, 5, 7)], side=4))
     assert (tmp_path / "tracks.csv").read_text().splitlines() == [
-        "frame,particle,x,y,width,height,presence,depth,x_sd,y_sd,width_sd,height_sd,predicted",
-        "0,0,5.0000,7.0000,4.0000,4.0000,1.0000,0.0000,,,,,0",
+        "frame,particle,x,y,width,height,presence,depth,x_sd,y_sd,width_sd,height_sd,predicted,area,length,"
+        "breadth,angle,intensity",
+        "0,0,5.0000,7.0000,4.0000,4.0000,1.0000,0.0000,,,,,0,,,,,",
     ]
 
 
 def test_csv_of_earlier_versions_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "tracks.csv"
-    path.write_text(f"{CSV.earlier_header}0,0,5,7,4,4,1,0,,,,\r\n1,0,5,7,4,4,1,0,1,1,,\n")
+    first = "frame,particle,x,y,width,height,presence,depth,x_sd,y_sd,width_sd,height_sd"
+    path.write_text(f"{first}\n0,0,5,7,4,4,1,0,,,,\r\n1,0,5,7,4,4,1,0,1,1,,\n")
     tracks = read_csv(path)
-    assert tracks.x_sd[1] == 1 and not tracks.predicted.any()
-    path.write_text(f"{CSV.header}0,0,5,7,4,4,1,0,,,,,1\n")
-    assert read_csv(path).predicted.tolist() == [True]
+    assert tracks.x_sd[1] == 1 and not tracks.predicted.any() and np.isnan(tracks.area).all()
+    path.write_text(f"{first},predicted\n0,0,5,7,4,4,1,0,,,,,1\n1,0,5,7,4,4,1,0,,,,,0\n")
+    tracks = read_csv(path)
+    assert tracks.predicted.tolist() == [True, False] and np.isnan(tracks.angle).all()
+    path.write_text(f"{first},predicted\n0,0,5,7,4,4,1,0,,,,,1\n1,0,5,7,4,4,1,0,,,,\n")
+    with pytest.raises(ValueError, match="line 3: expected 13 columns separated by commas, got 12"):
+        read_csv(path)
 
 
 @given(ROWS)
@@ -166,19 +177,20 @@ def test_rows_that_are_not_in_order_cannot_be_read_a_frame_at_a_time(tmp_path: P
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("1,2,3", "line 3: expected 13 columns separated by commas, got 3"),
-        ("-1,0,1,1,2,2,1,,,,,,0", "line 3: frame: expected a whole number from 0, .* got '-1'"),
-        ("1,x,1,1,2,2,1,,,,,,0", "line 3: particle: expected a whole number from 0, .* got 'x'"),
-        ("1,0,,1,2,2,1,,,,,,0", "line 3: x: expected a finite number, got ''"),
-        ("1,0,1,1,2,-2,1,,,,,,0", "line 3: height: expected 0 or more, got -2.0"),
-        ("1,0,1,1,2,2,1,,inf,,,,0", "line 3: x_sd: expected a finite number, got 'inf'"),
-        ("1,0,1,1,2,2,1,,,,,,2", "line 3: predicted: expected 0 or 1, got '2'"),
-        ("0,0,1,1,2,2,1,,,,,,0", "line 3: particle 0 is already in frame 0, in line 2"),
+        ("1,2,3", "line 3: expected 18 columns separated by commas, got 3"),
+        ("-1,0,1,1,2,2,1,,,,,,0,,,,,", "line 3: frame: expected a whole number from 0, .* got '-1'"),
+        ("1,x,1,1,2,2,1,,,,,,0,,,,,", "line 3: particle: expected a whole number from 0, .* got 'x'"),
+        ("1,0,,1,2,2,1,,,,,,0,,,,,", "line 3: x: expected a finite number, got ''"),
+        ("1,0,1,1,2,-2,1,,,,,,0,,,,,", "line 3: height: expected 0 or more, got -2.0"),
+        ("1,0,1,1,2,2,1,,inf,,,,0,,,,,", "line 3: x_sd: expected a finite number, got 'inf'"),
+        ("1,0,1,1,2,2,1,,,,,,2,,,,,", "line 3: predicted: expected 0 or 1, got '2'"),
+        ("1,0,1,1,2,2,1,,,,,,0,nan,,,,", "line 3: area: expected a finite number, got 'nan'"),
+        ("0,0,1,1,2,2,1,,,,,,0,,,,,", "line 3: particle 0 is already in frame 0, in line 2"),
     ],
 )
 def test_a_malformed_line_of_csv_is_named(tmp_path: Path, line: str, complaint: str) -> None:
     path = tmp_path / "tracks.csv"
-    path.write_text(f"{CSV.header}0,0,1,1,2,2,1,,,,,,0\n{line}\n")
+    path.write_text(f"{CSV.header}0,0,1,1,2,2,1,,,,,,0,,,,,\n{line}\n")
     with pytest.raises(ValueError, match=complaint):
         read_csv(path)
 

@@ -19,7 +19,7 @@ from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.opening import Options, frames_for
+from scalor_pyro.tracks.opening import Options, boxes_for, frames_for
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.tracks.tracker import track, track_chunks, tracker_of
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
@@ -56,7 +56,7 @@ def tracks(run: TrainedRun, video: Path, options: Options | None = None, chunk: 
 def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chunk: int, how: Options) -> None:
     whole, parts = tracks(run, video, how), tracks(run, video, how, chunk)
     assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
-    for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd"):
+    for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd", "length", "intensity"):
         np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-4, atol=1e-3)
 
 
@@ -66,7 +66,7 @@ def test_tracks_are_those_of_inference(
 ) -> None:
     run = run._replace(config=replace(run.config, model=replace(run.config.model, first_looks=looks)))
     run.scalor.config = run.config.model
-    options = Options(light_step=0, lookahead=lookahead, decide_by=decide_by)
+    options = Options(light_step=0, lookahead=lookahead, decide_by=decide_by, boxes="glimpse")
     tracker, reader = tracker_of(run, video, options)
     (chunk,) = reader.chunks(100)
     evidence = options.evidence(tracker.scalor)
@@ -182,6 +182,7 @@ def test_a_model_in_double_precision_tracks_too(run: TrainedRun, video: Path) ->
         ({"lookahead": -1}, "lookahead: expected a number of frames from 0, got -1."),
         ({"decide_by": "luck"}, "decide_by: expected 'evidence' or 'masks', got 'luck'."),
         ({"discover": -1.0}, "discover: expected a number of nats from 0, got -1.0."),
+        ({"boxes": "hull"}, "boxes: expected 'mask' or 'glimpse', got 'hull'."),
         ({"go_on": 1.0, "decide_by": "masks"}, "go_on: expected decide_by 'evidence' beside it, got 'masks'."),
     ],
 )
@@ -238,6 +239,50 @@ def test_deviations_are_in_px_of_the_file(run: TrainedRun, video: Path) -> None:
         values = getattr(found, name)
         assert (values > 0).all() and (values < 20).all()
     assert found.x_sd.mean() > 0.2
+
+
+def test_boxes_are_those_of_masks_unless_weights_are_of_synthetic_videos(run: TrainedRun, video: Path) -> None:
+    """The mask lies in its glimpse, whose box the synthetic videos' truth has."""
+    fitting, wide = (tracks(run, video, Options(boxes=boxes, decide_by="masks")) for boxes in ("mask", "glimpse"))
+    assert np.array_equal(tracks(run, video, Options(decide_by="masks")).box, fitting.box)
+    for name in ("frame", "identity", "area", "length", "breadth", "angle", "intensity"):
+        np.testing.assert_array_equal(getattr(fitting, name), getattr(wide, name))
+    beyond = np.abs(fitting.box[:, :2] - wide.box[:, :2]) + (fitting.box[:, 2:] - wide.box[:, 2:]) / 2
+    assert beyond.max() < 1e-6 and (fitting.width <= wide.width + 1e-9).all()
+    assert (fitting.width_sd <= wide.width_sd + 1e-9).all() and (fitting.x_sd >= wide.x_sd - 1e-9).all()
+    synthetic = run._replace(config=RunConfig(DataConfig(image_size=(32, 48)), run.config.model))
+    assert (boxes_for(run, Options()), boxes_for(synthetic, Options())) == ("mask", "glimpse")
+
+
+def test_shapes_are_in_px_of_the_file_however_it_is_resized(run: TrainedRun, video: Path) -> None:
+    """A file that is twice as wide as another, and read as the same frames, has everything twice as wide."""
+    frames = np.stack([frame.image for frame in Video(video)]).transpose(0, 2, 3, 1)
+    options = Options(stride=1, boxes="glimpse")
+    found = []
+    for array in (frames, frames.repeat(2, 2)):
+        crop = Crop(0, 0, array.shape[2], array.shape[1])
+        data = replace(run.config.video, options=ReadOptions(crop=crop, size=(32, 48)))
+        same = run._replace(config=replace(run.config, video=data))
+        found.append(tracks(same, array, replace(options, crop=crop)))
+    narrow, wide = found
+    assert np.array_equal(narrow.frame, wide.frame)
+    np.testing.assert_allclose(wide.box, narrow.box * (2, 1, 2, 1), rtol=1e-3)
+    np.testing.assert_allclose(wide.area, 2 * narrow.area, rtol=1e-3)
+    assert (np.abs(wide.angle) < 20).all()  # of opaque glimpses, which are about as wide as high in the narrow file
+    np.testing.assert_allclose(wide.length, 2 * narrow.length, rtol=0.3)
+    np.testing.assert_allclose(wide.breadth, narrow.breadth, rtol=0.3)
+
+
+def test_intensity_is_in_levels_of_the_file(run: TrainedRun, video: Path) -> None:
+    frames = np.stack([frame.image for frame in Video(video)]).transpose(0, 2, 3, 1)
+    options = Options(stride=1, decide_by="masks")
+    in_8_bits = tracks(run, frames, options)
+    deep = frames.astype(np.uint16) * 200 + 300
+    deep[0, 0, 0], deep[0, 0, 1] = 300, 300 + 255 * 200  # the range that becomes black to white
+    in_16_bits = tracks(run, deep, options)
+    assert np.array_equal(in_8_bits.frame, in_16_bits.frame)
+    assert 0 < np.nanmin(in_8_bits.intensity) and np.nanmax(in_8_bits.intensity) < 255
+    np.testing.assert_allclose(in_16_bits.intensity, in_8_bits.intensity * 200 + 300, rtol=0.02)
 
 
 def test_a_frame_that_is_read_again_is_reported_once(run: TrainedRun, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.fakes import make_tracks
 TRACKS = make_tracks(
     [(t, 0, 10 + 3 * t, 20 + 4 * t) for t in (0, 1, 3)] + [(t, 1, 50, 50) for t in (1, 2, 3)] + [(2, 2, 5, 5)]
 ).in_order()
+MORE = ("width_um", "height_um", "length_um", "breadth_um", "area_um2")
 BOTH = Units(fps=10, um_per_px=0.5)
 
 
@@ -28,8 +29,8 @@ BOTH = Units(fps=10, um_per_px=0.5)
     [
         (Units(), ()),
         (Units(fps=10), ("t_s", "speed_px_s")),
-        (Units(um_per_px=0.5), ("x_um", "y_um", "width_um", "height_um", "speed_um_frame")),
-        (BOTH, ("t_s", "x_um", "y_um", "width_um", "height_um", "speed_um_s")),
+        (Units(um_per_px=0.5), ("x_um", "y_um", *MORE, "speed_um_frame")),
+        (BOTH, ("t_s", "x_um", "y_um", *MORE, "speed_um_s")),
     ],
 )
 def test_columns_are_those_whose_units_are_known(units: Units, names: tuple[str, ...]) -> None:

@@ -82,9 +82,8 @@ KINDS = {
 
 def side_of(tracks: Tracks) -> tuple[Numbers, str]:
     """px, the side of each object, and what it is measured by. (R,)"""
-    area = getattr(tracks, "area", None)
-    if area is not None and len(area) and np.isfinite(area).any():
-        return np.sqrt(area), "square root of the area of the mask"
+    if np.isfinite(tracks.area).any():
+        return np.sqrt(tracks.area), "square root of the area of the mask"
     return np.sqrt(tracks.width * tracks.height), "square root of width × height of the box"
 
 
