@@ -22,8 +22,11 @@ from scalor_pyro.video.background_image import estimate_background_image
 SLOTS_EACH, SLOTS_MORE = 1.3, 4
 
 
-# px: frames are resized to no more, whatever the size of their objects, which bounds memory and time.
-MOST_PIXELS = 640 * 480
+# px: frames are resized to no more, whatever the size of their objects, which bounds memory and time. They are not
+# enlarged by more than this factor either: beyond it, particles of 5 px are found no better.
+MOST_PIXELS, MOST_ENLARGED = 1024 * 768, 1.7
+# At most this many slots, for the same reason.
+MOST_SLOTS = 1024
 # Fewer frames have no median that objects leave.
 LEAST_FRAMES = 10
 # The median of a video in which objects are larger than this part of the frame, as a ratio of sides, shows them.
@@ -86,10 +89,10 @@ def look_at(
     seen, model = seen or survey(video, box=box), config.model
     crop = video.geometry.crop
     wanted = model.object_size / (side or seen.side)
-    scale = min(wanted, math.sqrt(MOST_PIXELS / (crop.height * crop.width)))
+    scale = min(wanted, MOST_ENLARGED, math.sqrt(MOST_PIXELS / (crop.height * crop.width)))
     size = nearest_size(model, (crop.height * scale, crop.width * scale))
     options = replace(video.options, size=size, grey=seen.grey or not seen.colour)
-    needed = slots or math.ceil(SLOTS_EACH * seen.most) + SLOTS_MORE
+    needed = slots or min(MOST_SLOTS, math.ceil(SLOTS_EACH * seen.most) + SLOTS_MORE)
     return Look(
         options, gain_for(seen.contrast), needed, None if scale == wanted else _too_small(video, size, scale / wanted)
     )
@@ -98,10 +101,10 @@ def look_at(
 def _too_small(video: Video, size: tuple[int, int], share: float) -> str:
     """That objects are seen smaller than they should be."""
     text = (
-        f"{video.path}: the frames are resized to {size[1]} × {size[0]} px, the most that are computed with, so objects"
-        f" are seen {1 / share:.1f} times smaller than in training"
+        f"{video.path}: the frames are resized to {size[1]} × {size[0]} px and no larger, to bound memory and time, so"
+        f" objects are seen {1 / share:.1f} times smaller than in training"
     )
-    return f"{text}; track a part with --crop if small ones are missed."
+    return f"{text}; if small ones are missed, track a part with --crop."
 
 
 def require_suitable(seen: Survey, video: Video) -> None:
