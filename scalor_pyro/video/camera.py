@@ -16,7 +16,9 @@ LEAST_TEXTURE = 4.0
 # Fewer textured tiles than this share cannot tell.
 TEXTURED = 0.5
 # Larger pictures are reduced to this many px along the longer side, and blurred with these σ (px).
-LARGEST, BLURS, STEPS = 192, (3.0, 1.0), 4
+LARGEST, BLURS, STEPS = 128, (3.0, 1.0), 3
+# Where half of the picture changes by less than this (of 255), the camera rests, or its motion does not show.
+LEAST_CHANGE = 1.0
 # A zoom or turn by more than this (factor, or radian) in few frames is no camera's.
 LARGEST_TURN = 0.3
 # px: a camera that moves by less between two frames trembles, which the background image survives.
@@ -57,7 +59,7 @@ def _moved(before: Picture, after: Picture) -> bool:
     step = max(1, math.ceil(max(before.shape) / LARGEST))
     then, now = _reduced(before, step), _reduced(after, step)
     height, width = then.shape
-    if min(height, width) < 2 * TILES:
+    if min(height, width) < 2 * TILES or float(np.median(np.abs(now - then))) < LEAST_CHANGE:
         return False
     motion = _motion(then, now)
     rows, columns = np.meshgrid(np.linspace(-1, 1, TILES), np.linspace(-1, 1, TILES), indexing="ij")
@@ -87,16 +89,16 @@ def _displacement(motion: Picture, y: Picture, x: Picture) -> tuple[Picture, Pic
     :param motion: (4,) shift down and right, zoom and turn.
     :param y: px from the middle of the picture.
     """
-    down, right, zoom, turn = motion
+    down, right, zoom, turn = motion.tolist()
     return down + zoom * y + turn * x, right + zoom * x - turn * y
 
 
 def _warped(picture: Picture, motion: Picture) -> tuple[Picture, NDArray[np.bool_]]:
     """A picture after a motion, and where it is known."""
     height, width = picture.shape
-    y, x = np.indices(picture.shape, dtype=np.float64)
-    down, right = _displacement(motion, y - (height - 1) / 2, x - (width - 1) / 2)
-    y, x = y - down, x - right
+    rows, columns = np.indices(picture.shape, dtype=np.float64)
+    down, right = _displacement(motion, rows - (height - 1) / 2, columns - (width - 1) / 2)
+    y, x = rows - down, columns - right
     inside = (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)
     moved: Picture = ndimage.map_coordinates(picture, (y, x), order=1, mode="nearest")
     return moved, inside
