@@ -44,7 +44,7 @@ SINGLE = (1 / 3, 2.0)
 # Blobs whose side is that of a size that was given, up to this factor either way, are objects of that size.
 ALIKE = 1.5
 # An object covers this part of its box, as a ratio of sides: the median of made-up movers of all kinds, of whatever
-# size, both as this survey sees them and as their masks are (see benchmarks/object_sizes.py).
+# size, by the boxes around their masks (see benchmarks/object_sizes.py).
 SIDE_OF_BOX = 0.85
 # A blob is followed into the next frame if the nearest there is nearer than this many sizes.
 NEAREST = 1.0
