@@ -18,7 +18,7 @@ from scalor_pyro.video.camera import camera_moves
 from scalor_pyro.video.surveying import SIDE_OF_BOX
 from tests.video_files import squares
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 SHAPE = (160, 200)  # H, W of the pictures of a camera
 
 
