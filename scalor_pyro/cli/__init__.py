@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from scalor_pyro.cli import evaluate, generate, info, link, report, track, train, weights
 from scalor_pyro.cli.errors import USER_ERROR, command
+from scalor_pyro.cli.sizes import with_pairs
 
 SUBCOMMANDS = (info, train, track, link, report, generate, evaluate, weights)
 
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     :return: the exit status, see :func:`scalor_pyro.cli.errors.command`.
     """
     top = parser()
-    options = top.parse_args(arguments)
+    options = top.parse_args(with_pairs(sys.argv[1:] if arguments is None else arguments))
     if options.run is None:
         top.print_help(sys.stderr)
         return USER_ERROR

@@ -6,6 +6,7 @@ from pathlib import Path
 from scalor_pyro.cli.outputs import require_new_output
 from scalor_pyro.cli.reading import add_reading_options, reading_of
 from scalor_pyro.cli.rows import file_rows, notes, survey_rows, training_rows
+from scalor_pyro.cli.sizes import add_size_options, box_given
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.plots.survey import save_survey_picture
@@ -19,6 +20,7 @@ video is not changed."""
 EXAMPLES = """examples:
   scalor info street.mp4
   scalor info street.mp4 --out boxes.png      check in boxes.png that the boxes are on the objects
+  scalor info street.mp4 --object-size 29 81  the boxes were not right: objects are 29 px wide and 81 px high
   scalor info cells.tif --crop 0 0 512 512 --stop 300"""
 
 
@@ -35,6 +37,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help=videos)
     parser.add_argument("--out", type=Path, metavar="PICTURE.png", help="draw the proposed boxes on some frames")
     parser.add_argument("--overwrite", action="store_true", help="replace PICTURE.png if it exists")
+    add_size_options(parser)
     add_reading_options(parser)
     parser.set_defaults(run=run)
 
@@ -48,9 +51,10 @@ def run(options: argparse.Namespace) -> int:
         require_new_output("--out", options.out, ".png", options.overwrite)
     reading = reading_of(options)
     videos = [Video(path, reading.options) for path in options.videos]
+    box = box_given(options, *videos)
     for video in videos:
         print(named_values(file_rows(video)), flush=True)
-    seen = survey(*videos)
+    seen = survey(*videos, box=box)
     proposal = propose(seen, *reading)
     print(f"\nfound in {seen.frames} sampled frames")
     print(named_values(survey_rows(seen)))

@@ -6,6 +6,8 @@ from scalor_pyro.tracks.summary import printable
 from scalor_pyro.video import ReadOptions, Survey, Video
 
 Row = tuple[str, str]
+# Boxes of one scale reach from 0.6 to 1.4 times the typical side: sizes that differ by more do not all fit.
+FARTHEST = 2.2
 
 
 def file_rows(video: Video) -> list[Row]:
@@ -28,8 +30,14 @@ def file_rows(video: Video) -> list[Row]:
 
 def survey_rows(seen: Survey) -> list[Row]:
     """The objects that move: size, number, speed and contrast."""
+    size = f"{seen.width:.0f} × {seen.height:.0f} px{' (given)' if seen.given else ''}"
+    top = []
+    if seen.perspective is not None:
+        upper, lower = seen.perspective
+        top = [("perspective", f"{upper:.0f} px at the top and {lower:.0f} px at the bottom (side of the box)")]
     return [
-        ("objects", f"{seen.width:.0f} × {seen.height:.0f} px, {seen.count:.1f} per frame, at most {seen.most:.0f}"),
+        ("objects", f"{size}, {seen.count:.1f} per frame, at most {seen.most:.0f}"),
+        *top,
         ("speed", f"{seen.speed:.2g} px per frame"),
         ("contrast", f"{seen.contrast:.2f} of the range from black to white; noise {seen.noise:.3f}"),
         ("colour", "yes" if seen.colour else "none"),
@@ -58,6 +66,10 @@ def training_rows(options: ReadOptions, model: ModelConfig) -> list[Row]:
 def notes(seen: Survey) -> list[str]:
     """Problems that the user should know of, a sentence each."""
     found = []
+    if seen.perspective is not None and max(seen.perspective) > FARTHEST * min(seen.perspective):
+        found.append(
+            "sizes differ so much between top and bottom that one scale does not suit all; track parts with --crop."
+        )
     if seen.camera_moves:
         found.append("the camera seems to move, so the background and the sizes found are unreliable.")
     if seen.uneven:

@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   scalor track street.mp4 --weights runs/street --out tracks
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
   scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
+  scalor track street.mp4 --out tracks --object-size 29 81
   scalor track digits.mp4 --weights digits-vld --out tracks --object-size 40
   scalor track cells.tif --out tracks --fps 0.5 --um-per-px 0.325      columns in seconds and µm, too
   torchrun --nproc-per-node 4 -m scalor_pyro track *.mp4 --weights runs/street --out tracks --resume
@@ -70,6 +71,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_option(parser, Options, "slots")
     add_option(parser, Options, "background_image", also="--scene")
     add_option(parser, Options, "object_size")
+    add_option(parser, Options, "example")
     also = parser.add_argument_group("further output, for street.mp4")
     also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: video with boxes, numbers and trails")
     also.add_argument("--masks", action="store_true", help="street-masks/: which object each pixel belongs to")

@@ -11,6 +11,7 @@ from scalor_pyro.cli.errors import INTERRUPTED
 from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.cli.reading import add_reading_options, reading_of
 from scalor_pyro.cli.rows import Row, notes, survey_rows, training_rows
+from scalor_pyro.cli.sizes import add_size_options, box_given
 from scalor_pyro.config import (
     ConfigError,
     ModelConfig,
@@ -84,6 +85,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add_computing_options(parser)
     add("--resume", action="store_true", help="continue the run in the folder")
+    add_size_options(parser)
     add_reading_options(parser)
     parser.set_defaults(run=run)
 
@@ -136,7 +138,8 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
         raise ConfigError(f"--out {options.out}: the folder holds a run; choose another, or add --resume.")
     reading = reading_of(options, file.get("video", {}).get("options"))
     require_valid(options)
-    seen = survey(*(Video(path, reading.options) for path in paths))
+    videos = [Video(path, reading.options) for path in paths]
+    seen = survey(*videos, box=box_given(options, *videos))
     proposal = propose(seen, *reading)
     print(f"found in {seen.frames} sampled frames\n{named_values(survey_rows(seen))}")
     absolute = tuple(str(Path(path).absolute()) for path in paths)
@@ -230,7 +233,7 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
 
     :raises ValueError: if there is none, or options that a run cannot change are given.
     """
-    describing = ("minutes", "steps", "slots", "sigma", "seed", "start_from", "config")
+    describing = ("object_size", "example", "minutes", "steps", "slots", "sigma", "seed", "start_from", "config")
     described = any(getattr(options, name) is not None for name in describing) or computing(options)
     if options.videos or described or reading_of(options).given:
         raise ConfigError(

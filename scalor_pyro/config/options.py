@@ -2,10 +2,14 @@
 
 import argparse
 import typing
+from argparse import ArgumentTypeError
 from collections.abc import Collection
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, TypeVar
+
+# Between the two numbers of a pair that is one word of a command line.
+PAIR = "x"
 
 ValueT = TypeVar("ValueT")
 
@@ -90,13 +94,30 @@ def _shown(value: Any) -> str:
 def _without_none(hint: Any) -> Any:
     """X of ``X | None``."""
     if typing.get_origin(hint) in (typing.Union, UnionType):
-        return next(each for each in typing.get_args(hint) if each is not type(None))
+        kinds = [each for each in typing.get_args(hint) if each is not type(None)]
+        return typing.Union[tuple(kinds)]  # noqa: UP007  of one: that one
     return hint
+
+
+def number_or_pair(text: str) -> float | tuple[float, float]:
+    """``40`` as a number, ``29x81`` as two.
+
+    :raises ArgumentTypeError: for anything else.
+    """
+    try:
+        numbers = [float(each) for each in text.split(PAIR)]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise ArgumentTypeError(f"expected a number, or two for width and height, got {text!r}")
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
 def _reading(hint: Any, metavar: str | tuple[str, ...] | None) -> dict[str, Any]:
     """How argparse reads a value of a type."""
     hint = _without_none(hint)
+    if hint == float | tuple[float, float]:
+        return {"type": number_or_pair, "metavar": metavar}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(hint) is Literal:

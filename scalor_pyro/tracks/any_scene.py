@@ -15,11 +15,22 @@ from torch import Tensor
 from scalor_pyro.config import AnySceneRunConfig
 from scalor_pyro.data.movers import STILL, differences, gain_for
 from scalor_pyro.model.views import nearest_size
-from scalor_pyro.video import ReadOptions, Video, survey
+from scalor_pyro.video import ReadOptions, Survey, Video, VideoError, survey
 from scalor_pyro.video.background_image import estimate_background_image
 
 # Slots for each object of the fullest frame that the survey looked at, and some more.
 SLOTS_EACH, SLOTS_MORE = 1.3, 4
+
+
+# px: frames are resized to no more, whatever the size of their objects, which bounds memory and time. They are not
+# enlarged by more than this factor either: beyond it, particles of 5 px are found no better.
+MOST_PIXELS, MOST_ENLARGED = 1024 * 768, 1.7
+# At most this many slots, for the same reason.
+MOST_SLOTS = 1024
+# Fewer frames have no median that objects leave.
+LEAST_FRAMES = 10
+# The median of a video in which objects are larger than this part of the frame, as a ratio of sides, shows them.
+LARGEST_SHARE = 0.5
 
 
 class Differences(NamedTuple):
@@ -48,26 +59,77 @@ class Look(NamedTuple):
     options: ReadOptions
     gain: float
     slots: int
+    #: What the user should know of the scale, a sentence; None: nothing.
+    note: str | None = None
+
+
+def size_of(look: Look) -> tuple[int, int]:
+    """H, W in px that frames are resized to."""
+    assert look.options.size is not None
+    return look.options.size
 
 
 def look_at(
-    config: AnySceneRunConfig, video: Video, object_size: float | None = None, slots: int | None = None
+    config: AnySceneRunConfig,
+    video: Video,
+    box: tuple[float, float] | None = None,
+    slots: int | None = None,
+    seen: Survey | None = None,
+    side: float | None = None,
 ) -> Look:
     """Survey a video for a model for any scene.
 
     :param video: with the crop, the start, the stop and the stride that are asked for.
-    :param object_size: side of an object in px of the file; None: what the survey finds.
+    :param box: H, W of a typical object in px of the file; None: what the survey finds.
     :param slots: K; None: enough for the fullest frame.
+    :param seen: what a survey of the video has found already.
+    :param side: of the square with the area of a typical object, px of the file; None: by the survey.
     :raises VideoError: if it cannot be read, or nothing moves.
     """
-    seen, model = survey(video), config.model
-    side = object_size or math.sqrt(seen.height * seen.width)
+    seen, model = seen or survey(video, box=box), config.model
     crop = video.geometry.crop
-    scale = model.object_size / side
+    wanted = model.object_size / (side or seen.side)
+    scale = min(wanted, MOST_ENLARGED, math.sqrt(MOST_PIXELS / (crop.height * crop.width)))
     size = nearest_size(model, (crop.height * scale, crop.width * scale))
     options = replace(video.options, size=size, grey=seen.grey or not seen.colour)
-    needed = slots or math.ceil(SLOTS_EACH * seen.most) + SLOTS_MORE
-    return Look(options, gain_for(seen.contrast), needed)
+    needed = slots or min(MOST_SLOTS, math.ceil(SLOTS_EACH * seen.most) + SLOTS_MORE)
+    return Look(
+        options, gain_for(seen.contrast), needed, None if scale == wanted else _too_small(video, size, scale / wanted)
+    )
+
+
+def _too_small(video: Video, size: tuple[int, int], share: float) -> str:
+    """That objects are seen smaller than they should be."""
+    text = (
+        f"{video.path}: the frames are resized to {size[1]} × {size[0]} px and no larger, to bound memory and time, so"
+        f" objects are seen {1 / share:.1f} times smaller than in training"
+    )
+    return f"{text}; if small ones are missed, track a part with --crop."
+
+
+def require_suitable(seen: Survey, video: Video) -> None:
+    """Refuse videos that cannot be tracked without a training.
+
+    :param seen: in the video.
+    :raises VideoError: saying why.
+    """
+    if video.expected_frames < LEAST_FRAMES:
+        raise VideoError(
+            f"{video.path}: expected at least {LEAST_FRAMES} frames, to tell objects from the background, got"
+            f" {video.expected_frames}; weights that were trained on its scene (--weights) track any number."
+        )
+    if seen.camera_moves:
+        raise VideoError(
+            f"{video.path}: expected a camera that stands still, got one that moves, so that all of the picture differs"
+            " from its median; stabilise the video first."
+        )
+    share = math.sqrt(seen.height * seen.width / (seen.size[0] * seen.size[1]))
+    if share > LARGEST_SHARE:
+        raise VideoError(
+            f"{video.path}: expected objects smaller than {LARGEST_SHARE:.0%} of the frame's side, got"
+            f" {seen.width:.0f} × {seen.height:.0f} px in a frame of {seen.size[1]} × {seen.size[0]} px; if they are"
+            " smaller, give their size with --object-size."
+        )
 
 
 def differences_of(video: Video, gain: float) -> Differences:

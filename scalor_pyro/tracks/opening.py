@@ -7,7 +7,6 @@ sees differences from the scene (:mod:`~scalor_pyro.tracks.any_scene`).
 """
 
 import logging
-import math
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,13 +22,24 @@ from torch import Tensor
 from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
 from scalor_pyro.config.checks import require_choice
 from scalor_pyro.config.options import option
+from scalor_pyro.config.sizes import (
+    EXAMPLE_HELP,
+    EXAMPLE_METAVAR,
+    SIZE_HELP,
+    Example,
+    ObjectSize,
+    box_of,
+    require_inside,
+    side_of,
+)
 from scalor_pyro.data.movers import STILL
 from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
-from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
+from scalor_pyro.tracks.any_scene import Differences, Look, differences_of, look_at, require_suitable
+from scalor_pyro.tracks.scaling import trial
+from scalor_pyro.video import Chunk, Crop, ReadOptions, Video, survey
 from scalor_pyro.video.background_files import load_background_image, region_options
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
 
@@ -68,12 +78,13 @@ class Options:
     stop: int | None = option(None, "frame to stop before, counted from 0", metavar="N", none="the end")
     stride: int | None = option(None, "track every N-th frame; 1: all", metavar="N", none="as in training")
     slots: int | None = option(None, "most objects tracked at a time", metavar="K", none="as in training")
-    object_size: float | None = option(
+    object_size: ObjectSize | None = option(
         None,
-        "side of an object in px of the video, which is resized so that objects are as large as in training",
+        f"{SIZE_HELP}; the video is resized so that objects are as large as in training",
         metavar="PX",
-        none="the scale of training",
+        none="found in the video, or, for weights that are not for any scene, the scale of training",
     )
+    example: Example | None = option(None, EXAMPLE_HELP, metavar=EXAMPLE_METAVAR)
     background_image: Literal["auto", "run", "video"] = option(
         "auto",
         "what the camera sees without objects: the image in RUN or the median of the video; auto: the first if it fits",
@@ -108,14 +119,18 @@ class Options:
         ReadOptions(start=self.start, stop=self.stop, stride=1 if self.stride is None else self.stride)  # checks them
         if self.slots is not None and self.slots < 1:
             raise ConfigError(f"slots: expected at least 1, got {self.slots}.")
-        if self.object_size is not None and not 1 <= self.object_size < math.inf:
-            raise ConfigError(f"object_size: expected at least 1 px, got {self.object_size}.")
+        box_of(self.object_size, self.example)  # checks them
         if self.background_image not in BACKGROUND_SOURCES:
             expected = ", ".join(BACKGROUND_SOURCES)
             raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
         self._require_decisions()
         if not 0 <= self.light_step <= 1:
             raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
+
+    @property
+    def box(self) -> tuple[float, float] | None:
+        """H, W of the box of a typical object, px of the file; None: not given."""
+        return box_of(self.object_size, self.example)
 
     def _require_decisions(self) -> None:
         if self.lookahead < 0:
@@ -164,7 +179,8 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     whole = Video(video if isinstance(video, np.ndarray) else Path(video))
     stride = 1 if options.stride is None else options.stride
     part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
-    look = look_at(config, whole.again(part), options.object_size, options.slots)
+    require_inside(options.example, whole.info.size)
+    look = _look(run, config, whole.again(part), options)
     reader = whole.again(look.options)
     like = next(run.scalor.parameters())
     still = torch.full((config.model.channels, *reader.geometry.size), STILL, dtype=like.dtype)
@@ -184,6 +200,30 @@ def boxes_for(run: TrainedRun, options: Options) -> BoxesOf:
     return "mask" if isinstance(run.config, AnySceneRunConfig | VideoRunConfig) else "glimpse"
 
 
+def _look(run: TrainedRun, config: AnySceneRunConfig, video: Video, options: Options) -> Look:
+    """How to see a video; where the size of the objects was not given, a trial corrects it."""
+    seen = survey(video, box=options.box)
+    require_suitable(seen, video)
+    look = look_at(config, video, slots=options.slots, seen=seen)
+    if options.box is None and look.note is None:
+        with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
+            ratio = trial(run.scalor, seen, look)
+        if ratio is not None:
+            side = ratio * seen.side
+            logger.warning(
+                "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
+                " for, not of %.0f px; to give their size, use --object-size.",
+                video.path,
+                ratio,
+                side,
+                seen.side,
+            )
+            look = look_at(config, video, slots=options.slots, seen=seen, side=side)
+    if look.note is not None:
+        logger.warning("%s", look.note)
+    return look
+
+
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
     """A video as it has to be read for a run.
 
@@ -192,11 +232,13 @@ def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
     """
     whole = Video(video if isinstance(video, np.ndarray) else Path(video))
     height, width = whole.info.size
+    require_inside(options.example, whole.info.size)
+    side = None if options.box is None else side_of(options.box)
     if isinstance(run.config, VideoRunConfig):
-        reading = region_options(run.config, (height, width), options.crop, options.object_size)
+        reading = region_options(run.config, (height, width), options.crop, side)
     else:
         model, region = run.config.model, options.crop or Crop(0, 0, width, height)
-        scale = 1.0 if options.object_size is None else model.object_size / options.object_size
+        scale = 1.0 if side is None else model.object_size / side
         size = nearest_size(model, (region.height * scale, region.width * scale))
         reading = ReadOptions(crop=region, size=size, grey=model.channels == 1)
     stride = reading.stride if options.stride is None else options.stride

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
+from scalor_pyro.config.sizes import Example, ObjectSize
 from scalor_pyro.inference.evidence import Worth, weigher_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
@@ -249,7 +250,8 @@ def track(
     stop: int | None = None,
     stride: int | None = None,
     slots: int | None = None,
-    object_size: float | None = None,
+    object_size: ObjectSize | None = None,
+    example: Example | None = None,
     background_image: Literal["auto", "run", "video"] = "auto",
     lookahead: int = LOOKAHEAD,
     decide_by: Literal["evidence", "masks"] = "evidence",
@@ -272,7 +274,9 @@ def track(
     :param stop: frame before which to stop; default: the end.
     :param stride: track every n-th frame; default: as in training. 1 tracks all frames.
     :param slots: K, most objects at a time; default: as in the run, in proportion to the area.
-    :param object_size: side of an object, px of the file; default: the scale of training.
+    :param object_size: side of the box of a typical object, or its width and height, px of the file; default: found in
+        the video, or, for weights that are not for any scene, the scale of training.
+    :param example: box around one typical object, instead: x, y, width, height.
     :param background_image: "run" (the image in the run folder), "video" (the median of the video), or "auto" (the
         first if it fits, else the second).
     :param lookahead: frames after the first that are seen before it; 0: online, no frame depends on later ones.
@@ -297,6 +301,7 @@ def track(
         stride,
         slots,
         object_size,
+        example,
         background_image,
         lookahead=lookahead,
         decide_by=decide_by,

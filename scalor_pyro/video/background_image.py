@@ -15,6 +15,8 @@ from scalor_pyro.video.reading import Video
 # Evenly spaced frames whose median is the background image; and how far into a video they are taken.
 BACKGROUND_FRAMES = 200
 SPAN = 20_000
+# Bytes of frames held at a time: fewer of larger ones.
+MEMORY = 256 << 20
 # How many of these measure the flicker: as floating point, they take four times the memory.
 FLICKER_FRAMES = 50
 
@@ -29,8 +31,10 @@ class BackgroundImage(NamedTuple):
 def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_FRAMES) -> BackgroundImage:
     """Estimate from frames spread over videos that show one scene and give frames of one size.
 
-    :param frames: about how many to take.
+    :param frames: about how many to take, if they are not large.
     """
+    size = videos[0].channels * videos[0].geometry.size[0] * videos[0].geometry.size[1]
+    frames = min(frames, max(FLICKER_FRAMES, MEMORY // size))
     lengths = [min(video.expected_frames, SPAN) for video in videos]
     each = max(1, math.ceil(sum(lengths) / frames))
     taken: list[NDArray[np.uint8]] = []

@@ -23,6 +23,11 @@ LEAST_AREA = 9
 SPECK = 0.33
 # This quantile of the other blobs' areas is the area of a single object.
 SINGLE_QUANTILE = 0.25
+# Objects are sorted by their place from top to bottom into this many parts of equal number, with at least so many each.
+PARTS, LEAST_IN_PART = 5, 12
+# The size depends on the place if the medians of these parts lie on a line, with this correlation, and the lowest
+# objects are this many times as large as the topmost, or the reverse.
+ON_A_LINE, LEAST_PERSPECTIVE = 0.9, 1.35
 # Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
 ENOUGH_PIXELS = 50_000
 # Rows of the image whose median is taken at a time: bounds the copy that this makes.
@@ -179,6 +184,39 @@ def typical_area(blobs: Blobs) -> float:
     make blobs too large, and nothing makes them too small.
     """
     return float(np.quantile(blobs.area[blobs.area >= SPECK * halving_area(blobs)], SINGLE_QUANTILE))
+
+
+class Trend(NamedTuple):
+    """How the size of objects depends on their place: exp(slope · (y − middle)) times that at the middle."""
+
+    middle: float  # px
+    slope: float  # of the log side, per px; 0: it does not depend on it
+    ends: tuple[float, float] | None = None  # side of a box where the topmost and the lowest objects are, px
+
+    def area(self, y: NDArray[np.float64], area: float) -> NDArray[np.float64]:
+        """The area of an object at each place, if that at the middle is `area`."""
+        scale: NDArray[np.float64] = np.exp(2 * self.slope * (y - self.middle))
+        return area * scale
+
+
+def trend_of(single: Blobs) -> Trend:
+    """Perspective: whether objects are larger farther down the picture, or farther up.
+
+    :param single: blobs of one object each, at least one.
+    """
+    middle = float(np.median(single.y))
+    if len(single.y) < PARTS * LEAST_IN_PART:
+        return Trend(middle, 0.0)
+    parts = np.array_split(np.argsort(single.y, kind="stable"), PARTS)
+    log_side = np.log(single.width * single.height) / 2
+    y, side = (np.array([np.median(values[part]) for part in parts]) for values in (single.y, log_side))
+    if np.ptp(y) == 0 or np.ptp(side) == 0:
+        return Trend(middle, 0.0)
+    slope, at_0 = np.polyfit(y, side, 1)
+    ends = (at_0 + slope * y[0], at_0 + slope * y[-1])
+    if abs(np.corrcoef(y, side)[0, 1]) < ON_A_LINE or abs(ends[1] - ends[0]) < np.log(LEAST_PERSPECTIVE):
+        return Trend(middle, 0.0)
+    return Trend(middle, float(slope), (float(np.exp(ends[0])), float(np.exp(ends[1]))))
 
 
 def joined(blobs: list[Blobs]) -> Blobs:

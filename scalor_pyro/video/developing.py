@@ -58,7 +58,7 @@ class Developing:
             image = self._over_black(image, alpha)
         if grey and self.levels is None:
             image = ((image @ LUMA + 128) >> 8).astype(np.uint8)[..., None]
-        image = _resized(image, self.geometry.size)
+        image = resized(image, self.geometry.size)
         if self.channels == 3 and image.shape[-1] == 1:
             image = np.repeat(image, 3, -1)
         return np.ascontiguousarray(np.moveaxis(image, -1, 0))
@@ -110,7 +110,7 @@ class Developing:
         return np.rint(image * (alpha.astype(np.float32) / opaque)).astype(np.uint8)
 
 
-def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize (h, w, C) to (H, W, C): averaged when it shrinks, bilinear when it grows."""
     if image.shape[:2] == size:
         return image

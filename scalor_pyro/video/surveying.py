@@ -4,12 +4,15 @@ The camera is assumed to stand still: the background is the temporal median, and
 This only has to find typical sizes; the model finds the objects.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scalor_pyro.config.sizes import side_of
 from scalor_pyro.video import blobs as blobs_of
 from scalor_pyro.video.blobs import Blobs
 from scalor_pyro.video.camera import camera_moves
@@ -38,6 +41,11 @@ PASSES = 3
 # Blobs within these multiples of the typical area are single objects; smaller ones are specks, larger ones several
 # objects.
 SINGLE = (1 / 3, 2.0)
+# Blobs whose side is that of a size that was given, up to this factor either way, are objects of that size.
+ALIKE = 1.5
+# An object covers this part of its box, as a ratio of sides: the median of made-up movers of all kinds, of whatever
+# size, by the boxes around their masks (see benchmarks/object_sizes.py).
+SIDE_OF_BOX = 0.85
 # A blob is followed into the next frame if the nearest there is nearer than this many sizes.
 NEAREST = 1.0
 # Slow objects are timed over a whole run: displacements of less than this many sizes a frame, which are mostly noise.
@@ -73,6 +81,14 @@ class Survey:
     copies: tuple[NDArray[np.float64], ...] = field(repr=False)  # how many objects each blob holds
     shown: tuple[Frame, ...] = field(repr=False)  # each frame looked at
     background: NDArray[np.uint8] = field(repr=False)  # (C, H, W)
+    # Sides of boxes (px) where the topmost and the lowest objects are; None: the size does not depend on the place.
+    perspective: tuple[float, float] | None = None
+    given: bool = False  # height and width are what the user says
+
+    @property
+    def side(self) -> float:
+        """Side of the square that covers as many px as a typical object, in px."""
+        return SIDE_OF_BOX * math.sqrt(self.height * self.width)
 
     @property
     def grey(self) -> bool:
@@ -80,28 +96,34 @@ class Survey:
         return self.background.shape[0] == 1
 
 
-def survey(*videos: Video) -> Survey:
+def survey(*videos: Video, box: tuple[float, float] | None = None) -> Survey:
     """Look at videos of one scene: at their beginnings if they are long, and at some of them if they are many.
 
     The crop, range, frame rate, grey and levels of the videos' options apply; stride and size do not.
 
-    :raises VideoError: if one cannot be read, has fewer than three frames or other frames than the first, or if nothing
-        moves.
+    :param box: H, W of a typical object in px of the file; None: to be found.
+    :raises VideoError: if one cannot be read, has fewer than three frames or other frames than the first, if nothing
+        moves, or if the box is larger than the frame.
     """
     crop = videos[0].geometry.crop
+    if box is not None and (box[0] > crop.height or box[1] > crop.width):
+        raise VideoError(
+            f"{videos[0].path}: expected objects smaller than the frame of {crop.width} × {crop.height} px, got"
+            f" {box[1]:g} × {box[0]:g} px."
+        )
     shape_of_all([_to_look_at(each, LARGEST) for each in videos])
     if crop.height * crop.width > QUICK and LARGEST > QUICK:
         try:
-            seen = _survey(videos, QUICK)
+            seen = _survey(videos, QUICK, box)
         except VideoError:
-            return _survey(videos, LARGEST)
+            return _survey(videos, LARGEST, box)
         reduced = (seen.height * seen.width * QUICK / (crop.height * crop.width)) ** 0.5
         if reduced >= LEAST_SEEN:
             return seen
-    return _survey(videos, LARGEST)
+    return _survey(videos, LARGEST, box)
 
 
-def _survey(videos: Sequence[Video], largest: int) -> Survey:
+def _survey(videos: Sequence[Video], largest: int, box: tuple[float, float] | None) -> Survey:
     """:func:`survey`, with frames of at most so many px."""
     video, names = videos[0], f"{len(videos)} videos" if len(videos) > 1 else str(videos[0].path)
     reduced = [_to_look_at(each, largest) for each in videos]
@@ -120,19 +142,15 @@ def _survey(videos: Sequence[Video], largest: int) -> Survey:
     if contrast is None:
         raise VideoError(_nothing_moves(names, len(frames), moves))
     threshold = np.maximum(blobs_of.LEAST_SIGNAL * noise, blobs_of.EDGE * contrast).astype(np.float32)
-    gap = 0
-    for _ in range(PASSES):
-        found = [blobs_of.find_blobs(each, threshold, gap) for each in differences]
-        whole = blobs_of.joined(found)
-        whole = whole.chosen(whole.whole)
-        if len(whole.x) == 0:
-            raise VideoError(_nothing_moves(names, len(frames), moves))
-        gap = int(GAP * blobs_of.halving_area(whole) ** 0.5)
-    area = blobs_of.typical_area(whole)
-    found = [each.chosen(each.area >= SINGLE[0] * area) for each in found]
-    copies = [np.where(each.area > SINGLE[1] * area, np.rint(each.area / area), 1.0) for each in found]
-    single = whole.chosen((whole.area >= SINGLE[0] * area) & (whole.area <= SINGLE[1] * area))
-    height, width = float(np.median(single.height)), float(np.median(single.width))
+    sides = None if box is None else (box[0] / scale, box[1] / scale)
+    found = _found(differences, threshold, sides)
+    if found is None:
+        raise VideoError(_nothing_moves(names, len(frames), moves))
+    sized = _sized(found, sides)
+    height, width = (float(np.median(side)) for side in (sized.single.height, sized.single.width))
+    if sides is not None:
+        height, width = sides
+    found, copies = sized.objects, sized.copies
     dark, bright = (float(level) / 255 for level in np.percentile(blobs_of.thinned(images), EXTREMES))
     counts = [float(each.sum()) for each in copies]
     return Survey(
@@ -143,7 +161,7 @@ def _survey(videos: Sequence[Video], largest: int) -> Survey:
         speed=_speed([[found[i] for i in run] for run in runs], (height * width) ** 0.5) * scale,
         count=float(np.mean(counts)),
         most=max(counts),
-        contrast=float(np.median(single.contrast)),
+        contrast=float(np.median(sized.single.contrast)),
         noise=float(np.median(noise)),
         dark=dark,
         bright=bright,
@@ -155,7 +173,74 @@ def _survey(videos: Sequence[Video], largest: int) -> Survey:
         copies=tuple(copies),
         shown=tuple(frames),
         background=np.rint(background).astype(np.uint8).repeat(shown.shape[1] // len(background), 0),
+        perspective=None if sized.ends is None else (sized.ends[0] * scale, sized.ends[1] * scale),
+        given=box is not None,
     )
+
+
+def _found(
+    differences: NDArray[np.float32], threshold: NDArray[np.float32], sides: tuple[float, float] | None
+) -> list[Blobs] | None:
+    """The blobs of each frame, with the parts of an object joined; None where there are none.
+
+    :param sides: H, W of an object in px of these frames; None: that of the blobs which the last pass found.
+    """
+    gap = 0 if sides is None else int(GAP * side_of(sides))
+    for _ in range(PASSES if sides is None else 1):
+        found = [blobs_of.find_blobs(each, threshold, gap) for each in differences]
+        whole = blobs_of.joined(found)
+        whole = whole.chosen(whole.whole)
+        if len(whole.x) == 0:
+            return None
+        gap = int(GAP * blobs_of.halving_area(whole) ** 0.5)
+    return found
+
+
+class _Sized(NamedTuple):
+    """Blobs, told apart by their size."""
+
+    objects: list[Blobs]  # of each frame, without specks
+    copies: list[NDArray[np.float64]]  # how many objects each blob holds
+    single: Blobs  # those of one object that do not touch the border
+    ends: tuple[float, float] | None  # see Survey.perspective, in px of these frames
+
+
+def _sized(found: list[Blobs], sides: tuple[float, float] | None) -> _Sized:
+    """Specks, objects and groups.
+
+    :param found: of each frame; at least one blob does not touch the border.
+    :param sides: H, W of an object; None: to be found.
+    """
+    everything = blobs_of.joined(found)
+    whole = everything.chosen(everything.whole)
+    area = blobs_of.typical_area(whole)
+    if sides is not None:
+        log_side = np.log(whole.width * whole.height / (sides[0] * sides[1])) / 2
+        alike = whole.area[np.abs(log_side) <= np.log(ALIKE)]
+        area = float(np.median(alike)) if len(alike) else SIDE_OF_BOX**2 * sides[0] * sides[1]
+    trend = blobs_of.Trend(0.0, 0.0)
+    single = _single(whole, area * np.ones_like(whole.y))
+    if sides is None and len(single.x):
+        trend = blobs_of.trend_of(single)
+        if trend.slope:  # the nearest ones were taken for groups, and the farthest for specks
+            single = _single(whole, trend.area(whole.y, area))
+            trend = blobs_of.trend_of(single)
+    objects, copies = [], []
+    for each in found:
+        expected = trend.area(each.y, area)
+        kept = each.area >= SINGLE[0] * expected
+        ratio = each.area[kept] / expected[kept]
+        objects.append(each.chosen(kept))
+        copies.append(np.where(ratio > SINGLE[1], np.rint(ratio), 1.0))
+    return _Sized(objects, copies, single if len(single.x) else whole, trend.ends)
+
+
+def _single(whole: Blobs, area: NDArray[np.float64]) -> Blobs:
+    """Blobs of one object.
+
+    :param area: (n,) of an object at the place of each blob.
+    """
+    return whole.chosen((whole.area >= SINGLE[0] * area) & (whole.area <= SINGLE[1] * area))
 
 
 def _nothing_moves(names: str, frames: int, camera: bool) -> str:

@@ -54,13 +54,14 @@ def test_from_model_undoes_to_model_where_nothing_is_cut_off(seed: int, gain: fl
 def test_a_video_is_read_at_the_scale_of_the_model(run: TrainedRun, video: Path) -> None:
     assert isinstance(run.config, AnySceneRunConfig)
     look = look_at(run.config, Video(video))
-    assert look.options.size == (56, 88), "8 px in the model; 16 px in the file, and a smoothed edge"
-    assert look_at(run.config, Video(video), object_size=16.0).options.size == (64, 96)
+    assert look.options.size == (64, 104), "8 px in the model; 16 px in the file, and a smoothed edge"
+    assert look_at(run.config, Video(video), side=16.0).options.size == (64, 96)
     assert look.options.grey and look.slots >= 4
-    assert look_at(run.config, Video(video), object_size=32.0).options.size == (32, 48)
+    assert look_at(run.config, Video(video), side=32.0).options.size == (32, 48)
+    assert look_at(run.config, Video(video), box=(16 / 0.85, 16 / 0.85)).options.size == (64, 96)
     assert look_at(run.config, Video(video), slots=7).slots == 7
     part = Video(video, ReadOptions(crop=Crop(0, 0, 96, 128)))
-    assert look_at(run.config, part, object_size=16.0).options.size == (64, 48)
+    assert look_at(run.config, part, side=16.0).options.size == (64, 48)
 
 
 def test_the_model_sees_grey_where_nothing_moves_and_pictures_show_the_video(run: TrainedRun, video: Path) -> None:

@@ -1,0 +1,130 @@
+"""Whether a video is read at the scale that its objects need: the masks that the model draws say.
+
+A survey sees boxes of whatever moves, and takes parts for objects, or groups. The model has learned what objects are:
+where the scale is wrong, it draws them smaller than those that it was trained on, or larger.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scalor_pyro.data.movers import STILL, differences
+from scalor_pyro.inference.objects import reported
+from scalor_pyro.inference.posterior import Inference, infer
+from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.model.views import nearest_size, with_view
+from scalor_pyro.tracks.any_scene import Look, size_of
+from scalor_pyro.video import Survey
+from scalor_pyro.video.blobs import joined
+from scalor_pyro.video.developing import LUMA, resized
+from scalor_pyro.video.surveying import SIDE_OF_BOX
+
+# Alpha above which a point belongs to a mask.
+INSIDE = 0.5
+# The model looks at the fullest runs of consecutive frames: at so many runs, of so many frames, and in each at a window
+# of at most so many px each way, so that a trial costs little whatever the video.
+RUNS, LONGEST, WINDOW = 3, 4, 128
+# A window may hold this many times as many objects as its share of the frame.
+DENSER = 3
+# The fullest window is looked for round this many objects.
+PLACES = 64
+# Fewer masks say nothing.
+LEAST_MASKS = 8
+# Masks whose median side is within this factor of what was expected are right: so much it varies between made-up movers
+# that are seen at the right scale.
+TOLERATED = 1.35
+
+
+def mask_sides(inference: Inference) -> NDArray[np.float64]:
+    """The side of the square that covers as much as an object, by the box around the mask of each that is reported.
+
+    By the box, not by the mask's own area: a long body covers little of its box, and at the scale of its area it is too
+    long for the boxes of the model.
+
+    :return: (n,) px of the model; without objects that have no mask.
+    """
+    kept = reported(inference)
+    inside, where = inference.appearance[kept][:, -1] > INSIDE, inference.where[kept].double()
+    height, width = inference.segments.shape[-2:]
+    high, wide = (inside.any(axis).double().mean(-1) for axis in (-1, -2))
+    sides: NDArray[np.float64] = (high * where[:, 1] * height * wide * where[:, 0] * width).sqrt().numpy()
+    return SIDE_OF_BOX * sides[sides > 0]
+
+
+def misfit(inference: Inference, expected: float) -> float | None:
+    """How many times as large as expected the masks of objects are, where they are clearly smaller or larger.
+
+    :param expected: the side of the square with the area of an object, px of the model: `object_size` of a model for
+        any scene.
+    :return: None where they are as expected, or too few to tell.
+    """
+    sides = mask_sides(inference)
+    if len(sides) < LEAST_MASKS:
+        return None
+    ratio = float(np.median(sides)) / expected
+    return None if 1 / TOLERATED <= ratio <= TOLERATED else ratio
+
+
+@torch.no_grad()
+def trial(scalor: Scalor, seen: Survey, how: Look) -> float | None:
+    """:func:`misfit` of a model for any scene, in some of the frames that a survey has looked at.
+
+    :param how: the video would be seen.
+    """
+    size = size_of(how)
+    window = nearest_size(scalor.config, (min(size[0], WINDOW), min(size[1], WINDOW)))
+    fullest = sorted(_runs(seen), key=lambda run: -sum(float(seen.copies[i].sum()) for i in run))[:RUNS]
+    shortest = min(len(run) for run in fullest)
+    frames = np.stack(
+        [_window(_shown(seen, run[:shortest], how), _place(seen, run, how, window), window) for run in fullest]
+    )
+    like = next(scalor.parameters())
+    x = torch.from_numpy(frames).to(like.device, like.dtype).expand(-1, -1, scalor.config.channels, -1, -1)
+    still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
+    share = window[0] * window[1] / (size[0] * size[1])
+    slots = min(how.slots, math.ceil(DENSER * share * how.slots))
+    return misfit(infer(with_view(scalor, window, still, slots), x), scalor.config.object_size)
+
+
+def _runs(seen: Survey) -> list[list[int]]:
+    """Indices of frames that follow each other in the file."""
+    numbers = [frame.number for frame in seen.shown]
+    starts = [0, *(i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1), len(numbers)]
+    return [list(range(start, min(stop, start + LONGEST))) for start, stop in zip(starts, starts[1:], strict=False)]
+
+
+def _shown(seen: Survey, run: list[int], how: Look) -> NDArray[np.float32]:
+    """Frames as differences from the background. (T, C, H, W) in [0, 1]"""
+    frames = np.stack([_resized(seen.shown[i].image, how) for i in run])
+    shown: NDArray[np.float32] = differences(frames, _resized(seen.background, how), how.gain)
+    return shown
+
+
+def _resized(image: NDArray[np.uint8], how: Look) -> NDArray[np.float32]:
+    """(C, h, w) → (C', H, W) in [0, 1]"""
+    pixels = np.moveaxis(image, 0, -1)
+    if how.options.grey and len(image) == 3:
+        pixels = ((pixels @ LUMA + 128) >> 8).astype(np.uint8)[..., None]
+    return (np.moveaxis(resized(pixels, size_of(how)), -1, 0) / 255).astype(np.float32)
+
+
+def _place(seen: Survey, run: list[int], how: Look, window: tuple[int, int]) -> tuple[int, int]:
+    """The upper left corner (y, x) of the window round an object that holds most objects."""
+    (height, width), (rows, columns) = size_of(how), window
+    objects = joined([seen.objects[i] for i in run])
+    y, x = objects.y * height / seen.size[0], objects.x * width / seen.size[1]
+    top = np.clip(y - rows / 2, 0, height - rows).astype(int)
+    left = np.clip(x - columns / 2, 0, width - columns).astype(int)
+    candidates = np.linspace(0, len(y) - 1, min(len(y), PLACES)).astype(int)
+    if len(candidates) == 0:
+        return 0, 0
+    held = [((y >= top[i]) & (y < top[i] + rows) & (x >= left[i]) & (x < left[i] + columns)).sum() for i in candidates]
+    best = candidates[int(np.argmax(held))]
+    return int(top[best]), int(left[best])
+
+
+def _window(frames: NDArray[np.float32], place: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
+    """(T, C, H, W) → (T, C, h, w)"""
+    return frames[..., place[0] : place[0] + size[0], place[1] : place[1] + size[1]]
