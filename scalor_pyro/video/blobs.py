@@ -29,7 +29,7 @@ PARTS, LEAST_IN_PART = 5, 12
 # objects are this many times as large as the topmost, or the reverse.
 ON_A_LINE, LEAST_PERSPECTIVE = 0.9, 1.35
 # Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
-ENOUGH_PIXELS = 50_000
+ENOUGH_PIXELS = 15_000
 # Rows of the image whose median is taken at a time: bounds the copy that this makes.
 MEDIAN_ROWS = 64
 
