@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig
+from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences, gain_for
+from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.model.views import nearest_size
-from scalor_pyro.video import ReadOptions, Video, survey
+from scalor_pyro.video import ReadOptions, Survey, Video, survey
 from scalor_pyro.video.background_image import estimate_background_image
 
 # Slots for each object of the fullest frame that the survey looked at, and some more.
@@ -37,6 +38,11 @@ class Differences(NamedTuple):
         """What the model draws, as it would look in the video: the reverse of :meth:`to_model`."""
         return (self.scene.to(images.device) + (images - STILL) * 2 / self.gain).clamp(0, 1)
 
+    def shown(self, inference: Inference) -> Inference:
+        """An inference whose pictures are as they would look in the video."""
+        names = ("reconstruction", "background")
+        return inference._replace(**{name: self.from_model(getattr(inference, name)) for name in names})
+
     def light_step(self, step: float) -> float:
         """A step of the background image in the model's units."""
         return step * self.gain / 2
@@ -51,16 +57,21 @@ class Look(NamedTuple):
 
 
 def look_at(
-    config: AnySceneRunConfig, video: Video, object_size: float | None = None, slots: int | None = None
+    config: AnySceneRunConfig | VideoRunConfig,
+    video: Video,
+    object_size: float | None = None,
+    slots: int | None = None,
+    seen: Survey | None = None,
 ) -> Look:
-    """Survey a video for a model for any scene.
+    """Survey a video for a model that sees differences.
 
     :param video: with the crop, the start, the stop and the stride that are asked for.
     :param object_size: side of an object in px of the file; None: what the survey finds.
     :param slots: K; None: enough for the fullest frame.
+    :param seen: what a survey of the video has found already.
     :raises VideoError: if it cannot be read, or nothing moves.
     """
-    seen, model = survey(video), config.model
+    seen, model = seen or survey(video), config.model
     side = object_size or math.sqrt(seen.height * seen.width)
     crop = video.geometry.crop
     scale = model.object_size / side

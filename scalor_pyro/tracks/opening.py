@@ -143,6 +143,11 @@ def opened(run: TrainedRun, video: VideoLike, options: Options) -> Opened:
     if isinstance(run.config, AnySceneRunConfig):
         return _for_any_scene(run, run.config, video, options)
     reader = video_for(run, video, options)
+    if isinstance(run.config, VideoRunConfig) and run.config.sees_differences:
+        slots = options.slots or run.config.video.region_slots
+        scene = torch.from_numpy(_background_image(run, reader, options).image.astype(np.float32) / 255)
+        scalor = _over_still(run.scalor, reader.geometry.size, slots)
+        return Opened(reader, scalor, Differences(scene, run.config.video.gain))
     return Opened(reader, scalor_for(run, reader, options), None)
 
 
@@ -156,11 +161,16 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
     look = look_at(config, whole.again(part), options.object_size, options.slots)
     reader = whole.again(look.options)
-    like = next(run.scalor.parameters())
-    still = torch.full((config.model.channels, *reader.geometry.size), STILL, dtype=like.dtype)
-    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
-        scalor = with_view(run.scalor, reader.geometry.size, still, look.slots)
+    scalor = _over_still(run.scalor, reader.geometry.size, look.slots)
     return Opened(reader, scalor, differences_of(reader, look.gain))
+
+
+def _over_still(scalor: Scalor, size: tuple[int, int], slots: int | None) -> Scalor:
+    """A model that sees differences, for frames of a size (H, W): where nothing moves, they are grey."""
+    like = next(scalor.parameters())
+    still = torch.full((scalor.config.channels, *size), STILL, dtype=like.dtype)
+    with torch.random.fork_rng(devices=[]), default_dtype_of(scalor):
+        return with_view(scalor, size, still, slots)
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
@@ -246,9 +256,13 @@ def _warn_unless_black(video: Video) -> None:
 def require_colour(run: TrainedRun, video: Video) -> None:
     """Refuse a colour video for a run of ``scalor train`` on grey ones, and the reverse; other runs take both.
 
+    Runs that see differences do, too: they show a grey video to a model of colour.
+
     :raises ConfigError: saying which.
     """
-    if isinstance(run.config, VideoRunConfig) and video.channels != run.config.model.channels:
+    if not isinstance(run.config, VideoRunConfig) or run.config.sees_differences:
+        return
+    if video.channels != run.config.model.channels:
         raise ConfigError(
             f"{video.path}: expected a {_colour(run.config.model.channels)} video, like those that {run.folder} was"
             f" trained on, got a {_colour(video.channels)} one."

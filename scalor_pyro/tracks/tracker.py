@@ -191,10 +191,7 @@ class Tracker:
         n = len(latents)
         seen = collect(latents, self.scalor.config.presence_threshold)
         if self.differences is not None:
-            shown = {
-                name: self.differences.from_model(getattr(seen, name)) for name in ("reconstruction", "background")
-            }
-            seen = seen._replace(**shown)
+            seen = self.differences.shown(seen)
         more = Pictured(numbers[:n], frames[:, :n].cpu(), seen)
         self.pictured = more if self.pictured is None else self.pictured.and_then(more)
         self._to_picture -= n
