@@ -120,6 +120,8 @@ def run_in(world: World, options: argparse.Namespace) -> int:
     if result.held_out is not None:
         print(f"\n{result.held_out.sentence()}")
     print(f"\nfound by the trained model in clips of the videos\n{named_values(figure_rows(result.figures))}")
+    for note in result.notes:
+        print(f"\nnote: {note}")
     print(f"\nPictures are in {options.out / 'pictures'}; {options.out / 'player.html'} plays a clip.")
     return 0
 

@@ -6,6 +6,7 @@ trained weights, those for any scene unless others are named, or from scratch.
 
 import json
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
 from scalor_pyro.runs.weights import copy_weights, write_weights
 from scalor_pyro.tracks.any_scene import look_at
+from scalor_pyro.tracks.checks import levels_of, of_inference
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import parameters_to_start, train
 from scalor_pyro.video import Clips, Proposal, ReadOptions, Survey, Video
@@ -53,6 +55,8 @@ RESULTS = "results.json"
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 # The part of each video, at its end, that weights are compared on, and the number of clips for that.
 HELD_OUT, COMPARED = 0.2, 24
+# A window needs so many times the slots that are its share of the region's: objects are not spread evenly.
+CROWDED = 2.0
 # Shorter clips leave no time to follow an object; the clips of a short video are this part of its frames.
 LEAST_CLIP, CLIP_SHARE = 2, 0.25
 
@@ -70,6 +74,7 @@ class VideoResult(NamedTuple):
 
     figures: VideoFigures
     held_out: HeldOut | None  # None: there was no start to compare with, because it was random
+    notes: list[str]  # what seems wrong, a sentence each
 
 
 def proposed_run(paths: tuple[str, ...], given: ReadOptions, proposal: Proposal) -> VideoRunConfig:
@@ -82,7 +87,13 @@ def proposed_run(paths: tuple[str, ...], given: ReadOptions, proposal: Proposal)
     model = ModelConfig(background="static", colour_start=True)
     slots = max(proposal.slots, proposal.region_slots)
     return VideoRunConfig(
-        video=VideoData(paths, proposal.options(given), region=given.crop, region_slots=slots),
+        video=VideoData(
+            paths,
+            proposal.options(given),
+            levels=levels_of(Video(paths[0])),
+            region=given.crop,
+            region_slots=slots,
+        ),
         model=proposal.model(model),
         train=TrainConfig(**HELD_AT_FIRST),
     )
@@ -116,11 +127,18 @@ def run_from(
     assert size is not None
     known = start.model.view or start.model.image_size
     window = min(size[0], known[0]), min(size[1], known[1])
-    model = viewing(start.model, window, start.model.slots)
+    crowded = math.ceil(CROWDED * look.slots * math.prod(window) / math.prod(size))
+    model = viewing(start.model, window, max(start.model.slots, min(look.slots, crowded)))
     shortest = min(Video(path, look.options).expected_frames for path in paths)
     frames = max(LEAST_CLIP, int(CLIP_SHARE * shortest))
     data = VideoData(
-        paths, look.options, "differences", look.gain, region=given.crop, region_slots=look.slots, levels=video.levels
+        paths,
+        look.options,
+        seen_as="differences",
+        gain=look.gain,
+        levels=levels_of(video),
+        region=given.crop,
+        region_slots=look.slots,
     )
     return VideoRunConfig(data, model, on_a_video(start.train, frames))
 
@@ -211,26 +229,37 @@ def finish(prepared: Prepared, config: VideoRunConfig, steps: int, folder: RunFo
         if not held_out.is_better:
             scalor.load_state_dict(start)
             write_weights(folder.weights, copy_weights(scalor), config_to_dict(config), {"step": 0})
-    figures = report(scalor, prepared.clips, folder)
+    figures, notes = report(scalor, prepared.clips, config, folder)
     about: dict[str, Any] = {**figures._asdict()}
     if held_out is not None:
         kept = "end" if held_out.is_better else "start"
         about["held_out"] = {**held_out._asdict(), "kept": kept}
     write_atomically(folder.path / RESULTS, json.dumps(about, indent=1).encode())
-    return VideoResult(figures, held_out)
+    return VideoResult(figures, held_out, notes)
 
 
-def report(scalor: Scalor, clips: Clips | SeenClips, folder: RunFolder) -> VideoFigures:
-    """Apply the model to some clips: draw pictures and the player, and return the figures."""
+def report(
+    scalor: Scalor, clips: Clips | SeenClips, config: VideoRunConfig, folder: RunFolder
+) -> tuple[VideoFigures, list[str]]:
+    """Apply the model to some clips: draw pictures and the player.
+
+    :return: the figures, and what seems wrong.
+    """
     batch = clips.batch(LOOKED_AT_FROM, LOOKED_AT)
     frames = batch.tensor()
     inference = infer(scalor, frames.to(next(scalor.parameters()).device))
     figures = figures_of(inference)
+    options, model = config.video.options, config.model
+    crop = Video(config.video.paths[0], options).geometry.crop
+    read = options.size or model.image_size
+    scale = math.sqrt(crop.height * crop.width / math.prod(read))  # px of the file / px of the model
+    side, region = scale * math.sqrt(math.prod(model.image_size)), config.video.region_slots
+    notes = of_inference(inference, model.slots, side, options.stride, region if config.sees_differences else None)
     if isinstance(batch, SeenBatch):
         frames, inference = batch.original(), batch.shown(inference)
     save_pictures(folder.pictures, frames, inference, rows=folder.rows())
     write_player(folder.path / "player.html", frames, inference)
-    return figures
+    return figures, notes
 
 
 def figures_of(inference: Inference) -> VideoFigures:

@@ -29,6 +29,7 @@ from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
+from scalor_pyro.tracks.checks import another_depth, another_scene, changed_part, levels_of, like_in_training
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video.background_files import load_background_image, region_options
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
@@ -41,6 +42,8 @@ LIGHT_STEP = 0.1 / 255
 LOOKAHEAD = 8
 # A model of objects over black expects at least this share of a frame to be below this value (of 255).
 LEAST_BLACK, BLACK = 0.2, 32
+# The background image of a run is compared with this many of the first frames of a video.
+LOOKED_AT, LOOKED_AT_FRAMES = 500, 20
 # Where the background image of a run of scalor train comes from.
 BACKGROUND_SOURCES = ("auto", "run", "video")
 
@@ -183,6 +186,7 @@ def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
     height, width = whole.info.size
     if isinstance(run.config, VideoRunConfig):
         reading = region_options(run.config, (height, width), options.crop, options.object_size)
+        reading = replace(reading, levels=_levels(run.config, whole))
     else:
         model, region = run.config.model, options.crop or Crop(0, 0, width, height)
         scale = 1.0 if options.object_size is None else model.object_size / options.object_size
@@ -242,6 +246,16 @@ def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
     return frames.expand(-1, -1, scalor.config.channels, -1, -1)
 
 
+def _levels(config: VideoRunConfig, video: Video) -> tuple[float, float] | None:
+    """The levels to read a video with: those of the training, if it has about the same range of values."""
+    trained, now = config.video.levels, levels_of(video)
+    if sentence := another_depth(trained, now):
+        logger.warning("%s: %s", video.path, sentence)
+    if config.video.options.levels is None and trained is not None and video.levels is not None:
+        return trained if like_in_training(trained, now) else None
+    return config.video.options.levels
+
+
 def _warn_unless_black(video: Video) -> None:
     share = float((next(iter(video)).image.max(0) < BLACK).mean())
     if share < LEAST_BLACK:
@@ -273,7 +287,10 @@ def _background_image(run: TrainedRun, video: Video, options: Options) -> Backgr
     """The background image of the frames that are read."""
     kept = None if options.background_image == "video" else load_background_image(run.folder)
     if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
-        return kept
+        sentence = _misfit(run, video, kept) if options.background_image == "auto" else None
+        if sentence is None:
+            return kept
+        logger.warning("%s: %s", video.path, sentence)
     if options.background_image == "run":
         height, width = video.geometry.size
         found = "none" if kept is None else f"one of {kept.image.shape[2]} × {kept.image.shape[1]} px"
@@ -281,6 +298,19 @@ def _background_image(run: TrainedRun, video: Video, options: Options) -> Backgr
             f"{video.path}: expected a background image of {width} × {height} px in {run.folder}, got {found}."
         )
     return estimate_background_image([video])
+
+
+def _misfit(run: TrainedRun, video: Video, kept: BackgroundImage) -> str | None:
+    """Whether the background image of a run is of another scene, in one sentence, by the beginning of the video."""
+    config, stop = run.config, video.options.start + LOOKED_AT * video.options.stride
+    if not isinstance(config, VideoRunConfig):
+        return None
+    beginning = replace(video.options, stop=stop if video.options.stop is None else min(stop, video.options.stop))
+    own = estimate_background_image([video.again(beginning)], LOOKED_AT_FRAMES)
+    now, before = (torch.from_numpy(each.image.astype(np.float32) / 255) for each in (own, kept))
+    # In the range from black to white, a difference of the model's input is 2 / gain times as large.
+    sigma = config.model.sigma * (2 / config.video.gain if config.sees_differences else 1)
+    return another_scene(changed_part(now[None], before, sigma))
 
 
 def _colour(channels: int) -> str:
