@@ -42,6 +42,7 @@ from scalor_pyro.runs.loading import start_from
 from scalor_pyro.runs.weights import copy_weights, write_weights
 from scalor_pyro.tracks.any_scene import look_at
 from scalor_pyro.tracks.checks import levels_of, of_inference
+from scalor_pyro.training.collapse import VanishWatch
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import parameters_to_start, train
 from scalor_pyro.video import Clips, Proposal, ReadOptions, Survey, Video
@@ -155,7 +156,8 @@ def run_on_videos(
     """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
 
     A run that starts from trained weights never ends with worse ones: both are compared on the end of each video, which
-    training does not see, and the better ones are kept.
+    training does not see, and the better ones are kept. A run from scratch whose objects vanish at its start begins
+    again with half the sigma, so that fainter objects count; once.
 
     :param folder: of the run; see :mod:`scalor_pyro.runs.folder`. Beside the files of training it then holds
         ``results.json``, ``pictures/`` and ``player.html``.
@@ -166,13 +168,46 @@ def run_on_videos(
     :return: the figures, or None if training was interrupted.
     :raises ValueError: for anything that the user has to fix, in one sentence.
     """
-    prepared = prepare(config, device)
-    scalor = prepared.scalor
-    ended = train(scalor, prepared.clips, config, folder, resume=resume, progress=progress, world=world)
+    prepared, watch = prepare(config, device), VanishWatch()
+    ended = train(
+        prepared.scalor,
+        prepared.clips,
+        config,
+        folder,
+        callbacks=[watch] if may_restart(config) else [],
+        resume=resume,
+        progress=progress,
+        world=world,
+    )
+    if step := world.on_rank_0(lambda: watch.step):
+        again = with_half_the_sigma(config)
+        world.on_rank_0(lambda: begin_again(config, again, step, RunFolder(folder)))
+        return run_on_videos(again, folder, device=device, progress=progress, world=world)
     world.on_rank_0(lambda: save_background_image(config, folder, prepared.background))
     if ended.interrupted:
         return None
     return world.on_rank_0(lambda: finish(prepared, config, ended.step, RunFolder.open(folder)))
+
+
+def may_restart(config: VideoRunConfig) -> bool:
+    """Whether a run may begin again with half the sigma: once, and not where trained weights know the objects."""
+    return config.train.start_from is None and not config.restarted
+
+
+def with_half_the_sigma(config: VideoRunConfig) -> VideoRunConfig:
+    """The config of the second attempt."""
+    return replace(config, model=replace(config.model, sigma=config.model.sigma / 2), restarted=True)
+
+
+def begin_again(before: VideoRunConfig, after: VideoRunConfig, step: int, folder: RunFolder) -> None:
+    """Say that objects vanished, and empty the folder for the second attempt."""
+    logger.warning(
+        "By step %d, objects draw nothing any more: training starts again with sigma %g, half of %g.",
+        step,
+        after.model.sigma,
+        before.model.sigma,
+    )
+    folder.discard()
 
 
 class Prepared(NamedTuple):

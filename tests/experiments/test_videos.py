@@ -22,6 +22,7 @@ from scalor_pyro.runs.loading import load_model
 from scalor_pyro.tracks.any_scene import Differences
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import tracker_of
+from scalor_pyro.training import collapse
 from scalor_pyro.video import Clips, Video, VideoError
 from scalor_pyro.video.background_files import BACKGROUND_IMAGE
 from tests.video_files import shades, squares, write_video
@@ -199,3 +200,23 @@ def test_elbos_have_noise_of_their_own(busy: Scalor, videos: torch.Tensor) -> No
     assert torch.equal(torch.rand(3), expected), "the random numbers of others go on as if nothing had been asked"
     torch.manual_seed(2)
     assert torch.equal(elbos(busy, videos), first)
+
+
+def test_a_run_whose_objects_vanish_starts_again_with_half_the_sigma_once(
+    street: Path, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def vanish(rows: object) -> bool:
+        return True
+
+    monkeypatch.setattr(collapse, "vanished", vanish)
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"train": {"log_every": 1}, "model": {"sigma": 0.12}}))
+    out = tmp_path / "run"
+    arguments = ["--from-scratch", "--steps", "3", "--config", str(file)]
+    assert main(["train", str(street), "--out", str(out), *arguments]) == 0
+    config = load(out).config
+    assert isinstance(config, VideoRunConfig) and config.restarted and config.model.sigma == pytest.approx(0.06)
+    said = [record.message for record in caplog.records if "starts again" in record.message]
+    assert said == ["By step 1, objects draw nothing any more: training starts again with sigma 0.06, half of 0.12."]
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3], "of the second attempt alone"
