@@ -1,7 +1,6 @@
 """``scalor track``: follow the objects of videos of any length with a trained run."""
 
 import argparse
-import logging
 import sys
 import time
 from collections import Counter
@@ -54,7 +53,6 @@ from scalor_pyro.training.device import device_of
 from scalor_pyro.training.distributed import share_of
 from scalor_pyro.training.interruption import StopRequest
 from scalor_pyro.video import Chunk, Video
-from scalor_pyro.video.camera import CameraWatch
 
 DESCRIPTION = """Follow the objects of a video from its beginning to its end. Without --weights, nothing has to be
 trained: the video says how large its objects are and what is behind them, if the camera stands still. With a run of
@@ -75,8 +73,6 @@ EXAMPLES = """examples:
                                               four processes share the files; so do the tasks of a job array"""
 # Frames in the player: each is drawn four times.
 PLAYED = 60
-
-logger = logging.getLogger(__name__)
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -353,7 +349,7 @@ def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> "See
 
     :raises KeyboardInterrupt: when asked to stop, after the current chunk is written.
     """
-    seen, camera, still = Seen(keep=ending.any), CameraWatch(), tracker.scalor.background_image is not None
+    seen = Seen(keep=ending.any)
     with StopRequest() as stop, ExitStack() as writers:
         masks = movie = last = None
         if "annotate" in job.further and not ending.any:
@@ -365,8 +361,6 @@ def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> "See
         with tqdm(total=video.expected_frames, desc=name, unit=" frames", leave=False) as bar:
             for chunk in video.chunks(chunk_of(tracker), whole=movie is not None):
                 found = tracker.advance(chunk)
-                if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
-                    logger.warning("%s: the camera seems to move, so the background cannot be estimated.", video.path)
                 files.add(found.tracks, found.appearance)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):

@@ -41,7 +41,7 @@ from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
 from scalor_pyro.runs.weights import copy_weights, write_weights
 from scalor_pyro.tracks.any_scene import look_at
-from scalor_pyro.tracks.checks import levels_of, of_inference
+from scalor_pyro.tracks.checks.sentences import levels_of, of_inference
 from scalor_pyro.training.collapse import VanishWatch
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import parameters_to_start, train

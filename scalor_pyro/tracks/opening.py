@@ -29,7 +29,7 @@ from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.tracks.any_scene import Differences, differences_of, look_at
-from scalor_pyro.tracks.checks import another_depth, another_scene, changed_part, levels_of, like_in_training
+from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, changed_part, levels_of, like_in_training
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video.background_files import load_background_image, region_options
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image

@@ -41,7 +41,7 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks import linking
 from scalor_pyro.tracks.any_scene import Differences
-from scalor_pyro.tracks.checks import TrackWatch
+from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import (
     LIGHT_STEP,
     LOOKAHEAD,

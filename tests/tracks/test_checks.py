@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from scalor_pyro.config import AnySceneRunConfig, MoverConfig, ReadOptions, TrainConfig, VideoData, VideoRunConfig
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.checks import (
+from scalor_pyro.tracks.checks.sentences import (
     LEAST_FILLED,
     LEAST_OBJECTS,
     LEAST_PROPAGATED,
     MOST_FILLED,
-    TrackWatch,
     another_depth,
     another_scene,
     boxes_do_not_fit,
@@ -31,6 +30,7 @@ from scalor_pyro.tracks.checks import (
     slots_full,
     tracks_break,
 )
+from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.video import Video
