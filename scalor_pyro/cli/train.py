@@ -22,6 +22,7 @@ from scalor_pyro.config import (
     config_to_dict,
 )
 from scalor_pyro.config.checks import require
+from scalor_pyro.config.movers import VIDEO_STEPS
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.experiments.videos import VideoFigures, proposed_run, run_from, run_on_videos
@@ -49,9 +50,8 @@ EXAMPLES = """examples:
   scalor train monday.mp4 tuesday.mp4 --out runs/street --minutes 5
   scalor train street.mp4 --out runs/street --from-scratch --minutes 30
   scalor train --resume --out runs/street     continue an interrupted run"""
-# Default budgets: of a run that starts from weights that see differences; and of one from scratch, enough to see on two
-# cores whether a video is suitable.
-MINUTES, MINUTES_FROM_SCRATCH = 2.0, 10.0
+# Default budget from scratch: enough to see on two cores whether a video is suitable.
+MINUTES = 10.0
 # Parts of a settings file that are tables themselves.
 PARTS = ("video", "model", "train")
 # Settings of "video" that do not say how to read videos: where to look for objects, and how the model sees them.
@@ -78,9 +78,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add("--out", type=Path, metavar="RUN", required=True, help="folder of the run")
     budget = parser.add_mutually_exclusive_group()
-    default_minutes = f"{MINUTES:g}; {MINUTES_FROM_SCRATCH:g} with --from-scratch"
+    default_minutes, default_steps = f"{MINUTES:g} with --from-scratch", f"{VIDEO_STEPS}, about two minutes of one core"
     add_option(budget, TrainConfig, "minutes", help="training time in minutes", default=default_minutes)
-    add_option(budget, TrainConfig, "steps", help="number of training steps, instead of --minutes", default="")
+    add_option(budget, TrainConfig, "steps", help="number of training steps", default=default_steps)
     for name in MODEL:
         add_option(parser, ModelConfig, name, default="proposed from the video")
     add_option(parser, VideoRunConfig, "seed")
@@ -257,7 +257,7 @@ def settled(
     if options.steps is not None:
         config["train"]["minutes"] = None
     elif options.minutes is None and not {"minutes", "steps"} & set(file.get("train", {})):
-        config["train"]["minutes"] = MINUTES if proposed.sees_differences else MINUTES_FROM_SCRATCH
+        config["train"]["minutes"] = None if proposed.sees_differences else MINUTES
     if options.seed is not None:
         config["seed"] = options.seed
     try:

@@ -95,7 +95,8 @@ FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
 # … on one video, whose few frames are soon known by heart: still smaller ones, for clips of so many frames.
 VIDEO_RATE, VIDEO_FINAL_RATE, VIDEO_DECAY = 3e-4, 3e-5, 0.3
 VIDEO_STAGE = Stage(1.0, 8, 4)
-VIDEO_LOG_EVERY = 10
+# About two minutes of one core.
+VIDEO_STEPS, VIDEO_LOG_EVERY = 160, 10
 
 
 def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
@@ -114,6 +115,7 @@ def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:
     """
     stage = VIDEO_STAGE if frames is None else replace(VIDEO_STAGE, frames=min(frames, VIDEO_STAGE.frames))
     return TrainConfig(
+        steps=VIDEO_STEPS,
         curriculum=(stage,),
         learning_rate=VIDEO_RATE,
         final_learning_rate=VIDEO_FINAL_RATE,
