@@ -143,13 +143,14 @@ def read(trained: TrainedRun, options: argparse.Namespace) -> tuple[Scalor, Tens
 
     :raises ValueError: if the video does not suit the run, or has too few frames.
     """
-    if isinstance(trained.config, AnySceneRunConfig):
+    config = trained.config
+    if isinstance(config, AnySceneRunConfig) or isinstance(config, VideoRunConfig) and config.sees_differences:
         raise ConfigError(
-            f"{options.weights}: expected weights that see frames as they are, to forecast a video, got those for any"
-            " scene, which see differences."
+            f"{options.weights}: expected weights that see frames as they are, to forecast a video, got those that see"
+            " differences; train some with scalor train --from-scratch."
         )
-    if isinstance(trained.config, VideoRunConfig):
-        reading = replace(trained.config.video.options, start=options.start, stop=None)
+    if isinstance(config, VideoRunConfig):
+        reading = replace(config.video.options, start=options.start, stop=None)
         scalor, video = trained.scalor, Video(options.video, reading)
         require_colour(trained, video)
     else:

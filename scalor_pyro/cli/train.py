@@ -156,8 +156,8 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
     print(f"found in {seen.frames} sampled frames\n{named_values(survey_rows(seen))}")
     absolute = tuple(str(Path(path).absolute()) for path in paths)
     config = settled(proposed(absolute, reading, seen, start, options.slots), start, file, options)
-    to_train = training_rows(config.video.options, config.model)
-    print(f"\ntraining with\n{named_values([*to_train, *start_rows(config.train), ('budget', budget(config.train))])}")
+    rows = [*training_rows(config.video.options, config.model), *seen_rows(config), *start_rows(config.train)]
+    print(f"\ntraining with\n{named_values([*rows, ('budget', budget(config.train))])}")
     for note in notes(seen):
         print(f"\nnote: {note}")
     return config
@@ -302,6 +302,17 @@ def is_finished(folder: RunFolder, train: TrainConfig) -> bool:
 def longer(run: Path) -> str:
     """The command that trains on from the weights of a run."""
     return f"scalor train --config {run / CONFIG} --start-from {run} --minutes M --out NEW."
+
+
+def seen_rows(config: VideoRunConfig) -> list[Row]:
+    """What a model that sees differences is shown."""
+    if not config.sees_differences:
+        return []
+    height, width = config.model.image_size
+    return [
+        ("seen as", f"differences from the background image, {config.video.gain:.3g} times as strong"),
+        ("windows", f"{width} × {height} px; K is {config.video.region_slots} for the whole region"),
+    ]
 
 
 def start_rows(train: TrainConfig) -> list[Row]:

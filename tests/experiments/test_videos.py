@@ -69,6 +69,13 @@ def test_a_run_tracks_from_the_command_line(run: Path, street: Path, tmp_path: P
     assert (tmp_path / "street.csv").exists()
 
 
+def test_a_run_that_sees_differences_forecasts_no_frames(
+    run: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", str(street), "--weights", str(run), "--out", str(tmp_path / "out")]) == 2
+    assert "got those that see differences; train some with scalor train --from-scratch" in capsys.readouterr().err
+
+
 def test_the_scene_of_a_run_is_kept_and_used(run: Path, street: Path) -> None:
     assert (run / BACKGROUND_IMAGE).stat().st_size > 100
     tracker, video = tracker_of(load(run), street, Options(background_image="run", decide_by="masks"))
