@@ -42,7 +42,7 @@ LIGHT_STEP = 0.1 / 255
 LOOKAHEAD = 8
 # A model of objects over black expects at least this share of a frame to be below this value (of 255).
 LEAST_BLACK, BLACK = 0.2, 32
-# The background image of a run is compared with this many of the first frames of a video.
+# The background image of a run is compared with the median of so many of the first frames of a video, where in doubt.
 LOOKED_AT, LOOKED_AT_FRAMES = 500, 20
 # Where the background image of a run of scalor train comes from.
 BACKGROUND_SOURCES = ("auto", "run", "video")
@@ -301,16 +301,26 @@ def _background_image(run: TrainedRun, video: Video, options: Options) -> Backgr
 
 
 def _misfit(run: TrainedRun, video: Video, kept: BackgroundImage) -> str | None:
-    """Whether the background image of a run is of another scene, in one sentence, by the beginning of the video."""
-    config, stop = run.config, video.options.start + LOOKED_AT * video.options.stride
+    """Whether the background image of a run is of another scene, in one sentence.
+
+    The first frame tells where it fits; where it seems not to, which objects may cause, the median of the beginning of
+    the video decides.
+    """
+    config = run.config
     if not isinstance(config, VideoRunConfig):
         return None
-    beginning = replace(video.options, stop=stop if video.options.stop is None else min(stop, video.options.stop))
-    own = estimate_background_image([video.again(beginning)], LOOKED_AT_FRAMES)
-    now, before = (torch.from_numpy(each.image.astype(np.float32) / 255) for each in (own, kept))
     # In the range from black to white, a difference of the model's input is 2 / gain times as large.
     sigma = config.model.sigma * (2 / config.video.gain if config.sees_differences else 1)
-    return another_scene(changed_part(now[None], before, sigma))
+
+    def judged(image: NDArray[np.uint8]) -> str | None:
+        now, before = (torch.from_numpy(each.astype(np.float32) / 255) for each in (image, kept.image))
+        return another_scene(changed_part(now[None], before, sigma))
+
+    if judged(next(iter(video)).image) is None:
+        return None
+    options, stop = video.options, video.options.start + LOOKED_AT * video.options.stride
+    beginning = replace(options, stop=stop if options.stop is None else min(stop, options.stop))
+    return judged(estimate_background_image([video.again(beginning)], LOOKED_AT_FRAMES).image)
 
 
 def _colour(channels: int) -> str:
