@@ -1,4 +1,8 @@
-"""Is a model better after training than before? Its ELBO on clips that training did not see, before and after."""
+"""Is a model better after training than before? Both are compared on clips that training did not see.
+
+The ELBO says how well clips are explained, not whether objects are followed: it can rise while tracks break more often.
+So the share of objects that continue one of the frame before must not fall, either.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +12,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.checkpoint import random_state, set_random_state
 from scalor_pyro.training.elbo import ReparamELBO
@@ -17,21 +22,26 @@ LEAST_ERRORS = 2.0
 
 
 class HeldOut(NamedTuple):
-    """ELBO of clips that training did not see, nats per frame, with the weights of the start and of the end."""
+    """What the weights of the start and of the end are worth on clips that training did not see."""
 
-    start: float
+    start: float  # ELBO, nats per frame
     end: float
     error: float  # standard error of end - start, over clips
+    propagated_start: float  # of the objects after the first frame, the share that continue one of the frame before
+    propagated_end: float
     clips: int
 
     @property
     def is_better(self) -> bool:
-        """Whether training has helped, beyond chance."""
-        return self.end - self.start > LEAST_ERRORS * self.error
+        """Whether the ELBO has risen, beyond chance, and as many objects are followed."""
+        return self.end - self.start > LEAST_ERRORS * self.error and self.propagated_end >= self.propagated_start
 
     def sentence(self) -> str:
         """What came out, in words."""
-        gain = f"{self.end - self.start:+.1f} ± {self.error:.1f} nats per frame on {self.clips} held-out clips"
+        gain = (
+            f"ELBO {self.end - self.start:+.1f} ± {self.error:.1f} nats per frame, propagated"
+            f" {self.propagated_start:.4f} before and {self.propagated_end:.4f} after, on {self.clips} held-out clips"
+        )
         if self.is_better:
             return f"Training has improved the model ({gain}), so the trained weights are kept."
         return f"Training has not improved the model ({gain}), so the weights that it started from are kept."
@@ -44,12 +54,25 @@ def compare(scalor: Scalor, start: Mapping[str, Tensor], clips: Tensor) -> HeldO
     :param clips: (B, T, C, H, W) in [0, 1], B at least 2.
     """
     trained = {name: value.clone() for name, value in scalor.state_dict().items()}
-    end = elbos(scalor, clips)
+    after, propagated_after = elbos(scalor, clips), propagated(scalor, clips)
     _put(scalor, start)
-    before = elbos(scalor, clips)
+    before, propagated_before = elbos(scalor, clips), propagated(scalor, clips)
     _put(scalor, trained)
-    gain = end - before
-    return HeldOut(float(before.mean()), float(end.mean()), float(gain.std() / math.sqrt(len(gain))), len(gain))
+    gain = after - before
+    error = float(gain.std() / math.sqrt(len(gain)))
+    return HeldOut(
+        float(before.mean()), float(after.mean()), error, propagated_before, propagated_after, clips=len(clips)
+    )
+
+
+def propagated(scalor: Scalor, clips: Tensor) -> float:
+    """Of the objects after the first frame, the share that continue one of the frame before; 0 if there are none.
+
+    What is new, and what goes on, is decided as in tracking.
+    """
+    inference = infer(scalor, clips, evidence="auto")
+    going_on, new = int(inference.propagated.sum()), int(inference.discovered[:, 1:].sum())
+    return going_on / (going_on + new) if going_on + new else 0.0
 
 
 def elbos(scalor: Scalor, clips: Tensor) -> Tensor:

@@ -155,9 +155,9 @@ def run_on_videos(
 ) -> VideoResult | None:
     """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
 
-    A run that starts from trained weights never ends with worse ones: both are compared on the end of each video, which
-    training does not see, and the better ones are kept. A run from scratch whose objects vanish at its start begins
-    again with half the sigma, so that fainter objects count; once.
+    A run that starts from trained weights keeps them unless it ends with better ones: both are compared on the end of
+    each video, which training does not see (:mod:`~scalor_pyro.experiments.comparing`). A run from scratch whose
+    objects vanish at its start begins again with half the sigma, so that fainter objects count; once.
 
     :param folder: of the run; see :mod:`scalor_pyro.runs.folder`. Beside the files of training it then holds
         ``results.json``, ``pictures/`` and ``player.html``.

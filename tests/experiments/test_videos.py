@@ -105,6 +105,7 @@ def test_the_better_weights_are_kept(
     needed: float,
 ) -> None:
     monkeypatch.setattr(comparing, "LEAST_ERRORS", needed)
+    monkeypatch.setattr(comparing, "propagated", lambda *_: 0.9)
     out = tmp_path / "run"
     arguments = ["train", str(street), "--out", str(out), "--steps", "1", "--start-from", str(small_any_scene)]
     assert main(arguments) == 0
@@ -182,10 +183,12 @@ def test_held_out_clips_have_no_frame_in_common_with_the_others(tmp_path: Path) 
         Clips([video], 11).split(0.2)
 
 
-@given(st.floats(-100, 100), st.floats(-100, 100), st.floats(0, 50))
-def test_weights_are_better_only_beyond_chance(start: float, end: float, error: float) -> None:
-    held_out = HeldOut(start, end, error, 9)
-    assert held_out.is_better == (end - start > 2 * error)
+@given(st.floats(-100, 100), st.floats(-100, 100), st.floats(0, 50), st.floats(0, 1), st.floats(0, 1))
+def test_weights_are_better_only_beyond_chance_and_if_as_many_objects_are_followed(
+    start: float, end: float, error: float, before: float, after: float
+) -> None:
+    held_out = HeldOut(start, end, error, before, after, 9)
+    assert held_out.is_better == (end - start > 2 * error and after >= before)
     assert held_out.sentence().endswith("are kept.")
 
 
@@ -196,7 +199,8 @@ def test_a_model_is_not_better_than_itself_and_is_left_as_it_was(busy: Scalor, v
     worse = {
         name: value + 0.3 * torch.randn_like(value) if value.dim() > 1 else value for name, value in weights.items()
     }
-    assert compare(busy, worse, videos).is_better
+    against = compare(busy, worse, videos)
+    assert against.end == found.end > against.start
     assert all(torch.equal(value, weights[name]) for name, value in busy.state_dict().items())
 
 
