@@ -41,6 +41,7 @@ def main() -> None:
     scalor, run, out = [sys.executable, "-m", "scalor_pyro"], str(options.out / "run"), options.out / "tracks"
     if not Path(run, "results.json").exists():
         training = ["train", str(options.video), "--out", run, "--minutes", options.minutes, "--crop", *crop]
+        training.append("--from-scratch")
         subprocess.run([*scalor, *training], check=True)
     tracking = ["track", str(options.video), "--weights", run, "--out", str(out), "--overwrite", "--annotate"]
     subprocess.run([*scalor, *tracking], check=True)

@@ -183,7 +183,9 @@ def make_run(folder: Path) -> None:
     config.write_text(json.dumps({"model": TINY, "train": {"log_every": 1}, "video": {"options": {"stride": 1}}}))
     video, run, tracks = folder / "npy" / "a.npy", folder / "run", folder / "tracks"
     with quiet():
-        status = scalor(["train", str(video), "--out", str(run), "--steps", "1", "--config", str(config)])
+        status = scalor(
+            ["train", str(video), "--out", str(run), "--from-scratch", "--steps", "1", "--config", str(config)]
+        )
         status += scalor(["track", str(video), "--weights", str(run), "--out", str(tracks), "--no-report"])
     if status:
         raise SystemExit("The valid run could not be made.")
@@ -443,7 +445,7 @@ TRACK = ("track", "a.npy", "--weights", "run", "--out", "out", "--stop", "3", "-
 TRACK_ALL = ("track", "a.mp4", "--weights", "run", "--out", "new", "--player", "2", "--annotate", "--masks", "--napari")
 AGAIN = ("track", "a.npy", "--weights", "run", "--out", "out", "--no-report", "--resume")
 RESUME = ("train", "--resume", "--out", "run")
-TRAIN = ("train", "a.npy", "--out", "new", "--steps", "1", "--config", "settings.json")
+TRAIN = ("train", "a.npy", "--out", "new", "--from-scratch", "--steps", "1", "--config", "settings.json")
 FORECAST = (
     "generate",
     "a.npy",

@@ -97,7 +97,7 @@ def main() -> None:
     truth = make(out / LONG[0], SPRITES, LONG[1], frames, scene)
     scalor = [sys.executable, "-m", "scalor_pyro"]
     if not (out / "run").exists():
-        budget = ["--minutes", str(options.training)]
+        budget = ["--from-scratch", "--minutes", str(options.training)]
         subprocess.run([*scalor, "train", str(out / name), "--out", str(out / "run"), *budget], check=True)
     tracking = ["track", str(out / LONG[0]), "--weights", str(out / "run"), "--out", str(out / "tracks"), "--overwrite"]
     seconds, memory = watched([*scalor, *tracking, "--no-report"])

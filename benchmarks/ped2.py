@@ -79,7 +79,9 @@ def main() -> None:
     training = [str(clip) for clip in clips if clip.stem not in HELD_OUT]
     scalor, run = [sys.executable, "-m", "scalor_pyro"], str(options.out / "run")
     if not Path(run, "results.json").exists():
-        subprocess.run([*scalor, "train", *training, "--out", run, "--minutes", options.minutes], check=True)
+        subprocess.run(
+            [*scalor, "train", "--from-scratch", *training, "--out", run, "--minutes", options.minutes], check=True
+        )
     out = options.out / "tracks"
     tracking = ["track", *held_out, "--weights", run, "--out", str(out), "--overwrite", "--annotate"]
     subprocess.run([*scalor, *tracking], check=True)

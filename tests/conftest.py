@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from scalor_pyro import cli as command
-from scalor_pyro.config import ModelConfig, Stage, TrainConfig
+from scalor_pyro.config import AnySceneRunConfig, ModelConfig, MoverConfig, Stage, TrainConfig, config_to_dict, movers
 from scalor_pyro.experiments import videos as video_run
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.runs.weights import copy_weights, write_weights
 from tests.video_files import squares, write_video
 
 # The same examples on every machine and in every run.
@@ -52,6 +53,8 @@ def small() -> Iterator[None]:
         patch.setattr(video_run, "ModelConfig", partial(ModelConfig, **SMALL))
         patch.setattr(video_run, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
         patch.setattr(video_run, "LOOKED_AT", 2)
+        patch.setattr(video_run, "COMPARED", 3)
+        patch.setattr(movers, "VIDEO_STAGE", Stage(1.0, 4, 2))
         yield
 
 
@@ -64,7 +67,32 @@ def small_run(small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         arguments = ["street.mkv", "again.mkv", "--start", "2", "--steps", "2", "--seed", "3", "--slots", "9"]
+        arguments.append("--from-scratch")
         assert command.main(["train", *arguments, "--out", "runs/street"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_any_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with untrained weights for any scene, which see objects of 8 px."""
+    folder = tmp_path_factory.mktemp("any-scene")
+    shapes = {"image_size": (32, 32), "cells": (4, 4), "object_size": 8.0, "slots": 6}
+    shapes |= {
+        "first_shortlist": 6,
+        "shortlist": 4,
+        "background": "static",
+        "difference_input": False,
+        "first_looks": 1,
+    }
+    model = ModelConfig(**SMALL, **shapes)  # type: ignore[arg-type]
+    train = TrainConfig(steps=1, curriculum=(Stage(1.0, 4, 2),))
+    config = AnySceneRunConfig(model, train, MoverConfig((32, 32), object_size=8.0))
+    torch.manual_seed(0)
+    scalor = Scalor(model)
+    with torch.no_grad():
+        scalor.discovery_posterior.presence_head.bias.fill_(1.0)
+        scalor.decoder.bias[-1] = 2.0
+    write_weights(folder / "weights.safetensors", copy_weights(scalor), config_to_dict(config), {"step": 1})
     return folder
 
 

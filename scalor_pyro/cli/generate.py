@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from scalor_pyro.cli.outputs import require_folder
 from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
+from scalor_pyro.config.kinds import sees_differences
 from scalor_pyro.evaluation.forecasts import PictureErrors, picture_table
 from scalor_pyro.experiments.videos import RESULTS, load_figures
 from scalor_pyro.inference.generation import MOST, Generated, check_extent, forecast, imagine, set_seed
@@ -143,13 +144,14 @@ def read(trained: TrainedRun, options: argparse.Namespace) -> tuple[Scalor, Tens
 
     :raises ValueError: if the video does not suit the run, or has too few frames.
     """
-    if isinstance(trained.config, AnySceneRunConfig):
+    config = trained.config
+    if sees_differences(config):
         raise ConfigError(
-            f"{options.weights}: expected weights that see frames as they are, to forecast a video, got those for any"
-            " scene, which see differences."
+            f"{options.weights}: expected weights that see frames as they are, to forecast a video, got those that see"
+            " differences; train some with scalor train --from-scratch."
         )
-    if isinstance(trained.config, VideoRunConfig):
-        reading = replace(trained.config.video.options, start=options.start, stop=None)
+    if isinstance(config, VideoRunConfig):
+        reading = replace(config.video.options, start=options.start, stop=None)
         scalor, video = trained.scalor, Video(options.video, reading)
         require_colour(trained, video)
     else:

@@ -46,7 +46,7 @@ def survey_rows(seen: Survey) -> list[Row]:
 
 def training_rows(options: ReadOptions, model: ModelConfig) -> list[Row]:
     """The settings to train with."""
-    crop, (height, width), aspect, levels = options.crop, model.image_size, model.aspect, options.levels
+    crop, (height, width), aspect, levels = options.crop, options.size or model.image_size, model.aspect, options.levels
     window = "the whole frame"
     if crop is not None:
         window = f"x {crop.x}, y {crop.y}, {crop.width} × {crop.height} px"

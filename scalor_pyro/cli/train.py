@@ -9,7 +9,7 @@ from typing import Any
 
 from scalor_pyro.cli.errors import INTERRUPTED
 from scalor_pyro.cli.outputs import require_folder
-from scalor_pyro.cli.reading import add_reading_options, reading_of
+from scalor_pyro.cli.reading import Reading, add_reading_options, reading_of
 from scalor_pyro.cli.rows import Row, notes, survey_rows, training_rows
 from scalor_pyro.cli.sizes import add_size_options, box_given
 from scalor_pyro.config import (
@@ -22,33 +22,42 @@ from scalor_pyro.config import (
     config_to_dict,
 )
 from scalor_pyro.config.checks import require
+from scalor_pyro.config.kinds import sees_differences
+from scalor_pyro.config.movers import VIDEO_STEPS
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values
-from scalor_pyro.experiments.videos import VideoFigures, proposed_run, run_on_videos
+from scalor_pyro.experiments.videos import VideoFigures, proposed_run, run_from, run_on_videos
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.configs import CheckpointError, read_json
 from scalor_pyro.runs.folder import CONFIG, RunFolder
 from scalor_pyro.runs.loading import load_config
-from scalor_pyro.runs.pretrained import recorded
+from scalor_pyro.runs.pretrained import ANY_SCENE, recorded
+from scalor_pyro.tracks.tracker import load_for_tracking
 from scalor_pyro.training.device import add_computing_options, computing, device_of
 from scalor_pyro.training.distributed import World, join
-from scalor_pyro.video import Video, propose, survey
+from scalor_pyro.video import Survey, Video, propose, survey
 
-DESCRIPTION = """Learn to find and follow what moves in a video, without labels.
+DESCRIPTION = """Learn to find and follow what moves in a video, without labels. Try `scalor track VIDEO` first:
+it needs no training.
+
+Training starts from the weights for any scene and adapts them to the VIDEOs. The end of each video is held out: if
+the trained weights are not better there than those of the start, the latter are kept. With --from-scratch, a
+model of its own is learned, with the sizes that `scalor info` prints.
 
 The camera must stand still, and all VIDEOs must show the same scene from the same place. Options that are not
-given are set from the videos, to the values that `scalor info` prints. The run folder then holds the weights,
-pictures/ (check in filmstrip.png that the boxes are on the objects), player.html and results.json."""
+given are set from the videos. The run folder then holds the weights, pictures/ (check in filmstrip.png that the
+boxes are on the objects), player.html and results.json."""
 EXAMPLES = """examples:
   scalor train street.mp4 --out runs/street
-  scalor train monday.mp4 tuesday.mp4 --out runs/street --minutes 30
+  scalor train monday.mp4 tuesday.mp4 --out runs/street --minutes 5
+  scalor train street.mp4 --out runs/street --from-scratch --minutes 30
   scalor train --resume --out runs/street     continue an interrupted run"""
-# Default budget: enough to see on two cores whether a video is suitable.
+# Default budget from scratch: enough to see on two cores whether a video is suitable.
 MINUTES = 10.0
 # Parts of a settings file that are tables themselves.
 PARTS = ("video", "model", "train")
-# Settings of "video" that say where to look for objects after training, not how to read videos for it.
-REGION = ("region", "region_slots")
+# Settings of "video" that do not say how to read videos: where to look for objects, and how the model sees them.
+REGION = ("region", "region_slots", "gain", "levels")
 # Fields that have an option of their own.
 MODEL, TRAIN = ("slots", "sigma"), ("minutes", "steps", "precision", "capture")
 
@@ -71,12 +80,15 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add("--out", type=Path, metavar="RUN", required=True, help="folder of the run")
     budget = parser.add_mutually_exclusive_group()
-    add_option(budget, TrainConfig, "minutes", help="training time in minutes", default=f"{MINUTES:g}")
-    add_option(budget, TrainConfig, "steps", help="number of training steps, instead of --minutes", default="")
+    default_minutes, default_steps = f"{MINUTES:g} with --from-scratch", f"{VIDEO_STEPS}, about two minutes of one core"
+    add_option(budget, TrainConfig, "minutes", help="training time in minutes", default=default_minutes)
+    add_option(budget, TrainConfig, "steps", help="number of training steps", default=default_steps)
     for name in MODEL:
         add_option(parser, ModelConfig, name, default="proposed from the video")
     add_option(parser, VideoRunConfig, "seed")
-    add_option(parser, TrainConfig, "start_from")
+    start = parser.add_mutually_exclusive_group()
+    add_option(start, TrainConfig, "start_from", default=f"{ANY_SCENE}, weights for videos that nobody has trained on")
+    start.add_argument("--from-scratch", action="store_true", help="start from random weights")
     add(
         "--config",
         type=Path,
@@ -104,11 +116,15 @@ def run_in(world: World, options: argparse.Namespace) -> int:
     device = device_of(options.device)
     require_folder("--out", options.out)
     config = world.on_rank_0(lambda: config_of(options, world.restarts > 0))
-    figures = run_on_videos(config, options.out, device=device, resume=options.resume, world=world)
-    if figures is None:
+    result = run_on_videos(config, options.out, device=device, resume=options.resume, world=world)
+    if result is None:
         print(f"\nInterrupted. To continue: scalor train --resume --out {options.out}")
         return INTERRUPTED
-    print(f"\nfound by the trained model in clips of the videos\n{named_values(figure_rows(figures))}")
+    if result.held_out is not None:
+        print(f"\n{result.held_out.sentence()}")
+    print(f"\nfound by the trained model in clips of the videos\n{named_values(figure_rows(result.figures))}")
+    for note in result.notes:
+        print(f"\nnote: {note}")
     print(f"\nPictures are in {options.out / 'pictures'}; {options.out / 'player.html'} plays a clip.")
     return 0
 
@@ -138,17 +154,44 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
         raise ConfigError(f"--out {options.out}: the folder holds a run; choose another, or add --resume.")
     reading = reading_of(options, file.get("video", {}).get("options"))
     require_valid(options)
+    start = start_of(file, options)
     videos = [Video(path, reading.options) for path in paths]
-    seen = survey(*videos, box=box_given(options, *videos))
-    proposal = propose(seen, *reading)
+    box = box_given(options, *videos)
+    seen = survey(*videos, box=box)
     print(f"found in {seen.frames} sampled frames\n{named_values(survey_rows(seen))}")
     absolute = tuple(str(Path(path).absolute()) for path in paths)
-    config = settled(proposed_run(absolute, reading.options, proposal), file, options)
-    to_train = training_rows(config.video.options, config.model)
-    print(f"\ntraining with\n{named_values([*to_train, *start_rows(config.train), ('budget', budget(config.train))])}")
+    config = settled(proposed(absolute, reading, seen, start, options.slots, box is not None), start, file, options)
+    rows = [*training_rows(config.video.options, config.model), *seen_rows(config), *start_rows(config.train)]
+    print(f"\ntraining with\n{named_values([*rows, ('budget', budget(config.train))])}")
     for note in notes(seen):
         print(f"\nnote: {note}")
     return config
+
+
+def start_of(file: Mapping[str, Any], options: argparse.Namespace) -> str | None:
+    """The weights to start from, by name or path; None: random ones.
+
+    They are those of the command line, else of the settings file, else those for any scene.
+    """
+    if options.from_scratch:
+        return None
+    if options.start_from is not None:
+        return recorded(options.start_from)
+    in_file: str | None = file.get("train", {}).get("start_from", ANY_SCENE)
+    return in_file
+
+
+def proposed(
+    paths: tuple[str, ...], reading: Reading, seen: Survey, start: str | None, slots: int | None, sized: bool
+) -> VideoRunConfig:
+    """The config of a run as the videos and the weights to start from suggest it.
+
+    :param sized: whether the size of the objects was given.
+    :raises ValueError: if the weights cannot be used, or the given size cannot be that of a model.
+    """
+    if start is None or not sees_differences(load_config(start)):
+        return proposed_run(paths, reading.options, propose(seen, *reading))
+    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, correct=not sized)
 
 
 def require_valid(options: argparse.Namespace) -> None:
@@ -198,21 +241,28 @@ def _named(place: str) -> Iterator[None]:
         raise ConfigError(f"{place}{error}") from error
 
 
-def settled(proposed: VideoRunConfig, file: Mapping[str, Any], options: argparse.Namespace) -> VideoRunConfig:
-    """The proposal, changed by the file, changed by the command line."""
+def settled(
+    proposed: VideoRunConfig, start: str | None, file: Mapping[str, Any], options: argparse.Namespace
+) -> VideoRunConfig:
+    """The proposal, changed by the file, changed by the command line.
+
+    :param start: see :func:`start_of`.
+    """
     config = config_to_dict(proposed)
+    model = given(options, ModelConfig, MODEL)
+    if proposed.sees_differences:
+        model.pop("slots", None)  # they are those of the region, of which the model is trained on windows
     for part in ("model", "train"):
         config[part].update(file.get(part, {}))
     config["video"].update({name: value for name, value in file.get("video", {}).items() if name in REGION})
     config["seed"] = file.get("seed", config["seed"])
-    config["model"].update(given(options, ModelConfig, MODEL))
+    config["model"].update(model)
     config["train"].update(given(options, TrainConfig, TRAIN))
+    config["train"]["start_from"] = start
     if options.steps is not None:
         config["train"]["minutes"] = None
     elif options.minutes is None and not {"minutes", "steps"} & set(file.get("train", {})):
-        config["train"]["minutes"] = MINUTES
-    if options.start_from is not None:
-        config["train"]["start_from"] = recorded(options.start_from)
+        config["train"]["minutes"] = None if proposed.sees_differences else MINUTES
     if options.seed is not None:
         config["seed"] = options.seed
     try:
@@ -235,6 +285,7 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
     """
     describing = ("object_size", "example", "minutes", "steps", "slots", "sigma", "seed", "start_from", "config")
     described = any(getattr(options, name) is not None for name in describing) or computing(options)
+    described = described or options.from_scratch
     if options.videos or described or reading_of(options).given:
         raise ConfigError(
             "--resume continues a run with its own settings; only --out and --device may be given with it."
@@ -256,6 +307,17 @@ def is_finished(folder: RunFolder, train: TrainConfig) -> bool:
 def longer(run: Path) -> str:
     """The command that trains on from the weights of a run."""
     return f"scalor train --config {run / CONFIG} --start-from {run} --minutes M --out NEW."
+
+
+def seen_rows(config: VideoRunConfig) -> list[Row]:
+    """What a model that sees differences is shown."""
+    if not config.sees_differences:
+        return []
+    height, width = config.model.image_size
+    return [
+        ("seen as", f"differences from the background image, {config.video.gain:.3g} times as strong"),
+        ("windows", f"{width} × {height} px; K is {config.video.region_slots} for the whole region"),
+    ]
 
 
 def start_rows(train: TrainConfig) -> list[Row]:

@@ -1,7 +1,7 @@
 """The kinds of runs: the config of each, and the command that trains it."""
 
 from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from scalor_pyro.config.baselines import SequentialVAEConfig, SequentialVAERun, SQAIRRun, VRNNRun
 from scalor_pyro.config.checks import ConfigError, require
@@ -75,3 +75,8 @@ def run_from_dict(values: Any) -> Any:
     :raises ConfigError: for values that are not the config of a run; the message begins with the name of the field.
     """
     return config_from_dict(KINDS[kind_of(values)].config, values)
+
+
+def sees_differences(config: object) -> TypeGuard[AnySceneRunConfig | VideoRunConfig]:
+    """Whether the model of a run sees differences from the background image, not frames as they are."""
+    return isinstance(config, AnySceneRunConfig) or isinstance(config, VideoRunConfig) and config.sees_differences

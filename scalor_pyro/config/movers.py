@@ -92,12 +92,39 @@ def any_scene() -> AnySceneRunConfig:
 
 # Where training continues from trained weights: smaller steps, which fall earlier.
 FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
+# … on one video, whose few frames are soon known by heart: still smaller ones, for clips of so many frames.
+VIDEO_RATE, VIDEO_FINAL_RATE, VIDEO_DECAY = 1e-4, 1e-5, 0.3
+VIDEO_STAGE = Stage(1.0, 8, 4)
+# About two minutes of one core.
+VIDEO_STEPS, VIDEO_LOG_EVERY = 160, 10
 
 
 def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
     """The same setting for a model that is trained already: long clips at once, and schedules at their last values."""
     train = config.train
-    settled: dict[str, Any] = {name: constant(value) for name, value in train.settled(train.steps).items()}
     stages = train.curriculum[-1:]
+    settled = _settled(train)
     train = replace(train, curriculum=stages, learning_rate=FURTHER_RATE, decay_from=FURTHER_DECAY, **settled)
     return replace(config, train=train)
+
+
+def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:
+    """How to train a model on a user's video that was trained as `train` says: few, small steps.
+
+    :param frames: T, if clips cannot be longer.
+    """
+    stage = VIDEO_STAGE if frames is None else replace(VIDEO_STAGE, frames=min(frames, VIDEO_STAGE.frames))
+    return TrainConfig(
+        steps=VIDEO_STEPS,
+        curriculum=(stage,),
+        learning_rate=VIDEO_RATE,
+        final_learning_rate=VIDEO_FINAL_RATE,
+        decay_from=VIDEO_DECAY,
+        log_every=VIDEO_LOG_EVERY,
+        **_settled(train),
+    )
+
+
+def _settled(train: TrainConfig) -> dict[str, Any]:
+    """The schedules of a training, at the values that its model is used with."""
+    return {name: constant(value) for name, value in train.settled(train.steps).items()}

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from scalor_pyro.config.checks import at_least_1, require, require_path
+from scalor_pyro.config.checks import at_least_1, positive, require, require_choice, require_path
 from scalor_pyro.config.data import MOST_OBJECTS, DataConfig
 from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.options import option
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.train import TrainConfig
 
+# Far above any use, as in scalor_pyro.config.data: a gain of 255 makes one step of 8 bits all of the range.
+MOST_GAIN = 255.0
 # Seeds that all random generators take.
 SEEDS = 2**32
 SEED_HELP = "random seed of weights, noise and videos"
@@ -19,11 +21,16 @@ SEED_HELP = "random seed of weights, noise and videos"
 class VideoData:
     """The videos of a run, and how they are read; the same frames are found again with it.
 
-    :raises ConfigError: without a path, or for a number of slots out of range.
+    :raises ConfigError: without a path, or for a number of slots or a gain out of range.
     """
 
     paths: tuple[str, ...]
     options: ReadOptions  # of all videos, for training
+    seen_as: Literal["frames", "differences"] = "frames"  # differences from the background image, as in any scene
+    gain: float = 1.0  # … multiplied by this; see scalor_pyro.data.movers.differences
+    levels: tuple[float, float] | None = (
+        None  # values of the first file that became black and white; None: it has 8 bits
+    )
     region: Crop | None = None  # px of the file: where to look for objects after training; None: the whole frame
     region_slots: int | None = None  # K there; None: in proportion to its area
 
@@ -31,6 +38,8 @@ class VideoData:
         require(len(self.paths) > 0, "paths", self.paths, "at least one path of a video")
         for path in self.paths:
             require_path("paths", path)
+        require_choice(self, "seen_as", "frames", "differences")
+        positive(self, "gain", most=MOST_GAIN)
         if self.region_slots is not None:
             at_least_1(self, "region_slots", most=MOST_OBJECTS)
 
@@ -39,23 +48,35 @@ class VideoData:
 class VideoRunConfig:
     """All settings of a run on videos, except for the machine.
 
-    :raises ConfigError: if the model's frames have another size than those that are read, or its background is not
-        static.
+    Frames are seen as they are, in the size that they are read in; or as differences from the background image, of
+    which the model is trained on windows.
+
+    :raises ConfigError: if the model's frames have another size than those that are read, or are no window of them, or
+        its background is not static.
     """
 
     video: VideoData
     model: ModelConfig
     train: TrainConfig
     seed: int = option(0, SEED_HELP)
+    restarted: bool = False  # with half the sigma, because objects vanished at first; it happens once
     kind: Literal["video"] = "video"
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        size = self.video.options.size
-        expected = f"the model's image_size {self.model.image_size}"
-        require(size == self.model.image_size, "video.options.size", size, expected)
+        size, window = self.video.options.size, self.model.image_size
+        if self.sees_differences:
+            fits = size is not None and all(side >= part for side, part in zip(size, window, strict=True))
+            require(fits, "video.options.size", size, f"at least the model's image_size {window}")
+        else:
+            require(size == window, "video.options.size", size, f"the model's image_size {window}")
         background = self.model.background
         require(background == "static", "model.background", background, "'static', because the camera stands still")
+
+    @property
+    def sees_differences(self) -> bool:
+        """Whether the model sees differences from the background image."""
+        return self.video.seen_as == "differences"
 
     @property
     def clip_length(self) -> int:

@@ -84,6 +84,11 @@ class RunFolder:
         folder.rows()
         return folder
 
+    def discard(self) -> None:
+        """Remove the run, so that another one can begin in the folder."""
+        for file in (self.metrics, self.weights, self.config, self.state):
+            file.unlink(missing_ok=True)
+
     @staticmethod
     def _make_writable(path: Path) -> None:
         probe = path / f".writable-{os.getpid()}"

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig
+from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences, gain_for
+from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.model.views import nearest_size
 from scalor_pyro.video import ReadOptions, Survey, Video, VideoError, survey
 from scalor_pyro.video.background_image import estimate_background_image
@@ -48,6 +49,11 @@ class Differences(NamedTuple):
         """What the model draws, as it would look in the video: the reverse of :meth:`to_model`."""
         return (self.scene.to(images.device) + (images - STILL) * 2 / self.gain).clamp(0, 1)
 
+    def shown(self, inference: Inference) -> Inference:
+        """An inference whose pictures are as they would look in the video."""
+        names = ("reconstruction", "background")
+        return inference._replace(**{name: self.from_model(getattr(inference, name)) for name in names})
+
     def light_step(self, step: float) -> float:
         """A step of the background image in the model's units."""
         return step * self.gain / 2
@@ -70,14 +76,14 @@ def size_of(look: Look) -> tuple[int, int]:
 
 
 def look_at(
-    config: AnySceneRunConfig,
+    config: AnySceneRunConfig | VideoRunConfig,
     video: Video,
     box: tuple[float, float] | None = None,
     slots: int | None = None,
     seen: Survey | None = None,
     side: float | None = None,
 ) -> Look:
-    """Survey a video for a model for any scene.
+    """Survey a video for a model that sees differences.
 
     :param video: with the crop, the start, the stop and the stride that are asked for.
     :param box: H, W of a typical object in px of the file; None: what the survey finds.

@@ -37,11 +37,13 @@ from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene import Differences, Look, differences_of, look_at, require_suitable
-from scalor_pyro.tracks.scaling import trial
+from scalor_pyro.tracks.any_scene import Differences, differences_of, require_suitable
+from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, changed_part, levels_of, like_in_training
+from scalor_pyro.tracks.scaling import look_for
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video, survey
 from scalor_pyro.video.background_files import load_background_image, region_options
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
+from scalor_pyro.video.surveying import SIDE_OF_BOX
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ LIGHT_STEP = 0.1 / 255
 LOOKAHEAD = 8
 # A model of objects over black expects at least this share of a frame to be below this value (of 255).
 LEAST_BLACK, BLACK = 0.2, 32
+# The background image of a run is compared with the median of so many of the first frames of a video, where in doubt.
+LOOKED_AT, LOOKED_AT_FRAMES = 500, 20
 # Where the background image of a run of scalor train comes from.
 BACKGROUND_SOURCES = ("auto", "run", "video")
 
@@ -168,6 +172,11 @@ def opened(run: TrainedRun, video: VideoLike, options: Options) -> Opened:
     if isinstance(run.config, AnySceneRunConfig):
         return _for_any_scene(run, run.config, video, options)
     reader = video_for(run, video, options)
+    if isinstance(run.config, VideoRunConfig) and run.config.sees_differences:
+        slots = options.slots or run.config.video.region_slots
+        scene = torch.from_numpy(_background_image(run, reader, options).image.astype(np.float32) / 255)
+        scalor = _over_still(run.scalor, reader.geometry.size, slots)
+        return Opened(reader, scalor, Differences(scene, run.config.video.gain))
     return Opened(reader, scalor_for(run, reader, options), None)
 
 
@@ -180,12 +189,12 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     stride = 1 if options.stride is None else options.stride
     part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
     require_inside(options.example, whole.info.size)
-    look = _look(run, config, whole.again(part), options)
+    part_of_it = whole.again(part)
+    seen = survey(part_of_it, box=options.box)
+    require_suitable(seen, part_of_it)
+    look = look_for(run.scalor, config, part_of_it, seen, options.slots, correct=options.box is None)
     reader = whole.again(look.options)
-    like = next(run.scalor.parameters())
-    still = torch.full((config.model.channels, *reader.geometry.size), STILL, dtype=like.dtype)
-    with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
-        scalor = with_view(run.scalor, reader.geometry.size, still, look.slots)
+    scalor = _over_still(run.scalor, reader.geometry.size, look.slots)
     return Opened(reader, scalor, differences_of(reader, look.gain))
 
 
@@ -200,28 +209,12 @@ def boxes_for(run: TrainedRun, options: Options) -> BoxesOf:
     return "mask" if isinstance(run.config, AnySceneRunConfig | VideoRunConfig) else "glimpse"
 
 
-def _look(run: TrainedRun, config: AnySceneRunConfig, video: Video, options: Options) -> Look:
-    """How to see a video; where the size of the objects was not given, a trial corrects it."""
-    seen = survey(video, box=options.box)
-    require_suitable(seen, video)
-    look = look_at(config, video, slots=options.slots, seen=seen)
-    if options.box is None and look.note is None:
-        with torch.random.fork_rng(devices=[]), default_dtype_of(run.scalor):
-            ratio = trial(run.scalor, seen, look)
-        if ratio is not None:
-            side = ratio * seen.side
-            logger.warning(
-                "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
-                " for, not of %.0f px; to give their size, use --object-size.",
-                video.path,
-                ratio,
-                side,
-                seen.side,
-            )
-            look = look_at(config, video, slots=options.slots, seen=seen, side=side)
-    if look.note is not None:
-        logger.warning("%s", look.note)
-    return look
+def _over_still(scalor: Scalor, size: tuple[int, int], slots: int | None) -> Scalor:
+    """A model that sees differences, for frames of a size (H, W): where nothing moves, they are grey."""
+    like = next(scalor.parameters())
+    still = torch.full((scalor.config.channels, *size), STILL, dtype=like.dtype)
+    with torch.random.fork_rng(devices=[]), default_dtype_of(scalor):
+        return with_view(scalor, size, still, slots)
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
@@ -235,7 +228,10 @@ def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
     require_inside(options.example, whole.info.size)
     side = None if options.box is None else side_of(options.box)
     if isinstance(run.config, VideoRunConfig):
+        if side is not None and run.config.sees_differences:
+            side *= SIDE_OF_BOX  # the size of their objects is that of a square with their area
         reading = region_options(run.config, (height, width), options.crop, side)
+        reading = replace(reading, levels=_levels(run.config, whole))
     else:
         model, region = run.config.model, options.crop or Crop(0, 0, width, height)
         scale = 1.0 if side is None else model.object_size / side
@@ -295,6 +291,16 @@ def frames_for(scalor: Scalor, chunk: Chunk) -> Tensor:
     return frames.expand(-1, -1, scalor.config.channels, -1, -1)
 
 
+def _levels(config: VideoRunConfig, video: Video) -> tuple[float, float] | None:
+    """The levels to read a video with: those of the training, if it has about the same range of values."""
+    trained, now = config.video.levels, levels_of(video)
+    if sentence := another_depth(trained, now):
+        logger.warning("%s: %s", video.path, sentence)
+    if config.video.options.levels is None and trained is not None and video.levels is not None:
+        return trained if like_in_training(trained, now) else None
+    return config.video.options.levels
+
+
 def _warn_unless_black(video: Video) -> None:
     share = float((next(iter(video)).image.max(0) < BLACK).mean())
     if share < LEAST_BLACK:
@@ -309,9 +315,13 @@ def _warn_unless_black(video: Video) -> None:
 def require_colour(run: TrainedRun, video: Video) -> None:
     """Refuse a colour video for a run of ``scalor train`` on grey ones, and the reverse; other runs take both.
 
+    Runs that see differences do, too: they show a grey video to a model of colour.
+
     :raises ConfigError: saying which.
     """
-    if isinstance(run.config, VideoRunConfig) and video.channels != run.config.model.channels:
+    if not isinstance(run.config, VideoRunConfig) or run.config.sees_differences:
+        return
+    if video.channels != run.config.model.channels:
         raise ConfigError(
             f"{video.path}: expected a {_colour(run.config.model.channels)} video, like those that {run.folder} was"
             f" trained on, got a {_colour(video.channels)} one."
@@ -322,7 +332,10 @@ def _background_image(run: TrainedRun, video: Video, options: Options) -> Backgr
     """The background image of the frames that are read."""
     kept = None if options.background_image == "video" else load_background_image(run.folder)
     if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
-        return kept
+        sentence = _misfit(run, video, kept) if options.background_image == "auto" else None
+        if sentence is None:
+            return kept
+        logger.warning("%s: %s", video.path, sentence)
     if options.background_image == "run":
         height, width = video.geometry.size
         found = "none" if kept is None else f"one of {kept.image.shape[2]} × {kept.image.shape[1]} px"
@@ -330,6 +343,29 @@ def _background_image(run: TrainedRun, video: Video, options: Options) -> Backgr
             f"{video.path}: expected a background image of {width} × {height} px in {run.folder}, got {found}."
         )
     return estimate_background_image([video])
+
+
+def _misfit(run: TrainedRun, video: Video, kept: BackgroundImage) -> str | None:
+    """Whether the background image of a run is of another scene, in one sentence.
+
+    The first frame tells where it fits; where it seems not to, which objects may cause, the median of the beginning of
+    the video decides.
+    """
+    config = run.config
+    if not isinstance(config, VideoRunConfig):
+        return None
+    # In the range from black to white, a difference of the model's input is 2 / gain times as large.
+    sigma = config.model.sigma * (2 / config.video.gain if config.sees_differences else 1)
+
+    def judged(image: NDArray[np.uint8]) -> str | None:
+        now, before = (torch.from_numpy(each.astype(np.float32) / 255) for each in (image, kept.image))
+        return another_scene(changed_part(now[None], before, sigma))
+
+    if judged(next(iter(video)).image) is None:
+        return None
+    options, stop = video.options, video.options.start + LOOKED_AT * video.options.stride
+    beginning = replace(options, stop=stop if options.stop is None else min(stop, options.stop))
+    return judged(estimate_background_image([video.again(beginning)], LOOKED_AT_FRAMES).image)
 
 
 def _colour(channels: int) -> str:

@@ -4,22 +4,26 @@ A survey sees boxes of whatever moves, and takes parts for objects, or groups. T
 where the scale is wrong, it draws them smaller than those that it was trained on, or larger.
 """
 
+import logging
 import math
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences
 from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene import Look, size_of
-from scalor_pyro.video import Survey
+from scalor_pyro.tracks.any_scene import Look, look_at, size_of
+from scalor_pyro.video import Survey, Video
 from scalor_pyro.video.blobs import joined
 from scalor_pyro.video.developing import LUMA, resized
 from scalor_pyro.video.surveying import SIDE_OF_BOX
+
+logger = logging.getLogger(__name__)
 
 # Alpha above which a point belongs to a mask.
 INSIDE = 0.5
@@ -65,6 +69,43 @@ def misfit(inference: Inference, expected: float) -> float | None:
         return None
     ratio = float(np.median(sides)) / expected
     return None if 1 / TOLERATED <= ratio <= TOLERATED else ratio
+
+
+def look_for(
+    scalor: Scalor,
+    config: AnySceneRunConfig | VideoRunConfig,
+    video: Video,
+    seen: Survey,
+    slots: int | None = None,
+    correct: bool = True,
+) -> Look:
+    """How to see a video; a trial corrects the scale, and the log says so.
+
+    :param scalor: a model that sees differences.
+    :param config: of its run.
+    :param video: with the crop, the start, the stop and the stride that are asked for.
+    :param seen: by a survey of it.
+    :param slots: K; None: enough for the fullest frame.
+    :param correct: False where the size of the objects was given.
+    """
+    look = look_at(config, video, slots=slots, seen=seen)
+    if correct and look.note is None:
+        with torch.random.fork_rng(devices=[]):
+            ratio = trial(scalor, seen, look)
+        if ratio is not None:
+            side = ratio * seen.side
+            logger.warning(
+                "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
+                " for, not of %.0f px; to give their size, use --object-size.",
+                video.path,
+                ratio,
+                side,
+                seen.side,
+            )
+            look = look_at(config, video, slots=slots, seen=seen, side=side)
+    if look.note is not None:
+        logger.warning("%s", look.note)
+    return look
 
 
 @torch.no_grad()

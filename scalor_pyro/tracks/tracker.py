@@ -42,6 +42,7 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks import linking
 from scalor_pyro.tracks.any_scene import Differences
+from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import (
     LIGHT_STEP,
     LOOKAHEAD,
@@ -141,6 +142,8 @@ class Tracker:
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
         self.carried: Carried | None = None
+        #: Looks at what is found, and says what is wrong.
+        self.watch: TrackWatch | None = None
         self.last_number = -1
         #: The first frames, as many as were asked for and have been tracked.
         self.pictured: Pictured | None = None
@@ -192,7 +195,7 @@ class Tracker:
         once = ~again[found.frame]
         threshold = self.scalor.config.presence_threshold
         later = [frame for frame in latents if frame.propagated is not None]
-        return Tracked(
+        tracked = Tracked(
             chunk.numbers,
             with_shapes(
                 self._in_the_file(found.rows(once), chunk.numbers), alpha[once], level[once], self.boxes == "mask"
@@ -203,16 +206,16 @@ class Tracker:
             foreground,
             what[once],
         )
+        if self.watch is not None:
+            self.watch.add(chunk, frames[0], tracked)
+        return tracked
 
     def _picture(self, numbers: NDArray[np.int64], frames: Tensor, latents: list[FrameLatents]) -> None:
         """Keep the frames of these latents, which are the first of the chunk."""
         n = len(latents)
         seen = collect(latents, self.scalor.config.presence_threshold)
         if self.differences is not None:
-            shown = {
-                name: self.differences.from_model(getattr(seen, name)) for name in ("reconstruction", "background")
-            }
-            seen = seen._replace(**shown)
+            seen = self.differences.shown(seen)
         more = Pictured(numbers[:n], frames[:, :n].cpu(), seen)
         self.pictured = more if self.pictured is None else self.pictured.and_then(more)
         self._to_picture -= n
@@ -370,4 +373,5 @@ def tracker_of(
         boxes=boxes_for(run, options),
         levels=reader.levels,
     )
+    tracker.watch = TrackWatch(reader, scalor)
     return tracker, reader

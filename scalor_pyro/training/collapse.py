@@ -1,4 +1,8 @@
-"""Watch a training for collapse: no objects, no tracking, or one layer that explains everything."""
+"""Watch a training for collapse: no objects, no tracking, or one layer that explains everything.
+
+:class:`CollapseWatch` warns of each kind; :class:`VanishWatch` stops a training that loses its objects at the start, so
+that it can begin again with other settings.
+"""
 
 import logging
 import math
@@ -6,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.training.callbacks import Callback, Training
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +26,9 @@ REDISCOVERY = 0.2
 FULL = 0.9
 # Share of the picture drawn by objects below which the background draws all of it.
 NO_FOREGROUND = 1e-3
+# Objects may vanish as soon as they are free to, after step 60 (discovery_bound); after step 300 they do so for other
+# reasons. Rows in succession that must agree.
+VANISH_FROM, VANISH_UNTIL, VANISH_ROWS = 60, 300, 2
 
 
 class Collapse(NamedTuple):
@@ -113,3 +121,32 @@ class CollapseWatch:
         self.warned.add(found.kind)
         logger.warning("Collapse (%s) at step %d. %s", found.kind, row["step"], found.advice)
         return found
+
+
+def vanished(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether objects have vanished at the start of a training.
+
+    :param rows: the last rows of the metrics, oldest first.
+    """
+    recent = rows[-VANISH_ROWS:]
+    early = all(VANISH_FROM < row["step"] <= VANISH_UNTIL for row in recent)
+    shares = [row.get("foreground_share") for row in recent]
+    return early and len(recent) == VANISH_ROWS and all(each is not None and each < NO_FOREGROUND for each in shares)
+
+
+class VanishWatch(Callback):
+    """Stops a training whose objects vanish at its start."""
+
+    def __init__(self) -> None:
+        self._rows: list[Mapping[str, Any]] = []
+        #: The step at which objects had vanished; None: they have not.
+        self.step: int | None = None
+
+    def on_start(self, training: Training) -> None:
+        self._training = training
+
+    def on_row(self, row: Mapping[str, Any]) -> None:
+        self._rows = [*self._rows, row][-VANISH_ROWS:]
+        if self.step is None and vanished(self._rows):
+            self.step = int(row["step"])
+            self._training.stop()

@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from scalor_pyro.config import ClipRunConfig, ConfigError, TrainConfig
 from scalor_pyro.files import reserved
+from scalor_pyro.model.background import OF_THE_VIEW
 from scalor_pyro.runs.checkpoint import random_state, set_random_state
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
@@ -196,6 +197,11 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def parameters_to_start(scalor: Trainable) -> dict[str, nn.Parameter]:
+    """The parameters that may come from another run: all but the background image, which belongs to the videos."""
+    return {name: value for name, value in scalor.named_parameters() if name not in OF_THE_VIEW}
+
+
 def run_config(scalor: Trainable, config: TrainConfig | Run, seed: int | None = None) -> Run:
     """The config of a whole run: as it is, or that of a model and its training.
 
@@ -232,7 +238,7 @@ class Trainer:
         start = config.train.start_from
         if start is not None and not goes_on:
             # On rank 0 alone: DistributedDataParallel gives its parameters to the others.
-            world.on_rank_0(lambda: start_from(start, dict(scalor.named_parameters())))
+            world.on_rank_0(lambda: start_from(start, parameters_to_start(scalor)))
         self.scalor, self.videos, self.config, self.world = scalor, videos, config, world
         self.callbacks = callbacks or Callbacks(())
         self.evaluate_model, self.draw = evaluate, draw

@@ -36,20 +36,29 @@ def region_options(
     region = region or config.video.region or Crop(0, 0, source_size[1], source_size[0])
     crop = trained.crop or Crop(0, 0, source_size[1], source_size[0])
     if object_size is None:
-        vertical, horizontal = (side / of for side, of in zip(config.model.image_size, crop.size, strict=True))
+        read = trained.size or config.model.image_size
+        vertical, horizontal = (side / of for side, of in zip(read, crop.size, strict=True))
     else:
         vertical = horizontal = config.model.object_size / object_size
     size = nearest_size(config.model, (region.height * vertical, region.width * horizontal))
     return replace(trained, crop=region, size=size, start=0, stop=None)
 
 
-def save_background_image(config: VideoRunConfig, folder: Path) -> None:
-    """Keep the background image of the region, and its flicker, as pictures in the run folder."""
+def region_background_image(config: VideoRunConfig) -> BackgroundImage:
+    """The background image of the region of a run, estimated from all its videos."""
     first = Video(config.video.paths[0])
     options = region_options(config, first.info.size)
     within = replace(options, start=config.video.options.start, stop=config.video.options.stop)
-    background_image = estimate_background_image([Video(path, within) for path in config.video.paths])
-    for name, values in zip((BACKGROUND_IMAGE, FLICKER), background_image, strict=True):
+    return estimate_background_image([Video(path, within) for path in config.video.paths])
+
+
+def save_background_image(config: VideoRunConfig, folder: Path, found: BackgroundImage | None = None) -> None:
+    """Keep the background image of the region, and its flicker, as pictures in the run folder.
+
+    :param found: see :func:`region_background_image`; None: it is estimated.
+    """
+    found = found or region_background_image(config)
+    for name, values in zip((BACKGROUND_IMAGE, FLICKER), found, strict=True):
         pixels, picture = np.moveaxis(values, 0, -1), io.BytesIO()
         Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(picture, "png")
         write_atomically(folder / name, picture.getvalue())

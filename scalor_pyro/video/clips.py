@@ -7,6 +7,7 @@ decode up to a whole group of pictures for each clip, which costs more than the 
 Memory is bounded: where the videos are longer than that, evenly spaced segments of them are kept.
 """
 
+import copy
 import logging
 import math
 from collections.abc import Sequence
@@ -93,8 +94,44 @@ class Clips:
             runs = _read(video, frames, share)
             self._runs += runs
             self._video_of += [index] * len(runs)
-        starts = [len(run) - frames + 1 for run in self._runs]
+        self._count()
+
+    def _count(self) -> None:
+        starts = [len(run) - self.frames + 1 for run in self._runs]
         self._before = np.concatenate(([0], np.cumsum(starts)))  # clips in all runs before each
+
+    def within(self, windows: Sequence[Crop]) -> "Clips":
+        """Clips of the same frames that show these windows of them.
+
+        :raises ValueError: for windows of different sizes, or outside the frame.
+        """
+        other = copy.copy(self)
+        other.windows, other.window_size = list(windows), _window_size(windows, self.image_size)
+        return other
+
+    def split(self, share: float) -> tuple["Clips", "Clips"]:
+        """Two streams without a frame in common: the beginning of each run of frames, and its end.
+
+        :param share: of the frames, for the second stream; at least T of each run.
+        :raises VideoError: if no run has enough frames for both.
+        """
+        parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8], int]] = []
+        for run, video in zip(self._runs, self._video_of, strict=True):
+            border = len(run) - max(self.frames, round(share * len(run)))
+            if border >= self.frames:
+                parts.append((run[:border], run[border:], video))
+        if not parts:
+            longest = max(map(len, self._runs))
+            raise VideoError(
+                f"The videos: expected at least {2 * self.frames} frames in one of them, for clips to train on and"
+                f" clips to compare with, got {longest}."
+            )
+        first, last = copy.copy(self), copy.copy(self)
+        for stream, place in ((first, 0), (last, 1)):
+            stream._runs = [part[:2][place] for part in parts]
+            stream._video_of = [part[2] for part in parts]
+            stream._count()
+        return first, last
 
     def __len__(self) -> int:
         """How many different clips there are."""

@@ -85,7 +85,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Vi
     def configure(*arguments: object) -> VideoRunConfig:
         taken: list[VideoRunConfig] = []
         monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
-        assert main(["train", *map(str, arguments), "--out", str(tmp_path / "run")]) == 130
+        assert main(["train", *map(str, arguments), "--out", str(tmp_path / "run"), "--from-scratch"]) == 130
         return taken[0]
 
     return configure

@@ -322,9 +322,9 @@ def test_a_video_is_decoded_again_only_for_its_median_and_to_show_linked_tracks(
     monkeypatch.setattr(ContainerSource, "_pixels", lambda self, frame: frames.append(1) or pixels(self, frame))
     line = [*arguments(here, *options), "--player", "3"]
     assert main(line) == 0
-    assert len(frames) == times * (24 + 1)  # the one tells that the file has 8 bits
+    assert len(frames) == times * (24 + 1) + 1  # one tells that the file has 8 bits, one that the background image fits
     assert main([*line, "--overwrite", "--background-image", "video"]) == 0
-    assert len(frames) == 2 * times * (24 + 1) + 24
+    assert len(frames) == 2 * times * (24 + 1) + 1 + 24
 
 
 def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

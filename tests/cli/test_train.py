@@ -86,7 +86,8 @@ def test_the_proposal_is_printed_and_kept(
 
     monkeypatch.setattr(command, "run_on_videos", interrupted)
     video, out = str(small_run / "street.mkv"), str(tmp_path / "run")
-    assert main(["train", video, "--out", out, "--sigma", "0.11", "--minutes", "3", "--size", "32", "48"]) == 130
+    arguments = ["--sigma", "0.11", "--minutes", "3", "--size", "32", "48", "--from-scratch"]
+    assert main(["train", video, "--out", out, *arguments]) == 130
     printed = capsys.readouterr().out
     (config,) = taken
     assert "48 × 32 px" in printed and f"slots K      {config.model.slots}" in printed
@@ -121,6 +122,7 @@ def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
     said = {"model": {"sigma": 0.12, "slots": 8}, "train": train, "seed": 5, "video": {"options": {"start": 3}}}
     file.write_text(json.dumps(said))
     arguments = ["train", str(small_run / "street.mkv"), "--out", str(tmp_path / "run"), "--config", str(file)]
+    arguments.append("--from-scratch")
     by_command = ["--slots", "9", "--start", "4", "--minutes", "2", "--precision", "fp32", "--no-capture"]
     assert main(arguments) == main([*arguments, *by_command]) == 130
     by_file, by_hand = taken
@@ -160,7 +162,12 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["street.mkv", "--out", "new", "--steps", "0"], "steps: expected .* got 0"),
         (["street.mkv", "--out", "new", "--minutes", "-1"], "minutes: expected .* got -1"),
         (["street.mkv", "--out", "new", "--slots", "0"], "slots: expected .* got 0"),
-        (["street.mkv", "--out", "new", "--steps", "2", "--stride", "8"], "expected at least 4 frames"),
+        (
+            ["street.mkv", "--out", "new", "--steps", "2", "--stride", "8", "--from-scratch"],
+            "expected at least 4 frames",
+        ),
+        (["street.mkv", "--out", "new", "--steps", "2", "--stride", "8"], "expected at least 4 frames in one of them"),
+        (["street.mkv", "--out", "new", "--size", "30", "48"], r"size: expected whole cells .* got \(30, 48\)"),
         (["street.mkv", "--out", "new", "--seed", "-1"], "seed: expected .* got -1"),
         (
             ["street.mkv", "--out", "new", "--steps", "2", "--start-from", "none"],
@@ -169,6 +176,7 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["street.mkv", "--out", "new", "--steps", "2", "--start-from", "street.mkv"], "street.mkv"),
         (["--resume", "--out", "new"], "new holds no run"),
         (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device may.*--start-from"),
+        (["--resume", "--out", "runs/street", "--from-scratch"], "only --out and --device may.*--start-from"),
         (["--resume", "--out", "runs/street", "--stride", "2"], "only --out and --device may.*--start-from"),
         (["--resume", "--out", "runs/street", "--steps", "9"], "only --out and --device may.*--start-from"),
         (

@@ -18,7 +18,9 @@ from scalor_pyro.training.collapse import (
     PATIENCE,
     WARMUP_STEPS,
     CollapseWatch,
+    VanishWatch,
     collapse,
+    vanished,
 )
 
 WELL = {"objects_per_frame": 3.1, "propagation_rate": 0.97, "foreground_share": 0.12}
@@ -103,3 +105,36 @@ def test_objects_that_explain_the_background_are_said_with_what_to_do(caplog: py
     covered, gone = caplog.messages
     assert "at step 300" in covered and "set its image" in covered and "crop" in covered and "flicker" in covered
     assert "half the sigma" in gone and "scalor info" in gone
+
+
+FAINT = {**WELL, "foreground_share": 4e-4}
+
+
+@pytest.mark.parametrize(
+    ("first", "statistics", "expected"),
+    [
+        (80, [FAINT, FAINT], True),
+        (60, [FAINT, FAINT], False),  # at step 60, they were not free to vanish yet
+        (20, [WELL, WELL, WELL, FAINT], False),
+        (20, [WELL, WELL, WELL, FAINT, FAINT], True),
+        (80, [FAINT, WELL, FAINT], False),
+        (300, [FAINT, FAINT], False),
+        (80, [WELL, {"objects_per_frame": 1.0}], False),
+    ],
+)
+def test_objects_vanish_at_the_start(first: int, statistics: list[dict[str, Any]], expected: bool) -> None:
+    assert vanished(rows(*statistics, first=first)) == expected
+
+
+def test_a_training_whose_objects_vanish_is_stopped_once() -> None:
+    class Stopped:
+        calls = 0
+
+        def stop(self) -> None:
+            self.calls += 1
+
+    watch, training = VanishWatch(), Stopped()
+    watch.on_start(training)  # type: ignore[arg-type]
+    for row in rows(WELL, WELL, WELL, WELL, FAINT, FAINT, FAINT, FAINT, first=20):
+        watch.on_row(row)
+    assert (watch.step, training.calls) == (120, 1)

@@ -1,7 +1,6 @@
 """Tracking one video from its beginning to its end, and writing all that is asked for."""
 
 import argparse
-import logging
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,9 +22,6 @@ from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.tracker import Tracked, Tracker, chunk_of, tracker_of
 from scalor_pyro.training.interruption import StopRequest
 from scalor_pyro.video import Chunk, Video
-from scalor_pyro.video.camera import CameraWatch
-
-logger = logging.getLogger(__name__)
 
 
 def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, options: argparse.Namespace) -> bool:
@@ -93,7 +89,7 @@ def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> Seen
     :raises KeyboardInterrupt: when asked to stop, after the current chunk is written.
     """
     keep = ending.any or "report" in job.further
-    seen, camera, still = Seen(keep, appearance=ending.any), CameraWatch(), tracker.scalor.background_image is not None
+    seen = Seen(keep, appearance=ending.any)
     with StopRequest() as stop, ExitStack() as writers:
         masks = movie = last = None
         if "annotate" in job.further and not ending.any:
@@ -105,8 +101,6 @@ def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending) -> Seen
         with tqdm(total=video.expected_frames, desc=name, unit=" frames", leave=False) as bar:
             for chunk in video.chunks(chunk_of(tracker), whole=movie is not None):
                 found = tracker.advance(chunk)
-                if still and camera.moves(chunk.frames[0], chunk.frames[-1]):
-                    logger.warning("%s: the camera seems to move, so the background cannot be estimated.", video.path)
                 files.add(found.tracks, found.appearance)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):

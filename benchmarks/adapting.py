@@ -1,0 +1,105 @@
+"""What does a short training on the video itself add to the weights for any scene?
+
+    python benchmarks/adapting.py FOLDER --out runs/adapting --only crowd_ld
+    python benchmarks/adapting.py --movers 908 928 --out runs/adapting
+
+Each video is tracked with the weights for any scene, then trained on as `scalor train` does without an option, and
+tracked with what came out. What follows `--` goes to `scalor train`. FOLDER is one of annotated videos, as
+benchmarks/any_scene.py takes it. --movers makes videos of made-up movers, larger, longer and more different in size
+than those that the weights have seen, one for each seed. Scores are by centres within one size.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from any_scene import Annotated, annotated, scored, tracked
+
+from scalor_pyro.cli.errors import command
+from scalor_pyro.config import ConfigError, MoverConfig
+from scalor_pyro.data import MoverVideos
+from scalor_pyro.evaluation.metrics import true_tracks, without_nan
+from scalor_pyro.evaluation.tables import markdown_table, shown
+from scalor_pyro.files import write_atomically
+from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
+from scalor_pyro.tracks.text import read_mot, write_mot
+
+# Videos of made-up movers: as large as a small camera video, and with twice the spread of sizes.
+MOVERS = MoverConfig(image_size=(160, 192), object_size=13.0, frames=120, most=26, size_spread=0.5)
+SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA", "precision": "precision", "recall": "recall"}
+
+
+def made(seed: int, folder: Path) -> Annotated:
+    """A video of made-up movers, and its truth, as files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    batch = MoverVideos(MOVERS, seed).batch(0, 1)
+    np.save(folder / "clip.npy", batch.frames[0].transpose(0, 2, 3, 1))
+    write_mot(folder / "gt.txt", true_tracks(batch.truth[0]))
+    return Annotated(f"movers {seed}", folder / "clip.npy", folder / "gt.txt")
+
+
+def compared(video: Annotated, out: Path, training: Sequence[str]) -> dict[str, Any]:
+    """Scores without and with training, and what the training says of itself."""
+    truth, run = read_mot(video.truth), out / "run"
+    before, _ = tracked(video.video, out / "any-scene", [])
+    if not (run / "results.json").exists():
+        train(video.video, run, training)
+    after, _ = tracked(video.video, out / "trained", ["--weights", str(run)])
+    results = json.loads((run / "results.json").read_text())
+    scores = {name: scored(tracks, truth)["centres"] for name, tracks in (("before", before), ("after", after))}
+    return {**scores, "training": results}
+
+
+def train(video: Path, run: Path, options: Sequence[str]) -> None:
+    """Train on a video."""
+    whole = [sys.executable, "-m", "scalor_pyro", "train", str(video), "--out", str(run), *options]
+    subprocess.run(whole, check=True)
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Two rows for each video."""
+    rows = []
+    for name, of in results.items():
+        held_out = of["training"]["held_out"]
+        gain = f"{held_out['end'] - held_out['start']:+.1f} ± {held_out['error']:.1f}"
+        rows.append([name, "no", *(shown(of["before"][key]) for key in SHOWN), "", ""])
+        rows.append(["", "yes", *(shown(of["after"][key]) for key in SHOWN), gain, held_out["kept"]])
+    return markdown_table(["", "trained", *SHOWN.values(), "held-out ELBO, nats per frame", "weights kept"], rows)
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command line, and what goes to `scalor train`."""
+    place = arguments.index("--") if "--" in arguments else len(arguments)
+    own, further = arguments[:place], arguments[place + 1 :]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("folder", type=Path, nargs="?", metavar="FOLDER", help="NAME/gt.txt and a video beside it, for each video")
+    add("--movers", type=int, nargs="+", default=[], metavar="SEED", help="also make videos of these seeds")
+    add("--only", nargs="+", default=[], metavar="NAME", help="these videos of FOLDER alone")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for tracks, runs and results.json")
+    return parser.parse_args(own), further
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """Track, train, track again, score, and write the results."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options, training = parse(arguments)
+    videos = [] if options.folder is None else annotated(options.folder, options.only)
+    videos += [made(seed, options.out / f"movers-{seed}") for seed in options.movers]
+    if not videos:
+        raise ConfigError("FOLDER: expected annotated videos, or --movers, got neither.")
+    results = {each.name: compared(each, options.out / each.name.replace(" ", "-"), training) for each in videos}
+    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
+    write_atomically(options.out / "results.json", json.dumps(without_nan(about), indent=1).encode())
+    print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

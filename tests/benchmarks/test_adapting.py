@@ -1,0 +1,45 @@
+"""The benchmark of short trainings compares the same video with and without one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scalor_pyro.tracks.table import Tracks
+from scalor_pyro.tracks.text import read_mot
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_tracks_with_and_without_training_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import adapting
+
+    from scalor_pyro.config import MoverConfig
+
+    asked: list[list[str]] = []
+
+    def tracked(video: Path, out: Path, options: list[str]) -> tuple[Tracks, float]:
+        asked.append(options)
+        truth = read_mot(video.with_name("gt.txt"))
+        return truth if options else truth.rows(truth.identity > 0), 1.0
+
+    def train(video: Path, run: Path, options: list[str]) -> None:
+        run.mkdir(parents=True)
+        held_out = {"start": 1.0, "end": 3.5, "error": 0.5, "clips": 3, "kept": "end"}
+        (run / "results.json").write_text(json.dumps({"held_out": held_out}))
+        assert options == ["--steps", "3"]
+
+    monkeypatch.setattr(adapting, "MOVERS", MoverConfig((48, 64), frames=6))
+    monkeypatch.setattr(adapting, "tracked", tracked)
+    monkeypatch.setattr(adapting, "train", train)
+    out = tmp_path / "out"
+    assert adapting.main(["--movers", "5", "--out", str(out), "--", "--steps", "3"]) == 0
+    assert asked == [[], ["--weights", str(out / "movers-5" / "run")]]
+    printed = capsys.readouterr().out
+    assert "| movers 5 | no |" in printed and "+2.5 ± 0.5 | end |" in printed
+    of = json.loads((out / "results.json").read_text())["videos"]["movers 5"]
+    assert of["before"]["recall"] < of["after"]["recall"] == 1.0
+    assert adapting.main(["--out", str(out)]) == 2
