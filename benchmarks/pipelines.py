@@ -307,7 +307,7 @@ def spots(apart: Bytes, size: float, diameter: float) -> pd.DataFrame:
             frame = np.asarray(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), np.uint8)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            located = trackpy.locate(frame, side, minmass=0)[["x", "y", "mass"]]
+            located = trackpy.locate(frame, side, minmass=0)[["x", "y", "mass"]].astype(float)  # also where it is empty
         located[["x", "y"]] = (located[["x", "y"]] + 0.5) * shrunk
         tables.append(located.assign(frame=t))
     return pd.concat(tables, ignore_index=True)

@@ -89,6 +89,14 @@ class Thing:
             pen.ellipse((x - half, y - half, x + half, y + half), fill=255)
         self.cover(_averaged(image), colour, opacity, body)
 
+    def discs(self, centres: Points, radii: Sequence[float], colour: Colour) -> None:
+        """Discs that form one shape."""
+        image, pen = self._sheet()
+        for centre, radius in zip(centres, radii, strict=True):
+            (x, y), r = self._on_sheet(centre), radius * FINER
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=255)
+        self.cover(_averaged(image), colour)
+
     def soft(self, centre: tuple[float, float], sigma: float, colour: Colour, brightness: float = 1.0) -> None:
         """Light that falls off like a Gaussian, and is added; the body is where it is brighter than a third."""
         spot = self._gaussian(centre, sigma)
