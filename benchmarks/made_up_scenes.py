@@ -4,12 +4,13 @@
     python benchmarks/made_up_scenes.py runs/scenes --sheets runs/sheets --only ants bees
     python benchmarks/rivals.py runs/scenes --out runs/scene-scores --untuned
 
-Each is a pure function of the seed, drawn by code of its own (``scene_painting.py``). A folder for each holds clip.mp4
-(H.264) and gt.txt in MOTChallenge text, with the box of the whole object as far as it is in the picture; an object of
-which less than half is in view and not hidden has the flag 0 and need not be found.
+Each is a pure function of the seed, drawn by code of its own (``scene_painting.py``). A folder for each holds clip.mkv
+and gt.txt in MOTChallenge text, with the box of the whole object as far as it is in the picture; an object of which
+less than half is in view and not hidden has the flag 0 and need not be found.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,9 @@ from scipy.ndimage import gaussian_filter, shift
 from scalor_pyro.cli.errors import command
 from scalor_pyro.files import write_atomically
 
-VIDEO, TRUTH = "clip.mp4", "gt.txt"
+VIDEO, TRUTH = "clip.mkv", "gt.txt"
+# Of JPEG: each frame is compressed as cameras do it. The video itself is lossless: encoders are not reproducible.
+QUALITY = 88
 SEED = 20
 # Pictures of a contact sheet.
 SHOWN = 6
@@ -1049,7 +1052,14 @@ def drawn(name: str, seed: int = SEED) -> Iterator[tuple[Any, list[Row]]]:
             bright = np.clip(picture[..., :channels], 0, None)
             picture = np.broadcast_to(camera.poisson(bright * scene.photons) / scene.photons, picture.shape)
         picture = picture + camera.normal(0, scene.noise, (*picture.shape[:2], channels))
-        yield np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8), rows
+        yield compressed(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8)), rows
+
+
+def compressed(picture: Any) -> Any:
+    """A picture after JPEG."""
+    with io.BytesIO() as file:
+        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY)
+        return np.asarray(Image.open(file).convert("RGB"))
 
 
 def mot_lines(frame: int, rows: Sequence[Row]) -> list[str]:
@@ -1066,9 +1076,9 @@ def write(folder: Path, name: str, seed: int = SEED) -> list[tuple[Any, list[Row
     frames = list(drawn(name, seed))
     (folder / name).mkdir(parents=True, exist_ok=True)
     with av.open(str(folder / name / VIDEO), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=25, options={"crf": "18", "threads": "1"})
+        stream: Any = container.add_stream("ffv1", rate=25)
         stream.height, stream.width, _ = frames[0][0].shape
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "bgr0"
         for picture, _ in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())

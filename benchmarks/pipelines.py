@@ -338,7 +338,9 @@ def link_spots(found: Detections, size: float, how: Link) -> Tracks:
         link = trackpy.predict.NearestVelocityPredict().link_df
     for reach in _shorter(how.reach * size):
         try:
-            linked = link(table.copy(), reach, memory=how.memory, adaptive_stop=reach / 6, adaptive_step=0.9)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a velocity that is not known yet
+                linked = link(table.copy(), reach, memory=how.memory, adaptive_stop=reach / 6, adaptive_step=0.9)
         except trackpy.SubnetOversizeException:
             continue
         return _without_short(linked["row"].to_numpy(), linked["particle"].to_numpy(), found, how.shortest)

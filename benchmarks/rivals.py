@@ -23,8 +23,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,11 +69,11 @@ FINDING = [
     for each in itertools.product((0.4, 0.6, 0.8, 1.0), (0.0, 0.15, 0.3), (0.06, 0.12, 0.25), (False, True))
 ]
 SPOTS = [Spots(*each) for each in itertools.product((0.7, 1.0, 1.4), (0.06, 0.12, 0.25, 0.4, 0.6))]
-LAP = [Lap(*each) for each in itertools.product((0.5, 1.0, 1.6), (3, 8, 20), (1, 5))]
-OC_SORT = [OcSort(*each) for each in itertools.product((0.05, 0.15, 0.3), (5, 15, 40), (1, 3))]
-LINK = [Link(*each) for each in itertools.product((0.5, 0.8, 1.2), (3, 10), (False, True), (1, 5))]
-# Settings of finding that are linked with all settings of the linker.
-BEST = 4
+LAP = [Lap(*each) for each in itertools.product((0.5, 1.0, 1.6), (3, 10), (1, 5))]
+OC_SORT = [OcSort(*each) for each in itertools.product((0.05, 0.15, 0.3), (10, 40), (1, 3))]
+LINK = [Link(*each) for each in itertools.product((0.5, 0.8, 1.2), (3, 10), (False, True), (4,))]
+# Settings of finding that are linked with all settings of the linker; they are ranked by every third frame.
+BEST, EVERY = 3, 3
 # The options of `scalor track`.
 SCALOR = {"scalor": [], "scalor-online": ["--lookahead", "0", "--no-link"]}
 RIVALS = ("trackpy", "laptrack", "oc-sort")
@@ -110,7 +110,7 @@ def by_blobs(case: Case, how: Blobs, linker: Lap | OcSort) -> Chosen:
     """Subtraction and a linker."""
 
     def run(apart: Bytes) -> Tracks:
-        return linked(case, blobs(apart, case.size, how), linker)
+        return linked(case, found_by(case, apart, how), linker)
 
     return Chosen(run, {**asdict(how), **asdict(linker)})
 
@@ -119,8 +119,7 @@ def by_spots(case: Case, how: Spots, linker: Link) -> Chosen:
     """trackpy."""
 
     def run(apart: Bytes) -> Tracks:
-        located = strong(spots(apart, case.size, how.diameter), how.mass, case.per_frame)
-        return linked(case, boxed(located, case.box), linker)
+        return linked(case, found_by(case, apart, how), linker)
 
     return Chosen(run, {"diameter": how.diameter, "mass": how.mass, **asdict(linker)})
 
@@ -139,27 +138,40 @@ def linked(case: Case, found: Detections, linker: Lap | OcSort | Link) -> Tracks
 
 def tuned(case: Case, method: str, apart: Bytes) -> Chosen:
     """The best settings of a method on the first half of a video, by its truth."""
-    truth = case.truth.rows(case.truth.frame < case.half)
+    apart, truth = apart[: case.half], case.truth.rows(case.truth.frame < case.half)
     if method == "trackpy":
-        by_diameter = {each.diameter: spots(apart[: case.half], case.size, each.diameter) for each in SPOTS}
-        found = [(how, boxed(strong(by_diameter[how.diameter], how.mass, case.per_frame), case.box)) for how in SPOTS]
-        best = max(_linked(case, found, LINK, truth), key=lambda each: each[0])
-        return by_spots(case, best[1], best[2])
-    found_blobs = [(how, blobs(apart[: case.half], case.size, how)) for how in FINDING]
-    best_blobs = max(_linked(case, found_blobs, LAP if method == "laptrack" else OC_SORT, truth), key=lambda it: it[0])
-    return by_blobs(case, best_blobs[1], best_blobs[2])
+        how, linker = _best_of(case, _ranked(case, apart, truth, SPOTS), LINK, apart, truth)
+        return by_spots(case, how, linker)
+    linkers = LAP if method == "laptrack" else OC_SORT
+    how, linker = _best_of(case, _ranked(case, apart, truth, FINDING), linkers, apart, truth)
+    return by_blobs(case, how, linker)
 
 
-def _linked(
-    case: Case, found: Sequence[tuple[Any, Detections]], linkers: Sequence[Any], truth: Tracks
-) -> Iterable[Any]:
-    """MOTA + IDF1 of the best ways of finding with each linker."""
-    ranked = sorted(found, key=lambda each: -detection_f1(each[1], truth))
-    for (how, detections), linker in itertools.product(ranked[:BEST], linkers):
-        scorer = Scorer(MATCHINGS["centres"])
-        scorer.add("half", linked(case, detections, linker), truth)
-        total = scorer.total()
-        yield total["mota"] + np.nan_to_num(total["idf1"]), how, linker
+def found_by(case: Case, apart: Bytes, how: Blobs | Spots) -> Detections:
+    """Boxes without identities."""
+    if isinstance(how, Blobs):
+        return blobs(apart, case.size, how)
+    return boxed(strong(spots(apart, case.size, how.diameter), how.mass, case.per_frame), case.box)
+
+
+def _ranked(case: Case, apart: Bytes, truth: Tracks, settings: Sequence[Any]) -> list[Any]:
+    """Ways of finding, by the F1 score of their boxes in some of the frames."""
+    some = truth.rows(truth.frame % EVERY == 0)
+    some = replace(some, frame=some.frame // EVERY)
+    return sorted(settings, key=lambda how: -detection_f1(found_by(case, apart[::EVERY], how), some))
+
+
+def _best_of(case: Case, ranked: Sequence[Any], linkers: Sequence[Any], apart: Bytes, truth: Tracks) -> tuple[Any, Any]:
+    """The largest MOTA + IDF1 among the best ways of finding, each with all linkers."""
+    scores = {}
+    for how in ranked[:BEST]:
+        detections = found_by(case, apart, how)
+        for linker in linkers:
+            scorer = Scorer(MATCHINGS["centres"])
+            scorer.add("half", linked(case, detections, linker), truth)
+            total = scorer.total()
+            scores[how, linker] = total["mota"] + np.nan_to_num(total["idf1"])
+    return max(scores, key=lambda each: scores[each])
 
 
 def detection_f1(found: Detections, truth: Tracks) -> float:
