@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import trackpy
+from records import without_folders
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -72,7 +73,7 @@ def main() -> None:
         "found_share": matched / located,
         "precision": matched / max(1, reported),
         **json.loads((out / f"{options.video.stem}.json").read_text()),
-        "provenance": provenance(MadeBy(command_line(__file__, None)), "cpu"),
+        "provenance": provenance(MadeBy(without_folders(command_line(__file__, None))), "cpu"),
     }
     for path in [options.out / "results.json", *([options.record] if options.record else [])]:
         path.write_text(json.dumps(results, indent=1) + "\n")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from records import without_folders
 from scipy.optimize import linear_sum_assignment
 
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
@@ -91,7 +92,7 @@ def main() -> None:
     subprocess.run([*scalor, *tracking], check=True)
     tracks = {stem: read_mot(out / f"{stem}.txt") for stem in HELD_OUT}
     figures = {stem: json.loads((out / f"{stem}.json").read_text()) for stem in HELD_OUT}
-    made = provenance(MadeBy(command_line(__file__, None)), "cpu")
+    made = provenance(MadeBy(without_folders(command_line(__file__, None))), "cpu")
     results = json.dumps({**compare(tracks), "clips": figures, "provenance": made}, indent=1)
     for path in [options.out / "results.json", *([options.record] if options.record else [])]:
         path.write_text(results + "\n")

@@ -51,6 +51,7 @@ from pipelines import (
     tracks_of,
     typical_size,
 )
+from records import without_folders
 from scipy.optimize import linear_sum_assignment
 
 from scalor_pyro.cli.errors import command
@@ -59,7 +60,7 @@ from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.mot_challenge import Scorer, frames_of
 from scalor_pyro.evaluation.tables import markdown_table, shown
 from scalor_pyro.files import write_atomically
-from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
+from scalor_pyro.runs.provenance import PACKAGE, MadeBy, command_line, provenance, source_of
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import read_mot, write_mot
 
@@ -219,6 +220,7 @@ def result(tracks: Tracks, truth: Tracks, frames: int, seconds: float, settings:
         "seconds": seconds,
         "frames_per_s": frames / seconds,
         "settings": dict(settings),
+        "commit": source_of(PACKAGE).commit,  # results are kept: not all of a table need be of one commit
     }
 
 
@@ -340,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise ConfigError(f"--halve: expected names of videos in {options.folder}, got {', '.join(absent)}.")
     videos += [halved(each, options.out / "videos") for each in videos if each.name in options.halve]
     results = {each.name: results_of(each, options.methods, options) for each in videos}
-    made = provenance(MadeBy(command_line(__file__, arguments)), "cpu")
+    made = provenance(MadeBy(without_folders(command_line(__file__, arguments))), "cpu")
     about = json.dumps({"tuned": not options.untuned, "videos": results, "provenance": made}, indent=1).encode()
     for path in [options.out / "results.json", *([options.record] if options.record else [])]:
         write_atomically(path, about + b"\n")
