@@ -139,11 +139,14 @@ def counts(folder: Path) -> str:
     """People and particles, found without training."""
     people, particles = read(folder, PED2), read(folder, COLLOIDS)
     rows = [
-        ["people of Ped2, counted by hand", people.get("recall"), people.get("precision")],
-        ["particles that trackpy locates", particles.get("found_share"), particles.get("precision")],
+        ["people of Ped2, counted by hand", _share(people, "recall"), _share(people, "precision")],
+        ["particles that trackpy locates", _share(particles, "found_share"), _share(particles, "precision")],
     ]
-    cells = [[str(what), *(shown(each) if each is not None else NOTHING for each in found)] for what, *found in rows]
-    return markdown_table(["", "recall", "precision"], cells)
+    return markdown_table(["", "recall", "precision"], rows)
+
+
+def _share(record: Mapping[str, Any], name: str) -> str:
+    return shown(record[name]) if name in record else NOTHING
 
 
 def origin(folder: Path) -> str:
