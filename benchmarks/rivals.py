@@ -73,8 +73,8 @@ SPOTS = [Spots(*each) for each in itertools.product((0.7, 1.0, 1.4), (0.06, 0.12
 LAP = [Lap(*each) for each in itertools.product((0.5, 1.0, 1.6), (3, 10), (1, 5))]
 OC_SORT = [OcSort(*each) for each in itertools.product((0.05, 0.15, 0.3), (10, 40), (1, 3))]
 LINK = [Link(*each) for each in itertools.product((0.5, 0.8, 1.2), (3, 10), (False, True), (4,))]
-# Settings of finding that are linked with all settings of the linker; they are ranked by every third frame.
-BEST, EVERY = 3, 3
+# Settings of finding that are linked with all settings of the linker, and about how many frames rank them.
+BEST, RANKED_BY = 3, 120
 # The options of `scalor track`.
 SCALOR = {"scalor": [], "scalor-online": ["--lookahead", "0", "--no-link"]}
 RIVALS = ("trackpy", "laptrack", "oc-sort")
@@ -157,9 +157,10 @@ def found_by(case: Case, apart: Bytes, how: Blobs | Spots) -> Detections:
 
 def _ranked(case: Case, apart: Bytes, truth: Tracks, settings: Sequence[Any]) -> list[Any]:
     """Ways of finding, by the F1 score of their boxes in some of the frames."""
-    some = truth.rows(truth.frame % EVERY == 0)
-    some = replace(some, frame=some.frame // EVERY)
-    return sorted(settings, key=lambda how: -detection_f1(found_by(case, apart[::EVERY], how), some))
+    every = max(1, round(len(apart) / RANKED_BY))
+    some = truth.rows(truth.frame % every == 0)
+    some = replace(some, frame=some.frame // every)
+    return sorted(settings, key=lambda how: -detection_f1(found_by(case, apart[::every], how), some))
 
 
 def _best_of(case: Case, ranked: Sequence[Any], linkers: Sequence[Any], apart: Bytes, truth: Tracks) -> tuple[Any, Any]:
