@@ -219,11 +219,19 @@ def _parts(mask: Bytes, box: NDArray[Any], size: float, typical: float) -> list[
 
 
 def typical_size(apart: Bytes) -> float:
-    """Side of an object in px, as a user without labels would read it off: the median blob with default settings."""
+    """Side of an object in px, as a user without labels would read it off: of the blob that a typical pixel is in.
+
+    Blobs count by their areas, because specks of noise may be more than objects.
+    """
     level, noise = otsu(apart)
     masks = [_mask(frame, max(noise, Blobs().threshold * level), 10, 0) for frame in apart[:: max(1, len(apart) // 50)]]
-    boxes = np.concatenate([_components(mask, 9)[0] for mask in masks])
-    return float(np.median(np.sqrt(boxes[:, 2] * boxes[:, 3]))) if len(boxes) else 10.0
+    found = [_components(mask, 9) for mask in masks]
+    box, area = np.concatenate([each for each, _ in found]), np.concatenate([each for _, each in found])
+    if not len(box):
+        return 10.0
+    side = np.sqrt(box[:, 2] * box[:, 3])
+    order = np.argsort(side)
+    return float(side[order][np.searchsorted(area[order].cumsum(), area.sum() / 2)])
 
 
 # ------------------------------------------------------------------ linking
