@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-from any_scene import MATCHINGS, TRUTH, Annotated, annotated, scored, tracked
+from any_scene import MATCHINGS, SHOWN, TRUTH, Annotated, annotated, scored, tracked
 from pipelines import (
     Blobs,
     Bytes,
@@ -309,6 +309,14 @@ def table(results: Mapping[str, Mapping[str, Any]], part: str = "whole") -> str:
     return markdown_table(["", "", *HEADS], rows)
 
 
+def recorded(about: Any) -> Any:
+    """The results without the scores that no table shows, and with four decimals."""
+    if not isinstance(about, dict):
+        return round(about, 4) if isinstance(about, float) else about
+    kept = [key for key in about if "mota" not in about or key in SHOWN]
+    return {key: recorded(about[key]) for key in kept}
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     place = arguments.index("--") if "--" in arguments else len(arguments)
@@ -344,9 +352,10 @@ def main(arguments: list[str] | None = None) -> int:
     videos += [halved(each, options.out / "videos") for each in videos if each.name in options.halve]
     results = {each.name: results_of(each, options.methods, options) for each in videos}
     made = provenance(MadeBy(without_folders(command_line(__file__, arguments))), "cpu")
-    about = json.dumps({"tuned": not options.untuned, "videos": results, "provenance": made}, indent=1).encode()
-    for path in [options.out / "results.json", *([options.record] if options.record else [])]:
-        write_atomically(path, about + b"\n")
+    about = {"tuned": not options.untuned, "videos": results, "provenance": made}
+    write_atomically(options.out / "results.json", (json.dumps(about, indent=1) + "\n").encode())
+    if options.record is not None:
+        write_atomically(options.record, (json.dumps(recorded(about), indent=1) + "\n").encode())
     print(table(results))
     return 0
 
