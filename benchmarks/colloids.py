@@ -4,6 +4,9 @@ The video is trackpy's own example of a crowded field, ``bulk-water.mov``; it is
 project (``pip install trackpy``)::
 
     python benchmarks/colloids.py bulk-water.mov --out runs/colloids
+    python benchmarks/colloids.py bulk-water.mov --out runs/colloids-any-scene --weights any-scene
+
+With ``--weights`` nothing is trained, and no size is given.
 
 trackpy looks for dark spots of 11 px with mass of at least 20, as its walkthrough does for this video. A particle is
 found where the middle of a box is within half of that size of it.
@@ -17,9 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import trackpy
+from records import without_folders
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.text import read_csv
 from scalor_pyro.video import Crop, ReadOptions, Video
 
@@ -36,15 +41,18 @@ def main() -> None:
     parser.add_argument("video", type=Path, help="bulk-water.mov")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", default="10", help="minutes of training (default: 10)")
+    parser.add_argument("--weights", metavar="RUN", help="train nothing; run folder or name, as of scalor track")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the results there, too")
     options = parser.parse_args()
     crop = [str(number) for number in (CROP.x, CROP.y, CROP.width, CROP.height)]
-    scalor, run, out = [sys.executable, "-m", "scalor_pyro"], str(options.out / "run"), options.out / "tracks"
-    if not Path(run, "results.json").exists():
+    scalor, out = [sys.executable, "-m", "scalor_pyro"], options.out / "tracks"
+    run = options.weights or str(options.out / "run")
+    if options.weights is None and not Path(run, "results.json").exists():
         training = ["train", str(options.video), "--out", run, "--minutes", options.minutes, "--crop", *crop]
         training.append("--from-scratch")
         subprocess.run([*scalor, *training], check=True)
     tracking = ["track", str(options.video), "--weights", run, "--out", str(out), "--overwrite", "--annotate"]
-    subprocess.run([*scalor, *tracking], check=True)
+    subprocess.run([*scalor, *tracking, *(["--crop", *crop] if options.weights else [])], check=True)
     tracks = read_csv(out / f"{options.video.stem}.csv")
     trackpy.quiet()
     located = reported = matched = 0
@@ -66,8 +74,10 @@ def main() -> None:
         "found_share": matched / located,
         "precision": matched / max(1, reported),
         **json.loads((out / f"{options.video.stem}.json").read_text()),
+        "provenance": provenance(MadeBy(without_folders(command_line(__file__, None))), "cpu"),
     }
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
+    for path in [options.out / "results.json", *([options.record] if options.record else [])]:
+        path.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
 
 

@@ -3,6 +3,9 @@
 The clips are not part of this project (research use only); the folder with Train001.mkv … Train016.mkv is given::
 
     python benchmarks/ped2.py CLIPS --out runs/ped2
+    python benchmarks/ped2.py CLIPS --out runs/ped2-any-scene --weights any-scene
+
+With ``--weights`` nothing is trained: the two clips are tracked with no option.
 
 The hand count, of 20 frames of the two clips that are tracked, is in ``ped2_people.csv``: a row for each person, clip,
 frame from 0, and the middle of the person in px, as read off enlarged frames (± 2 px).
@@ -18,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from records import without_folders
 from scipy.optimize import linear_sum_assignment
 
+from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import read_mot
 
@@ -73,23 +78,26 @@ def main() -> None:
     parser.add_argument("clips", type=Path, help="folder with Train001.mkv … Train016.mkv")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", default="14", help="minutes of training (default: 14)")
+    parser.add_argument("--weights", metavar="RUN", help="train nothing; run folder or name, as of scalor track")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the results there, too")
     options = parser.parse_args()
     clips = sorted(options.clips.glob("Train0*.mkv"))
     held_out = [str(clip) for clip in clips if clip.stem in HELD_OUT]
     training = [str(clip) for clip in clips if clip.stem not in HELD_OUT]
-    scalor, run = [sys.executable, "-m", "scalor_pyro"], str(options.out / "run")
-    if not Path(run, "results.json").exists():
-        subprocess.run(
-            [*scalor, "train", "--from-scratch", *training, "--out", run, "--minutes", options.minutes], check=True
-        )
+    scalor, run = [sys.executable, "-m", "scalor_pyro"], options.weights or str(options.out / "run")
+    if options.weights is None and not Path(run, "results.json").exists():
+        learn = ["train", "--from-scratch", *training, "--out", run, "--minutes", options.minutes]
+        subprocess.run([*scalor, *learn], check=True)
     out = options.out / "tracks"
     tracking = ["track", *held_out, "--weights", run, "--out", str(out), "--overwrite", "--annotate"]
     subprocess.run([*scalor, *tracking], check=True)
     tracks = {stem: read_mot(out / f"{stem}.txt") for stem in HELD_OUT}
     figures = {stem: json.loads((out / f"{stem}.json").read_text()) for stem in HELD_OUT}
-    results = {**compare(tracks), "clips": figures}
-    (options.out / "results.json").write_text(json.dumps(results, indent=1))
-    print(json.dumps(results, indent=1))
+    made = provenance(MadeBy(without_folders(command_line(__file__, None))), "cpu")
+    results = json.dumps({**compare(tracks), "clips": figures, "provenance": made}, indent=1)
+    for path in [options.out / "results.json", *([options.record] if options.record else [])]:
+        path.write_text(results + "\n")
+    print(results)
 
 
 if __name__ == "__main__":

@@ -227,7 +227,7 @@ def write(
         "trained_as": trained_as,
         **{name: results.get(name) for name in TRAINING},
         **{name: scores[name] for name in (*SCORES, *NLL) if name in scores},
-        "command": _without_folders(origin.get("command")),
+        "command": without_folders(origin.get("command")),
         **{name: origin.get(name) for name in ORIGIN},
         **({AGAIN: results[AGAIN]} if AGAIN in results else {}),
     }
@@ -237,7 +237,7 @@ def write(
     return path
 
 
-def _without_folders(command: str | None) -> str | None:
+def without_folders(command: str | None) -> str | None:
     """The command with absolute paths cut to file names, since the folders mean nothing on another machine."""
     if command is None:
         return None

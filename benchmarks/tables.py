@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import compared
 from records import AGAIN, finished, read, record, score_again
 
 from scalor_pyro.cli.errors import command
@@ -66,6 +67,7 @@ class Book:
     """All records, and the paper's figures, by setting."""
 
     def __init__(self, records: Path) -> None:
+        self.folder = records
         self.records = [_with_times(each) for each in read(records)]
         paper = json.loads((records / PAPER).read_text(encoding="utf-8"))
         self.paper: dict[str, dict[str, float]] = paper["settings"]
@@ -297,6 +299,11 @@ def summary(book: Book) -> str:
     return markdown(heads, rows or [[NOTHING] * len(heads)])
 
 
+def of_folder(table: Callable[[Path], str]) -> Callable[[Book], str]:
+    """A table whose records are not those of runs."""
+    return lambda book: table(book.folder)
+
+
 # The tables of each page.
 PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     ROOT / "docs" / "results.md": {
@@ -309,6 +316,7 @@ PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     },
     ROOT / "docs" / "studies" / "paper_settings.md": {"paper-preset": paper_preset},
     ROOT / "docs" / "trainings.md": {"runs": runs},
+    ROOT / "docs" / "studies" / "rivals.md": {name: of_folder(table) for name, table in compared.TABLES.items()},
     ROOT / "README.md": {"summary": summary},
     ROOT / "docs" / "index.md": {"summary": summary},
 }

@@ -113,17 +113,24 @@ def _too_small(video: Video, size: tuple[int, int], share: float) -> str:
     return f"{text}; if small ones are missed, track a part with --crop."
 
 
-def require_suitable(seen: Survey, video: Video) -> None:
-    """Refuse videos that cannot be tracked without a training.
+def require_frames(video: Video) -> None:
+    """Refuse videos that are too short to be tracked without a training.
 
-    :param seen: in the video.
-    :raises VideoError: saying why.
+    :raises VideoError: saying so.
     """
     if video.expected_frames < LEAST_FRAMES:
         raise VideoError(
             f"{video.path}: expected at least {LEAST_FRAMES} frames, to tell objects from the background, got"
             f" {video.expected_frames}; weights that were trained on its scene (--weights) track any number."
         )
+
+
+def require_suitable(seen: Survey, video: Video) -> None:
+    """Refuse videos that a model for any scene cannot see.
+
+    :param seen: in the video.
+    :raises VideoError: saying why.
+    """
     if seen.camera_moves:
         raise VideoError(
             f"{video.path}: expected a camera that stands still, got one that moves, so that all of the picture differs"

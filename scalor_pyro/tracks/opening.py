@@ -37,7 +37,7 @@ from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene import Differences, differences_of, require_suitable
+from scalor_pyro.tracks.any_scene import Differences, differences_of, require_frames, require_suitable
 from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, changed_part, levels_of, like_in_training
 from scalor_pyro.tracks.scaling import look_for
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video, survey
@@ -191,6 +191,7 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     require_inside(options.example, whole.info.size)
     part_of_it = whole.again(part)
     seen = survey(part_of_it, box=options.box)
+    require_frames(part_of_it)
     require_suitable(seen, part_of_it)
     look = look_for(run.scalor, config, part_of_it, seen, options.slots, correct=options.box is None)
     reader = whole.again(look.options)

@@ -217,4 +217,4 @@ def _slots(most: float) -> int:
 
 def _stride(speed: float, size: float) -> int:
     """So that objects move by a good part of their size, but can be followed."""
-    return LONGEST_STRIDE if speed <= 0 else min(LONGEST_STRIDE, max(1, round(MOVE * size / speed)))
+    return LONGEST_STRIDE if speed <= 0 else max(1, round(min(LONGEST_STRIDE, MOVE * size / speed)))

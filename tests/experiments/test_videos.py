@@ -25,6 +25,7 @@ from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.training import collapse
 from scalor_pyro.video import Clips, Video, VideoError
 from scalor_pyro.video.background_files import BACKGROUND_IMAGE
+from scalor_pyro.video.surveying import SIDE_OF_BOX
 from tests.video_files import shades, squares, write_video
 
 
@@ -60,8 +61,10 @@ def test_a_run_is_tracked_at_the_scale_and_gain_of_its_training(run: Path, stree
     assert video.geometry.size == trained.config.video.options.size == tracker.scalor.config.image_size
     assert tracker.differences is not None and tracker.differences.gain == trained.config.video.gain
     assert float((tracker.scalor.background_image - 0.5).abs().max()) < 1e-6  # type: ignore[operator]
-    larger, _ = tracker_of(trained, street, Options(object_size=8.0, decide_by="masks"))
-    assert larger.scalor.config.image_size == (128, 192), "8 px in the model and in the file"
+    larger, _ = tracker_of(trained, street, Options(object_size=8.0 / SIDE_OF_BOX, decide_by="masks"))
+    assert larger.scalor.config.image_size == (128, 192), (
+        "the square of 8 px that they cover is as large in the model as in the file"
+    )
 
 
 def test_a_run_tracks_from_the_command_line(run: Path, street: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_boxes_that_do_not_fit_are_said_with_the_size_of_the_objects(filled: flo
     said = boxes_do_not_fit(filled, 20.4)
     assert (said is None) == (LEAST_FILLED <= filled <= MOST_FILLED)
     if said is not None:
-        assert said.endswith("--object-size 20." if filled < LEAST_FILLED else "--object-size 31.")
+        assert said.endswith("--object-size 24." if filled < LEAST_FILLED else "--object-size 36.")
 
 
 def test_the_filled_part_is_that_of_the_sides() -> None:

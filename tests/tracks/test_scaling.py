@@ -15,7 +15,7 @@ from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks import any_scene
-from scalor_pyro.tracks.any_scene import Look, look_at, require_suitable
+from scalor_pyro.tracks.any_scene import Look, look_at, require_frames, require_suitable
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.scaling import mask_sides, misfit, trial
 from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
@@ -60,7 +60,7 @@ def test_a_video_is_read_again_at_the_scale_of_its_masks(
     run: TrainedRun, street: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     usual = tracker_of(run, street)[1].geometry.size
-    monkeypatch.setattr("scalor_pyro.tracks.opening.trial", lambda *_: 0.5)
+    monkeypatch.setattr("scalor_pyro.tracks.scaling.trial", lambda *_: 0.5)
     with caplog.at_level(logging.WARNING):
         corrected = tracker_of(run, street)[1].geometry.size
     assert corrected[0] == pytest.approx(2 * usual[0], rel=0.15)
@@ -113,6 +113,7 @@ def test_the_work_is_bounded_for_small_objects_and_large_frames(config: AnyScene
 
 def refusal(video: Video) -> str:
     with pytest.raises(VideoError) as error:
+        require_frames(video)
         require_suitable(survey(video), video)
     return str(error.value)
 
@@ -121,6 +122,7 @@ def test_short_videos_are_refused_by_weights_that_know_no_scene(street: NDArray[
     assert "expected at least 10 frames, to tell objects from the background, got 9" in refusal(Video(street[:9]))
     part = Video(street, ReadOptions(start=4, stop=12))
     assert "got 8" in refusal(part)
+    require_frames(Video(street))
     require_suitable(survey(Video(street)), Video(street))
 
 

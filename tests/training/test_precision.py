@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.layers.networks import GlimpseDecoder
-from scalor_pyro.layers.rendering import Canvas, draw
+from scalor_pyro.layers.rendering import Patches, weighted_patches
 from scalor_pyro.model import scalor as program
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.device import device_of
@@ -44,12 +44,13 @@ def test_the_loss_is_nearly_that_of_float32(
 def test_what_is_drawn_is_float32(scalor: Scalor, videos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     dtypes = set()
 
-    def watched(*arguments: Tensor) -> Canvas:
-        canvas = draw(*arguments)  # type: ignore[arg-type]
-        dtypes.update(part.dtype for part in (*arguments, *canvas) if isinstance(part, Tensor))
-        return canvas
+    def watched(*arguments: Tensor) -> Patches:
+        patches = weighted_patches(*arguments)  # type: ignore[arg-type]
+        parts = (*arguments, *patches)
+        dtypes.update(part.dtype for part in parts if isinstance(part, Tensor) and part.is_floating_point())
+        return patches
 
-    monkeypatch.setattr(program, "draw", watched)
+    monkeypatch.setattr(program, "weighted_patches", watched)
     with networks_in_bfloat16(scalor, CPU):
         loss_of(scalor, videos)
     assert dtypes == {torch.float32}
