@@ -73,12 +73,13 @@ def main() -> None:
         "reported": reported,
         "found_share": matched / located,
         "precision": matched / max(1, reported),
-        **json.loads((out / f"{options.video.stem}.json").read_text()),
         "provenance": provenance(MadeBy(without_folders(command_line(__file__, None))), "cpu"),
     }
-    for path in [options.out / "results.json", *([options.record] if options.record else [])]:
-        path.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps(results, indent=1))
+    if options.record is not None:
+        options.record.write_text(json.dumps(results, indent=1) + "\n")
+    whole = json.dumps({**results, **json.loads((out / f"{options.video.stem}.json").read_text())}, indent=1)
+    (options.out / "results.json").write_text(whole + "\n")
+    print(whole)
 
 
 if __name__ == "__main__":

@@ -94,10 +94,12 @@ def main() -> None:
     tracks = {stem: read_mot(out / f"{stem}.txt") for stem in HELD_OUT}
     figures = {stem: json.loads((out / f"{stem}.json").read_text()) for stem in HELD_OUT}
     made = provenance(MadeBy(without_folders(command_line(__file__, None))), "cpu")
-    results = json.dumps({**compare(tracks), "clips": figures, "provenance": made}, indent=1)
-    for path in [options.out / "results.json", *([options.record] if options.record else [])]:
-        path.write_text(results + "\n")
-    print(results)
+    results = {**compare(tracks), "provenance": made}
+    if options.record is not None:
+        options.record.write_text(json.dumps(results, indent=1) + "\n")
+    whole = json.dumps({**results, "clips": figures}, indent=1)
+    (options.out / "results.json").write_text(whole + "\n")
+    print(whole)
 
 
 if __name__ == "__main__":
