@@ -94,7 +94,7 @@ def look_at(
     """
     seen, model = seen or survey(video, box=box), config.model
     crop = video.geometry.crop
-    wanted = model.object_size / (side or seen.side)
+    wanted = model.object_size / (side or seen.middle_side)
     scale = min(wanted, MOST_ENLARGED, math.sqrt(MOST_PIXELS / (crop.height * crop.width)))
     size = nearest_size(model, (crop.height * scale, crop.width * scale))
     options = replace(video.options, size=size, grey=seen.grey or not seen.colour)

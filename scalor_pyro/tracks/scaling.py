@@ -93,14 +93,14 @@ def look_for(
         with torch.random.fork_rng(devices=[]):
             ratio = trial(scalor, seen, look)
         if ratio is not None:
-            side = ratio * seen.side
+            side = ratio * seen.middle_side
             logger.warning(
                 "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
                 " for, not of %.0f px; to give their size, use --object-size.",
                 video.path,
                 ratio,
                 side,
-                seen.side,
+                seen.middle_side,
             )
             look = look_at(config, video, slots=slots, seen=seen, side=side)
     if look.note is not None:

@@ -91,6 +91,14 @@ class Survey:
         return SIDE_OF_BOX * math.sqrt(self.height * self.width)
 
     @property
+    def middle_side(self) -> float:
+        """The same of an object in the middle between the farthest and the nearest ones, where there is perspective.
+
+        Boxes of a model reach as far down as up from its typical object; most objects may be far ones.
+        """
+        return self.side if self.perspective is None else SIDE_OF_BOX * sum(self.perspective) / 2
+
+    @property
     def grey(self) -> bool:
         """Whether it was read in grey, because that was asked for or the files have no colour."""
         return self.background.shape[0] == 1

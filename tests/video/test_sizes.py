@@ -114,6 +114,7 @@ def test_perspective_is_seen_and_objects_of_one_size_have_none() -> None:
     assert seen.perspective is not None
     top, bottom = seen.perspective
     assert 8 <= top <= 13 and 17 <= bottom <= 26
+    assert seen.middle_side == pytest.approx(SIDE_OF_BOX * (top + bottom) / 2) and alike.middle_side == alike.side
     assert seen.count == pytest.approx(16, abs=2), "the near ones are not groups, and the far ones no specks"
 
 
