@@ -126,7 +126,8 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> float | None:
     still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
     share = window[0] * window[1] / (size[0] * size[1])
     slots = min(how.slots, math.ceil(DENSER * share * how.slots))
-    return misfit(infer(with_view(scalor, window, still, slots), x), scalor.config.object_size)
+    typical = scalor.config.object_size * seen.side / seen.middle_side  # the scale is not that of the median object
+    return misfit(infer(with_view(scalor, window, still, slots), x), typical)
 
 
 def _runs(seen: Survey) -> list[list[int]]:
