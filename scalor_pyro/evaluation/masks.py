@@ -9,14 +9,17 @@ Boxes, by the protocol of He et al. (Tracking by Animation, CVPR 2019), need not
 :mod:`scalor_pyro.evaluation.mot_challenge` with an IoU of ½, over one sequence of 10,000 frames.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.evaluation.matching import COUNTS, Pairs, events_of, mota, ratio, summed
+from scalor_pyro.evaluation.tables import NOTHING, lined_up
 
 Labels = NDArray[np.integer]  # (T, H, W): 0 background, else identity + 1
 
@@ -152,3 +155,31 @@ def mask_pairs(reported: Labels, true: Labels, protocol: MaskProtocol) -> Iterat
         overlap = shared / (area[rows, None] + found[None, columns] - shared)
         distance = np.where(overlap >= protocol.iou, 1 - overlap, np.nan)
         yield Pairs(true_names[rows].astype(np.int64) - 1, names[columns].astype(np.int64) - 1, distance)
+
+
+# Columns of the published tables: name of the score, and its heading.
+COLUMNS = {
+    "mota": "MOTA",
+    "motp": "MOTP",
+    "mostly_detected": "MD",
+    "mostly_tracked": "MT",
+    "match": "match",
+    "miss": "miss",
+    "switch": "switches",
+    "false_alarm": "FP",
+}
+
+
+def mask_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Scores in percent, in the order of the published tables, a line for each result.
+
+    :param results: by the name of their line; scores are named ``mask_mota``, ….
+    """
+    lines = [["", *COLUMNS.values()]]
+    for name, scores in results.items():
+        lines.append([name, *(_percent(scores[f"mask_{key}"]) for key in COLUMNS)])
+    return lined_up(lines)
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None or math.isnan(share) else f"{100 * share:.1f}"
