@@ -107,7 +107,7 @@ def sprite(looks: Numbers) -> Drawn:
     height, width = round(size * root), round(size / root)
     template = _templates()[int(shape * len(SHAPES))]
     opacity = linear(SPRITE_SIDE, height) @ template @ linear(SPRITE_SIDE, width).T
-    return Drawn(opacity.astype(np.float32), COLOURS[int(colour * len(COLOURS))])
+    return Drawn(rounded(opacity), COLOURS[int(colour * len(COLOURS))])
 
 
 @lru_cache(maxsize=1)
@@ -131,6 +131,12 @@ def linear(old: int, new: int) -> Pixels:
     at = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
     weights: Pixels = (1 - np.abs(at[:, None] - np.arange(old))).clip(0, 1).astype(np.float32)
     return weights
+
+
+def rounded(opacity: Pixels) -> Pixels:
+    """To 8 bits: what is less cannot be seen."""
+    values: Pixels = (np.rint(255 * opacity) / 255).astype(np.float32)
+    return values
 
 
 def digit(looks: Numbers, bank: Pixels) -> Drawn:

@@ -89,5 +89,4 @@ def _digits(config: PublicData, split: Split, mnist: Path | None) -> Pixels:
     """Digits with their margin, at 28 px. (G, 28, 28) in [0, 1]"""
     images, _ = load_digits(config.digits, split, mnist, whole=True)
     resize = mot.linear(images.shape[-1], mot.DIGIT_SIDE)
-    digits: Pixels = np.matmul(resize, images) @ resize.T
-    return digits
+    return mot.rounded(np.matmul(resize, images) @ resize.T)
