@@ -17,6 +17,7 @@ Benchmark = Literal["sprites-mot", "mnist-mot", "multi-dsprites", "balls"]
 SIDE = 64
 # Frames of the stream of Sprites-MOT and MNIST-MOT that is scored as one sequence; a video is a part of such a stream.
 STREAM_FRAMES = 10_000
+_IN_VIEW = {"sprites-mot": 2.2, "mnist-mot": 2.2, "multi-dsprites": 2.5, "balls": 16.0}
 # Of the public training data of Sprites-MOT.
 TRAINING_VIDEOS = 9600
 
@@ -41,6 +42,11 @@ class PublicData:
     def is_stream(self) -> bool:
         """Whether videos are cut from a stream that goes on from one to the next."""
         return self.benchmark in ("sprites-mot", "mnist-mot")
+
+    @property
+    def objects_in_view(self) -> float:
+        """How many objects a frame shows on average."""
+        return _IN_VIEW[self.benchmark]
 
     @property
     def image_size(self) -> tuple[int, int]:

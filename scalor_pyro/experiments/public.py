@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 
 from scalor_pyro.config import PublicRunConfig
 from scalor_pyro.data import choose_source
-from scalor_pyro.data.public import PublicVideos
+from scalor_pyro.data.public import BoxTruth, PublicVideos
 from scalor_pyro.evaluation.masks import MaskScorer
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
+from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.masks import FOREGROUND
 from scalor_pyro.inference.posterior import Inference, infer
+from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
+from scalor_pyro.tracks.opening import BoxesOf
+from scalor_pyro.tracks.table import Tracks, from_dataframe
+from scalor_pyro.tracks.tracker import track
 from scalor_pyro.training.callbacks import Callback
 from scalor_pyro.training.loop import train
 
@@ -134,6 +139,36 @@ def scores(
             by_masks.add(reported, true.astype(np.int64) + 1)
     found = {f"mask_{name}": value for name, value in asdict(by_masks.total()).items()}
     return {**found, **evaluation.result()}
+
+
+def sequence_scores(run: TrainedRun, videos: PublicVideos, frames: int, online: bool = False) -> dict[str, Any]:
+    """Scores of boxes over one long sequence, by the protocol of He et al.: an IoU of at least ½.
+
+    The sequence is the first stream of the videos. Identities are those of the tracker alone, without linking, because
+    an object that has left is not the one that comes next.
+
+    :param run: see :func:`~scalor_pyro.tracks.tracker.load_for_tracking`.
+    :param videos: of Sprites-MOT or MNIST-MOT.
+    :param frames: length of the sequence; published: 10,000.
+    :param online: no frame depends on a later one, and masks decide; else as ``scalor track`` does by default.
+    """
+    stream = PublicVideos(replace(videos.config, frames=frames), videos.seed, videos.split)
+    stream.bank = videos.bank
+    video = stream.video(0, frames)
+    options = {"lookahead": 0, "decide_by": "masks"} if online else {}
+    # The true box of a digit is that of its whole picture, of a sprite that of its ink.
+    boxes: BoxesOf = "glimpse" if videos.config.benchmark == "mnist-mot" else "mask"
+    pictures = np.ascontiguousarray(video.frames.transpose(0, 2, 3, 1))
+    found = track(pictures, run, boxes=boxes, link=False, **options)  # type: ignore[arg-type]
+    scorer = Scorer(Matching("iou", 0.5))
+    scorer.add("sequence", from_dataframe(found), tracks_of_truth(video.truth))
+    return scorer.total()
+
+
+def tracks_of_truth(truth: BoxTruth) -> Tracks:
+    """The truth as tracks; every object counts, however little of it is seen."""
+    one, unknown = np.ones(len(truth.x)), np.full(len(truth.x), np.nan)
+    return Tracks(truth.frame, truth.identity, truth.x, truth.y, truth.width, truth.height, one, unknown)
 
 
 def labels_of(inference: Inference, above: float = FOREGROUND) -> NDArray[np.int64]:

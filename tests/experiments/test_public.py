@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from scalor_pyro.config import ConfigError, PublicRunConfig, Stage, config_to_dict
+from scalor_pyro.config import ConfigError, PublicData, PublicRunConfig, Stage, config_to_dict
 from scalor_pyro.config.kinds import run_from_dict
 from scalor_pyro.config.public import public_preset
 from scalor_pyro.data.public import PublicVideos
-from scalor_pyro.experiments.public import WAYS, labels_of, run_public, scores
+from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
+from scalor_pyro.experiments.public import WAYS, labels_of, run_public, scores, sequence_scores, tracks_of_truth
+from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.loading import load_config
@@ -71,6 +73,24 @@ def test_an_untrained_model_is_scored() -> None:
     assert found["mask_objects"] > 0 and {"mask_mota", "mask_motp", "mota", "mse"} <= found.keys()
     with pytest.raises(ValueError):
         scores(Scalor(config.model), videos, 2, start=-1)
+
+
+def test_a_sequence_is_scored_by_boxes(tmp_path: Path) -> None:
+    config = tiny()
+    scalor = Scalor(config.model)
+    torch.nn.init.constant_(scalor.discovery_posterior.presence_head.bias, 5.0)  # it finds something untrained, too
+    videos = PublicVideos(config.data, 0, "test")
+    for online in (True, False):
+        found = sequence_scores(TrainedRun(tmp_path, config, scalor.eval()), videos, 30, online)
+        assert found["objects"] == len(PublicVideos(PublicData(frames=30), 0, "test").batch(0, 1).truth[0].frame) > 0
+        assert found["reports"] > 0 and found["mota"] <= 1
+
+
+def test_the_truth_is_perfect_by_the_protocol_for_boxes() -> None:
+    truth = tracks_of_truth(PublicVideos(PublicData(frames=50)).batch(0, 1).truth[0])
+    scorer = Scorer(Matching("iou", 0.5))
+    scorer.add("sequence", truth, truth)
+    assert scorer.total()["mota"] == scorer.total()["idf1"] == scorer.total()["motp"] == 1
 
 
 class Stop(Callback):
