@@ -44,6 +44,11 @@ class PublicData:
         return self.benchmark in ("sprites-mot", "mnist-mot")
 
     @property
+    def objects(self) -> Literal["digits", "sprites"]:
+        """What moves: digits of MNIST, or anything else."""
+        return "digits" if self.benchmark == "mnist-mot" else "sprites"
+
+    @property
     def objects_in_view(self) -> float:
         """How many objects a frame shows on average."""
         return _IN_VIEW[self.benchmark]

@@ -24,6 +24,7 @@ from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
+from scalor_pyro.runs.sources import mnist_to_train_on, remember_mnist
 from scalor_pyro.tracks.opening import BoxesOf
 from scalor_pyro.tracks.table import Tracks, from_dataframe
 from scalor_pyro.tracks.tracker import track
@@ -73,12 +74,17 @@ def run_public(
     :param made_by: the command, for the provenance in ``results.json``.
     :return: the results, or None if training was interrupted.
     """
+    if resume:
+        mnist = mnist_to_train_on(folder, config.data, mnist)
     config = with_known_digits(config, mnist)
     origin = provenance(made_by, device, resumed=resume)
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
     videos = PublicVideos(config.data, config.seed, "train", mnist, config.videos)
     unseen = PublicVideos(config.data, TEST_SEED, "test", mnist)
+
+    if mnist is not None:
+        remember_mnist(folder, mnist, resume)
 
     def during(step: int) -> Mapping[str, Any]:
         found = scores(scalor, unseen, config.train.eval_videos, VALIDATION_START)
@@ -106,9 +112,11 @@ def run_public(
 def with_known_digits(config: PublicRunConfig, mnist: Path | None) -> PublicRunConfig:
     """The config with 'auto' replaced by the digits that are available.
 
-    :raises ValueError: for digits that are not.
+    :raises ValueError: for digits that are not, or MNIST for videos without digits.
     """
-    if config.data.benchmark != "mnist-mot":
+    if config.data.objects != "digits":
+        if mnist is not None:
+            raise ValueError(f"MNIST was given ({mnist}), but {config.data.benchmark} shows no digits.")
         return config
     return replace(config, data=replace(config.data, digits=choose_source(config.data.digits, mnist)))
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from scalor_pyro.experiments.public import WAYS, labels_of, run_public, scores, 
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.loading import load_config
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_config, load_config_to_resume
 from scalor_pyro.training.callbacks import Callback, Training
 from tests.fakes import moving_squares
 
@@ -112,3 +114,19 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     run_public(tiny(), tmp_path / "again", final_videos=1, progress=False, resume=True)
     one, other = (Scalor.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "again"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_resumed_run_takes_its_digits_from_the_same_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    splits = ("train", "test")
+    images = {f"x_{split}": rng.integers(1, 255, (20, 28, 28), dtype=np.uint8) for split in splits}
+    np.savez(tmp_path / "mnist.npz", **images, **{f"y_{split}": np.arange(20) % 10 for split in splits})
+    config = tiny()
+    config = replace(config, data=PublicData("mnist-mot"))
+    options: dict[str, Any] = {"final_videos": 1, "progress": False}
+    assert run_public(config, tmp_path / "run", mnist=tmp_path / "mnist.npz", callbacks=[Stop()], **options) is None
+    saved = load_config_to_resume(RunFolder.open(tmp_path / "run"), PublicRunConfig)
+    assert saved.data.digits == "mnist"
+    assert run_public(saved, tmp_path / "run", resume=True, **options) is not None
+    with pytest.raises(ValueError, match="but sprites-mot shows no digits"):
+        run_public(tiny(), tmp_path / "other", mnist=tmp_path / "mnist.npz", **options)

@@ -52,7 +52,7 @@ class PublicVideos:
     ) -> None:
         require_stream(seed, split)
         self.config, self.seed, self.split, self.repeat = config, seed, split, repeat
-        self.bank = _digits(config, split, mnist) if config.benchmark == "mnist-mot" else None
+        self.bank = _digits(config, split, mnist) if config.objects == "digits" else None
 
     def batch(self, start: int, count: int, frames: int | None = None) -> PublicBatch:
         """The videos from start to start + count − 1.
