@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scalor_pyro.cli.outputs import require_folder
-from scalor_pyro.config import AnySceneRunConfig, ConfigError, PublicRunConfig, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
 from scalor_pyro.evaluation.forecasts import PictureErrors, picture_table
 from scalor_pyro.experiments.videos import RESULTS, load_figures
 from scalor_pyro.inference.generation import MOST, Generated, check_extent, forecast, imagine, set_seed
@@ -186,10 +186,8 @@ def presence_seen(trained: TrainedRun) -> float:
         objects, told = load_figures(trained.folder).objects_per_frame, RESULTS
     elif isinstance(trained.config, AnySceneRunConfig):
         objects, told = trained.config.movers.most / 2, CONFIG
-    elif isinstance(trained.config, PublicRunConfig):
-        objects, told = trained.config.data.objects_in_view, CONFIG
     else:
-        objects, told = (trained.config.data.count_min + trained.config.data.count_max) / 2, CONFIG
+        objects, told = trained.config.data.mean_count, CONFIG
     if not objects > 0:
         raise ConfigError(
             f"The run found no objects ({trained.folder / told}); give --first-presence, the probability that a cell"

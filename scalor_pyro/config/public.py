@@ -49,7 +49,7 @@ class PublicData:
         return "digits" if self.benchmark == "mnist-mot" else "sprites"
 
     @property
-    def objects_in_view(self) -> float:
+    def mean_count(self) -> float:
         """How many objects a frame shows on average."""
         return _IN_VIEW[self.benchmark]
 
