@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from scalor_pyro.cli.evaluate_masks import run_masks
 from scalor_pyro.cli.outputs import require_new_output
 from scalor_pyro.config import ConfigError
 from scalor_pyro.evaluation.metrics import without_nan
@@ -23,11 +24,16 @@ flag, …; counted from 1).
 
 TRACKS and --truth are two files or two folders. In folders, a sequence is a pair of files with the same name; the truth
 may also be SEQUENCE/gt/gt.txt, as in the benchmark. Rows of the truth with flag 0 are ignored, and so are the reports
-matched to them. Classes are ignored."""
+matched to them. Classes are ignored.
+
+With --protocol masks, both are masks (0 background, else identity + 1): a folder of pictures as scalor track --masks
+writes it, a folder of such folders, or an .npz with an array "masks" (videos, frames, height, width). They are scored
+as in Weis et al., JMLR 22:183, 2021: IoU of at least 0.5, from the third frame on; no masks of at most 5 pixels."""
 EXAMPLES = """examples:
   scalor evaluate out/street.txt --truth street-gt.txt
   scalor evaluate out --truth MOT17/train --hota --json scores.json
-  scalor evaluate out/cells.csv --truth cells-gt.txt --match distance --threshold 5"""
+  scalor evaluate out/cells.csv --truth cells-gt.txt --match distance --threshold 5
+  scalor evaluate found.npz --truth true.npz --protocol masks"""
 
 # Where the benchmark keeps the truth of a sequence.
 BENCHMARK_TRUTH = Path("gt") / "gt.txt"
@@ -90,10 +96,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("tracks", type=Path, metavar="TRACKS", help="file (.txt, or .csv of scalor track), or folder of .txt files")
+    what = "file (.txt, or .csv of scalor track), or folder of .txt files; or masks"
+    add("tracks", type=Path, metavar="TRACKS", help=what)
     add("--truth", type=Path, metavar="GT", required=True, help="ground truth: file or folder")
+    add("--protocol", choices=["boxes", "masks"], default="boxes", help="what is compared (default: boxes)")
     measures = "match boxes by overlap, or centres by distance in px or in sizes of the true object"
-    add("--match", choices=["iou", "distance", "sizes"], default="iou", help=f"{measures} (default: iou)")
+    add("--match", choices=["iou", "distance", "sizes"], help=f"{measures} (default: iou)")
     least = "least IoU (default: 0.5), or largest distance (default: 0.5 sizes; no default in px)"
     add("--threshold", type=float, metavar="X", help=least)
     beyond = "last frame to score, from 1; without it, tracks beyond the last frame of the truth are refused"
@@ -111,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.json is not None:
         require_new_output("--json", options.json, ".json", options.overwrite)
+    if options.protocol == "masks":
+        return run_masks(options)
     if options.last is not None and options.last < MOT_FIRST:
         raise ConfigError(f"--last: expected a frame from {MOT_FIRST}, got {options.last}.")
     scorer = Scorer(matching_of(options), options.hota)
@@ -136,10 +146,10 @@ def matching_of(options: argparse.Namespace) -> Matching:
     :raises ConfigError: for a threshold that is missing or out of its range.
     """
     if options.threshold is not None:
-        return Matching(options.match, options.threshold)
+        return Matching(options.match or Matching.by, options.threshold)
     if options.match == "distance":
         raise ConfigError("--match distance needs --threshold, a distance in px.")
-    return Matching(options.match)
+    return Matching(options.match or Matching.by)
 
 
 def sequences_of(tracks: Path, truth: Path) -> list[Sequence]:

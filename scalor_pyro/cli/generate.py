@@ -189,7 +189,7 @@ def presence_seen(trained: TrainedRun) -> float:
     elif isinstance(trained.config, AnySceneRunConfig):
         objects, told = trained.config.movers.most / 2, CONFIG
     else:
-        objects, told = (trained.config.data.count_min + trained.config.data.count_max) / 2, CONFIG
+        objects, told = trained.config.data.mean_count, CONFIG
     if not objects > 0:
         raise ConfigError(
             f"The run found no objects ({trained.folder / told}); give --first-presence, the probability that a cell"

@@ -13,6 +13,7 @@ from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
+from scalor_pyro.config.public import PublicData, PublicRunConfig
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoData, VideoRunConfig, check_run
 from scalor_pyro.config.schedule import Schedule, constant
@@ -29,6 +30,8 @@ __all__ = [
     "DataConfig",
     "ModelConfig",
     "MoverConfig",
+    "PublicData",
+    "PublicRunConfig",
     "ReadOptions",
     "RunConfig",
     "Schedule",

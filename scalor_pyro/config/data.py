@@ -55,6 +55,11 @@ class DataConfig:
             f"frames from 0 to {self.frames - 1}",
         )
 
+    @property
+    def mean_count(self) -> float:
+        """How many objects the world holds on average, those that arrive later left out."""
+        return (self.count_min + self.count_max) / 2
+
     def _require_range(self, lowest: str, highest: str, most: float) -> None:
         """Refuse two fields that are no range."""
         low, high = getattr(self, lowest), getattr(self, highest)

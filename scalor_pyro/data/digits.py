@@ -89,14 +89,15 @@ def choose_source(source: Source, mnist_file: Path | None = None) -> Literal["mn
     return "mnist"
 
 
-def load_digits(source: Source, split: Split, mnist_file: Path | None = None) -> Digits:
+def load_digits(source: Source, split: Split, mnist_file: Path | None = None, whole: bool = False) -> Digits:
     """Images of handwritten digits, cropped to the box that the ink fills.
 
     :param source: 'mnist'; 'uci' for scikit-learn's bundled 8x8 digits; 'auto': see :func:`choose_source`.
     :param split: 'train' or 'test'; no digit is in both.
     :param mnist_file: a .npz in the layout of Keras, a folder with the four IDX files, or one of these files with
         the others beside it, gzipped or not. None: MNIST is taken from the user's cache, or downloaded once.
-    :returns: images (N, h, h) in [0, 1], h = 20 for MNIST and 8 for the bundled digits, and labels (N,).
+    :param whole: the images as they are, with MNIST's margin of 4 px.
+    :returns: images (N, h, h) in [0, 1], h = 20 for MNIST (28 whole) and 8 for the bundled digits, and labels (N,).
     :raises ValueError: for a file that is not MNIST, or an unknown source.
     :raises ConnectionError: if 'mnist' is neither given nor cached, and cannot be downloaded.
     """
@@ -104,7 +105,7 @@ def load_digits(source: Source, split: Split, mnist_file: Path | None = None) ->
         raise ValueError(f"split: expected 'train' or 'test', got {shown(split)}.")
     if choose_source(source, mnist_file) == "uci":
         return _load_uci(split)
-    return _load_mnist(_fetch_mnist() if mnist_file is None else Path(mnist_file), split)
+    return _load_mnist(_fetch_mnist() if mnist_file is None else Path(mnist_file), split, whole)
 
 
 def _load_uci(split: Split) -> Digits:
@@ -159,7 +160,7 @@ def _reachable(url: str) -> bool:
     return bool(answers)
 
 
-def _load_mnist(path: Path, split: Split) -> Digits:
+def _load_mnist(path: Path, split: Split, whole: bool = False) -> Digits:
     """MNIST from a file or folder.
 
     :raises ValueError: if it is not MNIST.
@@ -173,7 +174,8 @@ def _load_mnist(path: Path, split: Split) -> Digits:
         )
     if not images.any(axis=(1, 2)).all():
         raise ValueError(f"{path} holds empty images; expected MNIST's, with ink in each.")
-    return _centred(images, MNIST_INK), labels.astype(np.int64)
+    pictures = images.astype(np.float32) / np.float32(255) if whole else _centred(images, MNIST_INK)
+    return pictures, labels.astype(np.int64)
 
 
 def _read_mnist(path: Path, split: Split) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -3,6 +3,8 @@
 A sprite fits into the circle whose diameter is the object's size, so that its box holds it at any rotation.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,3 +56,11 @@ def _heart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
     # Products instead of powers, whose last digit differs between machines.
     ring = x * x + y * y - 1.0
     return ring * ring * ring <= x * x * y * y * y
+
+
+# Whether points lie in a sprite whose circle has radius 1, y upwards; by the name of its shape.
+INSIDE: dict[str, Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]] = {
+    "square": _square,
+    "ellipse": _ellipse,
+    "heart": _heart,
+}

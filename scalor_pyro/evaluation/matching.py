@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import motmetrics
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 # motmetrics' definitions; building them takes as long as scoring a short video.
@@ -47,14 +48,31 @@ def count(frames: Sequence[Pairs], names: Sequence[str]) -> tuple[dict[str, int]
     :param frames: in order of time.
     :param names: of motmetrics' counts.
     """
-    if not frames:
-        return dict.fromkeys(names, 0), 0.0
+    return summed(events_of(frames), names)
+
+
+def events_of(frames: Sequence[Pairs]) -> pd.DataFrame:
+    """motmetrics' events: a row for each match, switch, miss and false positive (and raw ones, which count nothing).
+
+    :param frames: in order of time; at each of them, motmetrics keeps earlier matches where they are still allowed.
+    """
     true, _ = numbered([frame.true for frame in frames])
     reported, _ = numbered([frame.reported for frame in frames])
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
     for here, there, frame in zip(true, reported, frames, strict=True):
         accumulator.update(here, there, frame.distance)
-    events = accumulator.events
+    events: pd.DataFrame = accumulator.events
+    return events
+
+
+def summed(events: pd.DataFrame, names: Sequence[str]) -> tuple[dict[str, int], float]:
+    """Counts by motmetrics, and the sum of matched distances.
+
+    :param events: see :func:`events_of`.
+    :param names: of motmetrics' counts.
+    """
+    if events.empty:
+        return dict.fromkeys(names, 0), 0.0
     counts = _HOST.compute(events, metrics=list(names), return_dataframe=False)
     matched = events["Type"].isin(("MATCH", "SWITCH"))
     return {name: int(counts[name]) for name in names}, float(events["D"][matched].sum())

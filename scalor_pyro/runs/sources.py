@@ -6,7 +6,7 @@ It is no part of the config: the same run on another machine has the same config
 import json
 from pathlib import Path
 
-from scalor_pyro.config import DataConfig
+from scalor_pyro.config import DataConfig, PublicData
 from scalor_pyro.config.checks import shown
 from scalor_pyro.files import explained, write_atomically
 from scalor_pyro.runs.configs import CheckpointError, read_json
@@ -31,7 +31,7 @@ def remember_mnist(folder: Path, mnist: Path, resumed: bool = False) -> None:
     write_atomically(folder / SOURCES, (json.dumps({"mnist": str(mnist.absolute())}, indent=1) + "\n").encode())
 
 
-def mnist_of(run: str | Path, data: DataConfig, given: Path | None = None) -> Path | None:
+def mnist_of(run: str | Path, data: DataConfig | PublicData, given: Path | None = None) -> Path | None:
     """The file or folder of MNIST to take the digits of a run from.
 
     :param run: see :func:`scalor_pyro.runs.loading.located`; of a file of weights, the folder that it is in.
@@ -45,12 +45,12 @@ def mnist_of(run: str | Path, data: DataConfig, given: Path | None = None) -> Pa
     return _existing(located(run).parent, run)
 
 
-def mnist_to_train_on(folder: Path, data: DataConfig, given: Path | None) -> Path | None:
+def mnist_to_train_on(folder: Path, data: DataConfig | PublicData, given: Path | None) -> Path | None:
     """The same for the run in a folder that is to be resumed, which may have no weights yet."""
     return given if given is not None or not _needs_mnist(data) else _existing(folder, folder)
 
 
-def _needs_mnist(data: DataConfig) -> bool:
+def _needs_mnist(data: DataConfig | PublicData) -> bool:
     return data.objects == "digits" and data.digits != "uci"
 
 

@@ -51,6 +51,18 @@ RUNS = {
     "generate.py": [RUN, "--observed", "2", "--frames", "4", "--samples", "2", "--videos", "1"],
     "inspect_latents.py": [RUN, "--video", "1"],
     "train_any_scene.py": ["--videos", "32", "--steps", "2", "--eval-videos", "1"],
+    "train_public.py": [
+        "--benchmark",
+        "mnist-mot",
+        "--digits",
+        "uci",
+        "--videos",
+        "4",
+        "--steps",
+        "1",
+        "--eval-videos",
+        "1",
+    ],
     "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
 }
 
