@@ -28,7 +28,8 @@ from scalor_pyro.data.public import PublicVideos
 from scalor_pyro.evaluation.masks import MaskProtocol, mask_pairs, mask_table
 from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.tables import lined_up, shown
-from scalor_pyro.experiments.public import BATCH, TEST_SEED, WAYS, Way, labels_of, scores, sequence_scores
+from scalor_pyro.experiments.public import BATCH, TEST_SEED, labels_of, scores, sequence_scores
+from scalor_pyro.experiments.ways import OFFLINE, WAYS, Way
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Masks, {options.videos} videos, in percent\n{mask_table(masks)}\n")
         kept["masks"] = {"videos": options.videos, **masks}
     if options.videos and options.false_alarms:
-        kept["false_alarms"] = kinds = kinds_of_false_alarm(run.scalor, videos, options.videos, WAYS["offline"])
+        kept["false_alarms"] = kinds = kinds_of_false_alarm(run.scalor, videos, options.videos, OFFLINE)
         print(f"False alarms, offline: {', '.join(f'{number} {kind}' for kind, number in kinds.most_common())}\n")
     if options.sequence:
         ways = {"online": True, "offline": False}

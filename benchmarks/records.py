@@ -18,6 +18,7 @@ from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import hota, without_nan
 from scalor_pyro.experiments import baselines
 from scalor_pyro.experiments.synthetic import TEST_SEED, Experiment, Likelihood, evaluate, mean_nll
+from scalor_pyro.experiments.ways import OFFLINE, ONLINE, Way
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.configs import CheckpointError
@@ -48,6 +49,8 @@ SCORES = (
     "discoveries",
 )
 NLL = ("nll", "nll_samples", "nll_videos")
+# The scores by inference that sees the whole video first, within a run's results.
+HINDSIGHT = "offline"
 TRAINING = ("videos", "steps", "training_minutes", "processor_minutes", "seed", "digits")
 # The commit that a run was scored at again, if it was.
 AGAIN = "scored_at"
@@ -157,7 +160,7 @@ def score_again(run: Finished) -> Finished:
     videos = run.videos(run.config.evaluated)
     scores = evaluate(run.program(), videos, run.results["videos"], tracks=run.folder / "tracks")
     run.results.update(without_nan(scores), **{AGAIN: source_of(PACKAGE).commit})
-    for name in NLL:
+    for name in (*NLL, HINDSIGHT):
         run.results.pop(name, None)
     write_atomically(run.folder / "results.json", json.dumps(run.results, indent=1).encode())
     return run
@@ -171,13 +174,16 @@ def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
     :return: the files written.
     """
     _measure_nll(run, likelihood)
+    _measure_hindsight(run)
     scores = dict(run.results)
     if "mota" in scores:
         scores["hota"] = _hota(run.folder / "tracks", run.videos(run.config.evaluated), scores["videos"])
     written = [write(records, run.setting, run.setting, run.results, scores)]
     if run.setting in LONGER:
         setting = LONGER[run.setting]
-        written.append(write(records, setting, run.setting, run.results, _scored_on(run, setting)))
+        data = test_videos(setting, run.config.data)
+        longer = _scored_on(run, data, ONLINE) | {HINDSIGHT: _scored_on(run, data, OFFLINE)}
+        written.append(write(records, setting, run.setting, run.results, longer))
     return written
 
 
@@ -193,11 +199,19 @@ def _measure_nll(run: Finished, likelihood: Likelihood) -> None:
     write_atomically(run.folder / "results.json", json.dumps(run.results, indent=1).encode())
 
 
-def _scored_on(run: Finished, preset: str) -> dict[str, Any]:
-    """The scores of a run on the videos of a preset."""
-    videos, count = run.videos(test_videos(preset, run.config.data)), run.results["videos"]
+def _measure_hindsight(run: Finished) -> None:
+    """Add the scores by hindsight to the results of a run of SCALOR, unless they are there: no other model has it."""
+    if run.kind.build is not Scalor or "mota" not in run.results or HINDSIGHT in run.results:
+        return
+    run.results[HINDSIGHT] = without_nan(_scored_on(run, run.config.evaluated, OFFLINE))
+    write_atomically(run.folder / "results.json", json.dumps(run.results, indent=1).encode())
+
+
+def _scored_on(run: Finished, data: DataConfig, way: Way) -> dict[str, Any]:
+    """The scores of a run on unseen videos of a kind."""
+    videos, count = run.videos(data), run.results["videos"]
     with tempfile.TemporaryDirectory() as folder:
-        scores: dict[str, Any] = evaluate(run.program(), videos, count, tracks=Path(folder))
+        scores: dict[str, Any] = evaluate(run.program(), videos, count, tracks=Path(folder), way=way)
         return scores | {"hota": _hota(Path(folder), videos, count)}
 
 
@@ -227,6 +241,7 @@ def write(
         "trained_as": trained_as,
         **{name: results.get(name) for name in TRAINING},
         **{name: scores[name] for name in (*SCORES, *NLL) if name in scores},
+        **({HINDSIGHT: {name: scores[HINDSIGHT][name] for name in SCORES}} if HINDSIGHT in scores else {}),
         "command": without_folders(origin.get("command")),
         **{name: origin.get(name) for name in ORIGIN},
         **({AGAIN: results[AGAIN]} if AGAIN in results else {}),

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyro
@@ -18,6 +18,7 @@ from scalor_pyro.data.public import BoxTruth, PublicVideos
 from scalor_pyro.evaluation.masks import MaskScorer
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
+from scalor_pyro.experiments.ways import ONLINE, WAYS, Way
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.masks import FOREGROUND
 from scalor_pyro.inference.posterior import Inference, infer
@@ -37,17 +38,6 @@ logger = logging.getLogger(__name__)
 BATCH = 16
 # Seed of the videos to score on, and the index of the first one for scores during training: far from the others.
 TEST_SEED, VALIDATION_START = 0, 100_000
-
-
-class Way(NamedTuple):
-    """A way to infer."""
-
-    lookahead: int | None = 0
-    evidence: Literal["auto"] | None = None
-
-
-# Online, no frame depends on a later one.
-WAYS = {"online": Way(), "offline": Way(None, "auto")}
 
 
 def run_public(
@@ -126,7 +116,7 @@ def scores(
     videos: PublicVideos,
     count: int,
     start: int = 0,
-    way: Way = WAYS["online"],
+    way: Way = ONLINE,
     above: float = FOREGROUND,
 ) -> dict[str, Any]:
     """Scores on videos of a benchmark, by the protocol for masks (``mask_mota``, …) and by that of this project.

@@ -17,6 +17,7 @@ from torch import Tensor
 from scalor_pyro.config import ConfigError, DataConfig
 from scalor_pyro.data import SyntheticVideos, VideoBatch, choose_source
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
+from scalor_pyro.experiments.ways import ONLINE, Way
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer
@@ -186,7 +187,12 @@ def run_experiment(
 
 
 def evaluate(
-    scalor: Any, videos: SyntheticVideos, count: int, start: int = 0, tracks: Path | None = None
+    scalor: Any,
+    videos: SyntheticVideos,
+    count: int,
+    start: int = 0,
+    tracks: Path | None = None,
+    way: Way = ONLINE,
 ) -> dict[str, float]:
     """Score a model on videos of a stream.
 
@@ -195,6 +201,7 @@ def evaluate(
     :param count: number of videos.
     :param start: index of the first video.
     :param tracks: a folder for the tracks of each video, in MOTChallenge text.
+    :param way: to infer.
     :return: see :meth:`scalor_pyro.evaluation.metrics.Evaluation.result`.
     :raises ValueError: if count is below 1.
     """
@@ -203,7 +210,7 @@ def evaluate(
     evaluation = Evaluation()
     for first in range(start, start + count, EVALUATION_BATCH):
         batch = videos.batch(first, min(EVALUATION_BATCH, start + count - first))
-        inference = infer(scalor, batch.tensor(device))
+        inference = infer(scalor, batch.tensor(device), lookahead=way.lookahead, evidence=way.evidence)
         evaluation.add(inference, batch.tensor(), batch.truth)
         if tracks is not None:
             for index, found in enumerate(tracks_of(inference, videos.config.image_size), first):

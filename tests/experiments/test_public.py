@@ -14,7 +14,8 @@ from scalor_pyro.config.kinds import run_from_dict
 from scalor_pyro.config.public import public_preset
 from scalor_pyro.data.public import PublicVideos
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
-from scalor_pyro.experiments.public import WAYS, labels_of, run_public, scores, sequence_scores, tracks_of_truth
+from scalor_pyro.experiments.public import labels_of, run_public, scores, sequence_scores, tracks_of_truth
+from scalor_pyro.experiments.ways import OFFLINE, WAYS
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.model.scalor import Scalor
@@ -71,7 +72,7 @@ def test_masks_at_another_threshold_are_the_same_owners() -> None:
 def test_an_untrained_model_is_scored() -> None:
     config = tiny()
     videos = PublicVideos(config.data, 0, "test")
-    found = scores(Scalor(config.model), videos, 2, start=1, way=WAYS["offline"])
+    found = scores(Scalor(config.model), videos, 2, start=1, way=OFFLINE)
     assert found["mask_objects"] > 0 and {"mask_mota", "mask_motp", "mota", "mse"} <= found.keys()
     with pytest.raises(ValueError):
         scores(Scalor(config.model), videos, 2, start=-1)
