@@ -9,6 +9,8 @@ from scalor_pyro.config.options import option
 
 # Limits far above any use, as in scalor_pyro.config.data.
 MOST_FEATURES, MOST_GRID, MOST_ASPECT = 65_536, 1024, 100
+# Farther out σ(−z_depth) hardly changes, so depths no longer order objects.
+MOST_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class ModelConfig:
     inertia: bool = (
         True  # appearance, size and depth deviate from the last frame's; size and depth return to their mean
     )
+    depth_step: float = 0.1  # … and depth goes this share of the way, in each frame, to where its RNN wants it
+    depth_range: float = 2.0  # … which is within ± this
     colour_start: bool = False  # z_what starts with the glimpse's own colour
     contrast_input: bool = False  # local contrast as another input of the frame encoder
     difference_input: bool = True  # the difference from a static background image as another
@@ -71,6 +75,8 @@ class ModelConfig:
         at_least_1(self, "z_what_dim", "feature_dim", "tracker_dim", "prior_dim", "z_bg_light", most=MOST_FEATURES)
         positive(self, "object_size", most=MOST_PIXELS)
         positive(self, "sigma", "box_margin", "move_range", most=100)
+        positive(self, "depth_step", most=1)
+        positive(self, "depth_range", most=MOST_DEPTH)
         positive(self, "cell_reach", "logit_bound", most=1000)
         require(
             1 / MOST_ASPECT <= self.aspect <= MOST_ASPECT, "aspect", self.aspect, f"1/{MOST_ASPECT} to {MOST_ASPECT}"

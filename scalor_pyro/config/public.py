@@ -110,9 +110,12 @@ _COLOURED: dict[str, Any] = {"reject_by_colour": True, "propagated_overlap": 0.8
 # Masks are scored by their overlap: with a small σ, sharp borders are worth their cost. After 171 steps on Sprites-MOT,
 # the MOTA of masks of 32 other videos was 0.81 with 0.07, 0.57 with 0.1 and 0.50 with 0.2.
 _SHARP: dict[str, Any] = {"sigma": 0.07}
+# Objects hide each other; until they meet, nothing says which is in front. After 600 steps on Sprites-MOT, the MOTA of
+# masks of 100 other videos was 0.951 so, and 0.928 to 0.941 with the usual depths.
+_ORDERED: dict[str, Any] = {"depth_step": 0.5, "depth_range": 4.0}
 _MODELS: dict[str, dict[str, Any]] = {
     # 21/2 px ± 10 %, aspect ± 20 %.
-    "sprites-mot": {**_THREE, **_COLOURED, **_SHARP, "object_size": 10.5, "aspect_range": 0.3},
+    "sprites-mot": {**_THREE, **_COLOURED, **_SHARP, **_ORDERED, "object_size": 10.5, "aspect_range": 0.3},
     # The box of a digit is that of its whole picture, 28/2 px.
     "mnist-mot": {**_THREE, "object_size": 10.0, "box_margin": 1.4, "size_range": 0.05, "aspect_range": 0.05},
     # Boxes of 5.3 to 21 px, and ellipses that turn.
@@ -120,11 +123,12 @@ _MODELS: dict[str, dict[str, Any]] = {
         **_THREE,
         **_COLOURED,
         **_SHARP,
+        **_ORDERED,
         "object_size": 10.7,
         "size_range": 0.6,
         "aspect_range": 0.7,
         "background": "moving",
         "colour_start": True,
     },
-    "balls": {**_COLOURED, "slots": 22, "first_shortlist": 22, "shortlist": 10, "object_size": 10.0},
+    "balls": {**_COLOURED, **_ORDERED, "slots": 22, "first_shortlist": 22, "shortlist": 10, "object_size": 10.0},
 }

@@ -13,7 +13,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import window_size
 
-# With `inertia`, the factor of an object's size, aspect and depth from frame to frame: a half-life of seven frames.
+# With `inertia`, the factor of an object's size and aspect from frame to frame: a half-life of seven frames.
 # With 1 they would be random walks, and in long tracks reach values that no network was trained on.
 KEPT = 0.9
 # At most this is added to the unbounded size and aspect of a propagated object in a frame: they stay within ± 3, where

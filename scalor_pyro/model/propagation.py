@@ -8,7 +8,6 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.layers.boxes import KEPT
 from scalor_pyro.layers.networks import bounded, mlp, positive
 from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.model.annealed import Annealed
@@ -22,9 +21,6 @@ POSTERIOR_BIAS = 2.0
 PRIOR_BIAS = 5.0
 # Brings velocities (image coordinates per frame) to the size of the other numbers that an RNN reads.
 VELOCITY_GAIN = 10
-# With `inertia`, the mean of a depth moves towards a value within ± this, where σ lies between 0.12 and 0.88. Farther
-# out σ hardly changes, and depths no longer order objects.
-DEPTH_RANGE = 2.0
 # Standard deviations before training: of the prior, and of the posterior.
 PRIOR_SCALES = {"where": 0.3, "depth": 0.3, "what": 0.3}
 POSTERIOR_SCALES = {"where": 0.1, "depth": 0.1, "what": 0.1}
@@ -83,17 +79,20 @@ def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, slots: Slo
     return state.unflatten(0, inputs.shape[:2])
 
 
-def next_depth(depth: Tensor, raw: Tensor) -> Tensor:
+def next_depth(depth: Tensor, raw: Tensor, config: ModelConfig) -> Tensor:
     """The mean of an object's depth in the next frame, with `inertia`: one step towards the value its RNN asks for.
 
     Only differences of depths matter, so no frame keeps them in a range. If outputs of the RNN were simply added up,
-    every object would come nearer in each frame, until a sigmoid cannot distinguish their depths.
+    every object would come nearer in each frame, until a sigmoid cannot distinguish their depths. Which of two objects
+    is in front shows only once they meet, so where objects hide each other, a step should be large enough to change it
+    within a frame or two.
 
     :param depth: (B, K, 1) in the last frame.
     :param raw: (B, K, 1) the RNN's output, unbounded.
-    :return: (B, K, 1), within ± :data:`DEPTH_RANGE`, or closer to that range than before.
+    :param config: `depth_step` is the share of the way that is gone, `depth_range` bounds the value asked for.
+    :return: (B, K, 1), within ± `depth_range`, or closer to that range than before.
     """
-    return KEPT * depth + (1 - KEPT) * DEPTH_RANGE * torch.tanh(raw)
+    return (1 - config.depth_step) * depth + config.depth_step * config.depth_range * torch.tanh(raw)
 
 
 class PropagationPrior(nn.Module):
@@ -120,7 +119,7 @@ class PropagationPrior(nn.Module):
             (1, 4, 4, 1, 1, self.config.z_what_dim, self.config.z_what_dim), -1
         )
         if self.config.inertia:
-            depth, what = next_depth(slots.objects.depth, depth), slots.objects.what + what
+            depth, what = next_depth(slots.objects.depth, depth, self.config), slots.objects.what + what
         what_distribution = normal(what, positive(what_raw, PRIOR_SCALES["what"] if self.config.inertia else 1.0))
         return PropagationDistributions(
             presence=RelaxedPresence(annealed.temperature, bounded(pres[..., 0] + PRIOR_BIAS, self.config.logit_bound)),
@@ -165,7 +164,7 @@ class PropagationPosterior(nn.Module):
             (1, 4, 4, 1, 1, config.z_what_dim), -1
         )
         if config.inertia:
-            depth, what_recalled = next_depth(objects.depth, depth), objects.what + what_recalled
+            depth, what_recalled = next_depth(objects.depth, depth, config), objects.what + what_recalled
         recurrent = memory
 
         def what(z_where: Tensor) -> TorchDistribution:

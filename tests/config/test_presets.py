@@ -31,7 +31,12 @@ AS_THE_PAPER = {
     "difference_input": False,
 }
 # Numbers among the switches that mean something only while another switch is on, by that switch.
-NUMBERS_OF = {"colour_threshold": "reject_by_colour", "propagated_overlap": "reject_among_propagated"}
+NUMBERS_OF = {
+    "colour_threshold": "reject_by_colour",
+    "propagated_overlap": "reject_among_propagated",
+    "depth_step": "inertia",
+    "depth_range": "inertia",
+}
 # What only ablations turn off; `paper` leaves it to them.
 ABLATIONS = ("rejection", "attention")
 

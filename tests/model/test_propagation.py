@@ -11,7 +11,7 @@ from torch import Tensor
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import KEPT, SHAPE_STEP, Boxes
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.model.propagation import DEPTH_RANGE, next_depth
+from scalor_pyro.model.propagation import next_depth
 from scalor_pyro.model.scalor import Scalor
 
 FRAMES = 1000
@@ -27,22 +27,31 @@ def still(where: Tensor, shape: Tensor) -> Objects:
 
 
 @settings(max_examples=5)
-@given(st.lists(outputs, min_size=1, max_size=5), st.floats(-5, 5))
-def test_depth_stays_in_range_whatever_the_network_says(said: list[float], first: float) -> None:
-    depth = torch.tensor([first])
+@given(st.lists(outputs, min_size=1, max_size=5), st.floats(-5, 5), st.floats(0.1, 1), st.floats(0.5, 8))
+def test_depth_stays_in_range_whatever_the_network_says(
+    said: list[float], first: float, step: float, reach: float
+) -> None:
+    depth, config = torch.tensor([first]), ModelConfig(depth_step=step, depth_range=reach)
     for t in range(FRAMES):
-        depth = next_depth(depth, torch.tensor([said[t % len(said)]]))
-        assert abs(float(depth)) <= max(abs(first), DEPTH_RANGE) + 1e-5
-    assert abs(float(depth)) <= DEPTH_RANGE + 1e-5, "where it began is forgotten"
+        depth = next_depth(depth, torch.tensor([said[t % len(said)]]), config)
+        assert abs(float(depth)) <= max(abs(first), reach) + 1e-5
+    assert abs(float(depth)) <= reach + 1e-5, "where it began is forgotten"
 
 
 def test_depths_keep_their_order_for_some_frames() -> None:
     before = torch.tensor([[[-1.0], [1.0]]])
     after = before
     for _ in range(5):
-        after = next_depth(after, torch.zeros_like(after))
+        after = next_depth(after, torch.zeros_like(after), ModelConfig())
     near, far = after.flatten().tolist()
     assert near == pytest.approx(-far) and near < -0.5
+
+
+def test_with_a_large_step_a_hidden_object_comes_to_the_front_within_two_frames() -> None:
+    config, depth = ModelConfig(depth_step=0.5, depth_range=4.0), torch.tensor([2.0])
+    for _ in range(2):
+        depth = next_depth(depth, torch.tensor([-9.0]), config)
+    assert depth < -2
 
 
 @settings(max_examples=5)
