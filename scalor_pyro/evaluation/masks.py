@@ -12,9 +12,10 @@ Boxes, by the protocol of He et al. (Tracking by Animation, CVPR 2019), need not
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from scalor_pyro.config import ConfigError
@@ -80,6 +81,15 @@ class MaskScores:
     identities: int
 
 
+class ObjectMisses(NamedTuple):
+    """How often a true object is missed."""
+
+    video: int  # in the order in which they were added, from 0
+    identity: int
+    frames: int  # in which it is scored
+    misses: int
+
+
 class MaskScorer:
     """Scores video after video::
 
@@ -95,6 +105,7 @@ class MaskScorer:
         self.protocol = protocol or MaskProtocol()
         self._frames: list[Pairs] = []
         self._names = [0, 0]  # how many identities there were so far: true and reported
+        self._begins: list[int] = []  # how many true ones before each video
 
     def add(self, reported: Labels, true: Labels) -> None:
         """Count a video.
@@ -111,6 +122,7 @@ class MaskScorer:
         if reported.shape != true.shape:
             raise ValueError(f"reported: expected masks {true.shape}, as the true ones, got {reported.shape}.")
         found = list(mask_pairs(reported, true, self.protocol))
+        self._begins.append(self._names[0])
         # Identities of another video are others, whatever their numbers.
         self._frames += [
             Pairs(each.true + self._names[0], each.reported + self._names[1], each.distance) for each in found
@@ -123,9 +135,7 @@ class MaskScorer:
         events = events_of(self._frames)
         counts, distance = summed(events, COUNTS)
         objects, switches = counts["num_objects"], counts["num_switches"]
-        of_objects = events[events["Type"].isin(("MATCH", "SWITCH", "MISS"))]
-        kinds = of_objects.groupby("OId")["Type"].value_counts().unstack(fill_value=0)
-        kinds = kinds.reindex(columns=["MATCH", "SWITCH", "MISS"], fill_value=0)
+        kinds = _by_object(events)
         frames = kinds.sum(axis=1)
         return MaskScores(
             mota=mota(counts),
@@ -139,6 +149,26 @@ class MaskScorer:
             objects=objects,
             identities=len(kinds),
         )
+
+    def objects(self) -> list[ObjectMisses]:
+        """How often each true object is missed, of all videos added so far, in the order of their first appearance."""
+        kinds = _by_object(events_of(self._frames))
+        names = np.concatenate([frame.true for frame in self._frames]) if self._frames else np.empty(0, np.int64)
+        known, first = np.unique(names, return_index=True)
+        order = known[np.argsort(first)]  # motmetrics' events have the places in this order
+        found = []
+        for place, each in kinds.iterrows():
+            name = int(order[int(place)])
+            video = int(np.searchsorted(self._begins, name, "right")) - 1
+            found.append(ObjectMisses(video, name - self._begins[video], int(each.sum()), int(each["MISS"])))
+        return found
+
+
+def _by_object(events: pd.DataFrame) -> pd.DataFrame:
+    """How often each true object is matched, switched and missed."""
+    names = ["MATCH", "SWITCH", "MISS"]
+    kinds = events[events["Type"].isin(names)].groupby("OId")["Type"].value_counts().unstack(fill_value=0)
+    return kinds.reindex(columns=names, fill_value=0)
 
 
 def mask_pairs(reported: Labels, true: Labels, protocol: MaskProtocol) -> Iterator[Pairs]:

@@ -1,6 +1,5 @@
 """A run on made-up movers: a model for scenes that nobody trained on, from its config to its scores."""
 
-import json
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from scalor_pyro.config import AnySceneRunConfig, MoverConfig
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
-from scalor_pyro.files import write_atomically
+from scalor_pyro.experiments.results import write_results
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
@@ -72,18 +71,7 @@ def run_any_scene(
     )
     if ended.interrupted:
         return None
-    results = {
-        **scores(scalor, config, final_videos),
-        "videos": final_videos,
-        "steps": ended.step,
-        "training_minutes": ended.minutes,
-        "processor_minutes": ended.processor_minutes,
-        "seed": config.seed,
-        "provenance": origin,
-    }
-    results = without_nan(results)
-    write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
-    return results
+    return write_results(folder, scores(scalor, config, final_videos), final_videos, ended, config.seed, origin)
 
 
 def made(config: MoverConfig, seed: int, count: int, workers: int = 1) -> NDArray[np.uint8]:

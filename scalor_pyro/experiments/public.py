@@ -1,43 +1,28 @@
 """A run on a public benchmark: training, and scores by the published protocols."""
 
-import json
-import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyro
 import torch
-from numpy.typing import NDArray
 
 from scalor_pyro.config import PublicRunConfig
 from scalor_pyro.data import choose_source
-from scalor_pyro.data.public import BoxTruth, PublicVideos
-from scalor_pyro.evaluation.masks import MaskScorer
-from scalor_pyro.evaluation.metrics import Evaluation, without_nan
-from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
-from scalor_pyro.experiments.ways import ONLINE, WAYS, Way
-from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.masks import FOREGROUND
-from scalor_pyro.inference.posterior import Inference, infer
-from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.data.public import PublicVideos
+from scalor_pyro.evaluation.metrics import without_nan
+from scalor_pyro.experiments.public_scores import TEST_SEED, scores
+from scalor_pyro.experiments.results import write_results
+from scalor_pyro.experiments.ways import WAYS
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.runs.sources import mnist_to_train_on, remember_mnist
-from scalor_pyro.tracks.opening import BoxesOf
-from scalor_pyro.tracks.table import Tracks, from_dataframe
-from scalor_pyro.tracks.tracker import track
 from scalor_pyro.training.callbacks import Callback
 from scalor_pyro.training.loop import train
 
-logger = logging.getLogger(__name__)
-
-# Videos scored at a time.
-BATCH = 16
-# Seed of the videos to score on, and the index of the first one for scores during training: far from the others.
-TEST_SEED, VALIDATION_START = 0, 100_000
+# Index of the first video for scores during training, far from those at its end.
+VALIDATION_START = 100_000
 
 
 def run_public(
@@ -85,18 +70,8 @@ def run_public(
     )
     if ended.interrupted:
         return None
-    results = {
-        **{name: scores(scalor, unseen, final_videos, way=way) for name, way in WAYS.items()},
-        "videos": final_videos,
-        "steps": ended.step,
-        "training_minutes": ended.minutes,
-        "processor_minutes": ended.processor_minutes,
-        "seed": config.seed,
-        "provenance": origin,
-    }
-    results = without_nan(results)
-    write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
-    return results
+    found = {name: scores(scalor, unseen, final_videos, way=way) for name, way in WAYS.items()}
+    return write_results(folder, found, final_videos, ended, config.seed, origin)
 
 
 def with_known_digits(config: PublicRunConfig, mnist: Path | None) -> PublicRunConfig:
@@ -109,79 +84,3 @@ def with_known_digits(config: PublicRunConfig, mnist: Path | None) -> PublicRunC
             raise ValueError(f"MNIST was given ({mnist}), but {config.data.benchmark} shows no digits.")
         return config
     return replace(config, data=replace(config.data, digits=choose_source(config.data.digits, mnist)))
-
-
-def scores(
-    scalor: Scalor,
-    videos: PublicVideos,
-    count: int,
-    start: int = 0,
-    way: Way = ONLINE,
-    above: float = FOREGROUND,
-) -> dict[str, Any]:
-    """Scores on videos of a benchmark, by the protocol for masks (``mask_mota``, …) and by that of this project.
-
-    :param count: number of videos.
-    :param start: index of the first.
-    :param way: to infer.
-    :param above: total alpha of the objects above which a pixel belongs to one of them.
-    """
-    by_masks, evaluation = MaskScorer(), Evaluation()
-    device = next(scalor.parameters()).device
-    for first in range(start, start + count, BATCH):
-        batch = videos.batch(first, min(BATCH, start + count - first))
-        frames = batch.tensor(device)
-        inference = infer(scalor, frames, lookahead=way.lookahead, evidence=way.evidence)
-        evaluation.add(inference, batch.tensor(), batch.truth)
-        for reported, true in zip(labels_of(inference, above), batch.masks, strict=True):
-            by_masks.add(reported, true.astype(np.int64) + 1)
-    found = {f"mask_{name}": value for name, value in asdict(by_masks.total()).items()}
-    return {**found, **evaluation.result()}
-
-
-def sequence_scores(run: TrainedRun, videos: PublicVideos, frames: int, online: bool = False) -> dict[str, Any]:
-    """Scores of boxes over one long sequence, by the protocol of He et al.: an IoU of at least ½.
-
-    The sequence is the first stream of the videos. Identities are those of the tracker alone, without linking, because
-    an object that has left is not the one that comes next.
-
-    :param run: see :func:`~scalor_pyro.tracks.tracker.load_for_tracking`.
-    :param videos: of Sprites-MOT or MNIST-MOT.
-    :param frames: length of the sequence; published: 10,000.
-    :param online: no frame depends on a later one, and masks decide; else as ``scalor track`` does by default.
-    """
-    stream = PublicVideos(replace(videos.config, frames=frames), videos.seed, videos.split)
-    stream.bank = videos.bank
-    video = stream.video(0, frames)
-    options = {"lookahead": 0, "decide_by": "masks"} if online else {}
-    # The true box of a digit is that of its whole picture, of a sprite that of its ink.
-    boxes: BoxesOf = "glimpse" if videos.config.benchmark == "mnist-mot" else "mask"
-    pictures = np.ascontiguousarray(video.frames.transpose(0, 2, 3, 1))
-    found = track(pictures, run, boxes=boxes, link=False, **options)  # type: ignore[arg-type]
-    scorer = Scorer(Matching("iou", 0.5))
-    scorer.add("sequence", from_dataframe(found), tracks_of_truth(video.truth))
-    return scorer.total()
-
-
-def tracks_of_truth(truth: BoxTruth) -> Tracks:
-    """The truth as tracks; every object counts, however little of it is seen."""
-    one, unknown = np.ones(len(truth.x)), np.full(len(truth.x), np.nan)
-    return Tracks(truth.frame, truth.identity, truth.x, truth.y, truth.width, truth.height, one, unknown)
-
-
-def labels_of(inference: Inference, above: float = FOREGROUND) -> NDArray[np.int64]:
-    """Masks as they are scored. (B, T, H, W): 0 background, else identity + 1
-
-    :param above: total alpha of the objects above which a pixel belongs to one of them.
-    """
-    if above == FOREGROUND:
-        labels: NDArray[np.int64] = inference.segments.numpy()
-        return np.maximum(labels, -1) + 1
-    parts = []
-    for video in range(len(inference.presence)):
-        shares = inference.soft_masks(video)  # (T, K, H, W)
-        owner = (
-            inference.identity[video].gather(1, shares.argmax(1).flatten(1)).view(shares.shape[0], *shares.shape[2:])
-        )
-        parts.append(torch.where(inference.foreground[video, :, 0] > above, owner, -1).numpy() + 1)
-    return np.stack(parts)

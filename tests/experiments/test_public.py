@@ -13,8 +13,10 @@ from scalor_pyro.config import ConfigError, PublicData, PublicRunConfig, Stage, 
 from scalor_pyro.config.kinds import run_from_dict
 from scalor_pyro.config.public import public_preset
 from scalor_pyro.data.public import PublicVideos
+from scalor_pyro.evaluation.masks import MaskScorer
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
-from scalor_pyro.experiments.public import labels_of, run_public, scores, sequence_scores, tracks_of_truth
+from scalor_pyro.experiments.public import run_public
+from scalor_pyro.experiments.public_scores import labels_of, misses_by_size, scores, sequence_scores, tracks_of_truth
 from scalor_pyro.experiments.ways import OFFLINE, WAYS
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.layers.boxes import Boxes
@@ -94,6 +96,21 @@ def test_the_truth_is_perfect_by_the_protocol_for_boxes() -> None:
     scorer = Scorer(Matching("iou", 0.5))
     scorer.add("sequence", truth, truth)
     assert scorer.total()["mota"] == scorer.total()["idf1"] == scorer.total()["motp"] == 1
+
+
+def test_misses_are_counted_by_the_size_of_what_is_missed() -> None:
+    videos = PublicVideos(PublicData("multi-dsprites"), 0, "test").batch(0, 6)
+    scorer = MaskScorer()
+    for masks, truth in zip(videos.masks, videos.truth, strict=True):
+        labels = masks.astype(np.int64) + 1
+        small = [one for one in set(truth.identity) if np.median(truth.size[truth.identity == one]) < 9]
+        scorer.add(np.where(np.isin(labels, np.array(small) + 1), 0, labels), labels)
+    groups = misses_by_size(scorer.objects(), videos.truth, (0.0, 9.0, float("inf")))
+    assert [group["miss"] for group in groups] == [1, 0]
+    assert groups[0]["objects"] and groups[0]["to"] == groups[1]["from"] == 9 and groups[1]["to"] is None
+    everything = misses_by_size(scorer.objects(), videos.truth, (0.0, float("inf")))[0]
+    assert everything["miss"] == pytest.approx(scorer.total().miss) and everything["frames"] == scorer.total().objects
+    assert {each.video for each in scorer.objects()} == set(range(6))
 
 
 class Stop(Callback):
