@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import compared
+import placing
+import public_tables
 from records import AGAIN, HINDSIGHT, finished, read, record, score_again
 
 from scalor_pyro.cli.errors import command
@@ -319,6 +321,11 @@ def of_folder(table: Callable[[Path], str]) -> Callable[[Book], str]:
     return lambda book: table(book.folder)
 
 
+def of_placing(name: str) -> Callable[[Book], str]:
+    """A table of the page that places the project."""
+    return lambda book: placing.tables(book.folder, both_ways(book), TRACKED)[name]()
+
+
 # The tables of each page.
 PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     ROOT / "docs" / "results.md": {
@@ -332,6 +339,10 @@ PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     ROOT / "docs" / "studies" / "paper_settings.md": {"paper-preset": paper_preset},
     ROOT / "docs" / "trainings.md": {"runs": runs},
     ROOT / "docs" / "studies" / "rivals.md": {name: of_folder(table) for name, table in compared.TABLES.items()},
+    ROOT / "docs" / "studies" / "public_benchmarks.md": {
+        name: of_folder(table) for name, table in public_tables.TABLES.items()
+    },
+    ROOT / "docs" / "placing.md": {name: of_placing(name) for name in placing.NAMES},
     ROOT / "README.md": {"summary": summary},
     ROOT / "docs" / "index.md": {"summary": summary},
 }
