@@ -28,7 +28,7 @@ def scenes(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def painting(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import scene_painting
+    from scenes import painting as scene_painting
 
     return scene_painting
 
@@ -49,8 +49,8 @@ def test_a_scene_is_the_same_every_time(scenes: ModuleType, name: str) -> None:
 
 def test_all_scenes_are_tested_and_none_comes_from_the_generators(scenes: ModuleType) -> None:
     assert sorted(scenes.SCENES) == SCENES
-    for name in ("made_up_scenes.py", "scene_painting.py"):
-        text = (BENCHMARKS / name).read_text(encoding="utf-8")
+    for path in (BENCHMARKS / "made_up_scenes.py", *BENCHMARKS.glob("scenes/*.py")):
+        text = path.read_text(encoding="utf-8")
         imports = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
         assert not any("scalor_pyro.data" in line for line in imports)
 
@@ -62,7 +62,7 @@ def test_a_disc_is_seen_as_far_as_it_is_in_view(x: float, y: float, radius: floa
     import sys
 
     sys.path.insert(0, str(BENCHMARKS))
-    from scene_painting import Thing, painted
+    from scenes.painting import Thing, painted
 
     thing = Thing(3, x, y, radius + 2)
     thing.ellipse((x, y), (radius, radius), 0, (1, 1, 1))
