@@ -2,16 +2,18 @@
 
 python benchmarks/hindsight.py --mnist mnist.npz --videos 200 --out hindsight.json
 
-Four ways to infer the same videos: online or with a lookahead over the whole video, deciding by masks or by evidence.
-The error of a difference from the first way is a paired bootstrap over videos.
+Ways to infer the same videos: online or with a lookahead over the whole video, deciding by masks or by evidence, and
+by evidence with depths as the guide has them. The error of a difference from the first way is a paired bootstrap over
+videos.
 """
 
 import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from scalor_pyro.evaluation.metrics import Evaluation
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.experiments.synthetic import TEST_SEED
 from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.cards import synthetic_card_of, synthetic_names
@@ -35,14 +38,20 @@ class Way(NamedTuple):
 
     name: str
     lookahead: int | None
-    evidence: Literal["auto"] | None
+    evidence: bool
+    order: bool = True
+
+    def worth(self, scalor: Scalor) -> Worth | None:
+        """What an object must be worth; None: masks decide."""
+        return replace(worth_for(scalor), order=self.order) if self.evidence else None
 
 
 WAYS = (
-    Way("online, masks", 0, None),
-    Way("online, evidence", 0, "auto"),
-    Way("offline, masks", None, None),
-    Way("offline, evidence", None, "auto"),
+    Way("online, masks", 0, False),
+    Way("online, evidence", 0, True),
+    Way("offline, masks", None, False),
+    Way("offline, evidence", None, True),
+    Way("offline, evidence, depths of the guide", None, True, order=False),
 )
 PRINTED = ("mota", "mota_strict", "idf1", "precision", "recall", "count_mae", "mse")
 
@@ -65,7 +74,7 @@ def score(scalor: Scalor, stream: SyntheticVideos, count: int, way: Way) -> tupl
     for start in range(0, count, BATCH):
         batch = stream.batch(start, min(BATCH, count - start))
         frames, began = batch.tensor(), time.perf_counter()
-        inference = infer(scalor, frames, lookahead=way.lookahead, evidence=way.evidence)
+        inference = infer(scalor, frames, lookahead=way.lookahead, evidence=way.worth(scalor))
         seconds += time.perf_counter() - began
         together.add(inference, frames, batch.truth)
         for video, truth in enumerate(batch.truth):

@@ -11,7 +11,17 @@ where ρ is the prior probability of a discovery in its cell: the terms of the E
 to 1, and τ nats more. The proposal that gains most among its neighbours is drawn first, and the others are weighed
 again over it. A track ends where the frame is hardly less likely without its object, in two frames running.
 
-Differs: in the paper, a proposal is rejected where the masks of propagated objects cover it (paper §3.1).
+Which of two objects hides the other is decided in the same way: a tracked object goes to the front, or to the back,
+where
+
+.. math::
+
+    \log p(x_t | z') + \log N(z'_{depth}; 0, 1) > \log p(x_t | z) + \log N(z_{depth}; 0, 1)
+
+with the prior that depths have when objects are discovered, because what they did until they met says nothing.
+
+Differs: in the paper, a proposal is rejected where the masks of propagated objects cover it (paper §3.1), and a depth
+is what the guide says.
 """
 
 from dataclasses import dataclass
@@ -36,11 +46,13 @@ class Worth:
     :param discover: τ, which a proposal must gain beyond what its latents cost; 0: the model's own decision.
     :param go_on: a track ends where the frame is less likely without its object by less than this, in two frames
         running; 0: never.
+    :param order: objects that meet may go to the front or to the back.
     :raises ConfigError: for values below 0.
     """
 
     discover: float = 0.0
     go_on: float = 0.0
+    order: bool = True
 
     def __post_init__(self) -> None:
         for name in ("discover", "go_on"):
@@ -52,6 +64,8 @@ class Worth:
 # Thresholds in nats for each px that a typical object covers: a part of an object that another box draws badly gains
 # about as much as its area, and is no object of its own.
 DISCOVER, GO_ON = 0.4, 0.08
+# Objects of a neighbourhood that may change their depth in one frame.
+MOVES = 4
 
 
 def worth_for(scalor: Scalor) -> Worth:
@@ -92,6 +106,20 @@ class Weigher:
         # The guide infers the background after the objects, so that of the frame before stands in for it.
         self._behind = None if scalor.background_image is None else scalor.background_image[None]
         self._before: _Weak | None = None
+
+    @torch.no_grad()
+    def order(self, frame: Tensor, propagated: Objects, patches: Patches) -> tuple[Objects, Patches]:
+        """Objects with the depths that explain a frame best: each as it is, or at an end of the range of depths."""
+        unknown = self.scalor.background is not None and self._behind is None
+        if unknown or not self.evidence.order:
+            return propagated, patches
+        weighed = _View.of(self.scalor, frame, self._behind).weighed(propagated, patches)
+        there = propagated.presence > self.scalor.config.presence_threshold
+        meeting = (weighed.near & there[:, None] & there[..., None]).sum(-1) > 1
+        if not meeting.any():
+            return propagated, patches
+        depth, patches = _best_order(weighed, propagated.depth[..., 0], meeting, self.scalor.config.depth_range)
+        return propagated._replace(depth=depth[..., None]), patches
 
     @torch.no_grad()
     def keep(
@@ -163,14 +191,17 @@ class _Sum(NamedTuple):
     importance: Tensor  # (B, 1, H·W)
     image_size: tuple[int, int]
 
-    def plus(self, patches: Patches, kept: Tensor) -> "_Sum":
-        """With more objects drawn.
+    @classmethod
+    def of(cls, patches: Patches, image_size: tuple[int, int]) -> "_Sum":
+        """All of some objects."""
+        return cls(*added(patches, image_size), image_size)
 
-        :param kept: (B, n) 1 for those that are drawn, 0 for the others.
+    def plus(self, patches: Patches, kept: Tensor) -> "_Sum":
+        """With more drawn.
+
+        :param kept: (B, n) how many times each object is drawn: 1, 0 for those that are not, or a part.
         """
-        factor = kept[:, None, :, None, None]
-        kept_patches = Patches(patches.summed * factor, patches.importance * factor, patches.pixel)
-        summed, importance = added(kept_patches, self.image_size)
+        summed, importance = added(patches.scaled(kept), self.image_size)
         return _Sum(self.summed + summed, self.importance + importance, self.image_size)
 
     def drawn(self) -> Canvas:
@@ -216,7 +247,7 @@ class _View(NamedTuple):
         origin = torch.stack((patches.pixel[..., 0, 0] // size[1], patches.pixel[..., 0, 0] % size[1]), -1)
         apart = (origin[:, :, None] - origin[:, None]).abs()  # (B, n, n, 2)
         near = (apart < torch.tensor(self.window, device=apart.device)).all(-1)
-        return _Weighed(patches, unexplained, behind, sigma, near)
+        return _Weighed(patches, unexplained, behind, sigma, near, size)
 
 
 class _Weighed(NamedTuple):
@@ -227,14 +258,21 @@ class _Weighed(NamedTuple):
     behind: Tensor  # (B, C, n·P)
     sigma: Tensor  # (B, C, n·P)
     near: Tensor  # (B, n, n) bool: their windows overlap
+    image_size: tuple[int, int]
 
-    def gain(self, canvas: _Sum, sign: int) -> Tensor:
-        """Nats by which the frame is likelier with each object alone drawn as well (sign 1) or left out (−1). (B, n)"""
+    def gain(self, canvas: _Sum, more: float | Tensor) -> Tensor:
+        """Nats by which the frame is likelier if one object alone is changed. (B, n)
+
+        :param more: how many times what the object draws is added: 1 draws it as well, −1 leaves it out. (B, n), or
+            one number for all.
+        """
+        if isinstance(more, Tensor):
+            more = more.repeat_interleave(self.unexplained.shape[-1] // more.shape[-1], -1)[:, None]
         index = self.patches.pixel.flatten(1)[:, None]
         summed = canvas.summed.gather(2, index.expand(-1, canvas.summed.shape[1], -1))
         total = canvas.importance.gather(2, index)
-        other = summed + sign * self.patches.summed.flatten(2)
-        other_total = (total + sign * self.patches.importance.flatten(2)).clamp(min=0)
+        other = summed + more * self.patches.summed.flatten(2)
+        other_total = (total + more * self.patches.importance.flatten(2)).clamp(min=0)
         nats = self._misfit(summed, total) - self._misfit(other, other_total)
         return nats.unflatten(1, (self.near.shape[1], -1)).sum(-1)
 
@@ -255,11 +293,46 @@ def _best_first(weighed: _Weighed, canvas: _Sum, cost: Tensor, candidates: Tenso
     stays = torch.zeros_like(candidates)
     while True:
         gains = (weighed.gain(canvas, 1) - cost).masked_fill(~candidates | stays, -torch.inf)
-        rank = gains.argsort(stable=True, dim=1, descending=True).argsort(1)
-        first = rank.masked_fill(gains <= 0, rank.shape[1])[:, None].expand_as(weighed.near)
-        best = first.masked_fill(~weighed.near, rank.shape[1]).amin(-1)
-        more = (gains > 0) & (rank == best)
+        more = _best_nearby(gains, weighed.near)
         if not more.any():
             return stays, canvas
         stays = stays | more
         canvas = canvas.plus(weighed.patches, more.to(cost.dtype))
+
+
+def _best_nearby(gains: Tensor, near: Tensor) -> Tensor:
+    """Which objects gain, and more than all others whose windows overlap theirs. (B, n) bool"""
+    rank = gains.argsort(stable=True, dim=1, descending=True).argsort(1)
+    first = rank.masked_fill(gains <= 0, rank.shape[1])[:, None].expand_as(near)
+    best = first.masked_fill(~near, rank.shape[1]).amin(-1)
+    return (gains > 0) & (rank == best)
+
+
+def _best_order(weighed: _Weighed, depth: Tensor, candidates: Tensor, reach: float) -> tuple[Tensor, Patches]:
+    """The depths that explain a frame best: the object that gains most among its neighbours moves first.
+
+    :param depth: (B, n)
+    :param candidates: (B, n) bool: the objects that may move.
+    :param reach: depth of an object at the back; −reach at the front.
+    :return: (B, n), and the patches with these depths.
+    """
+    canvas = _Sum.of(weighed.patches, weighed.image_size)
+    for _ in range(MOVES):
+        front, front_gain = _moved(weighed, canvas, depth, -reach)
+        back, back_gain = _moved(weighed, canvas, depth, reach)
+        forward = front_gain > back_gain
+        gains = torch.where(forward, front_gain, back_gain).masked_fill(~candidates, -torch.inf)
+        chosen = _best_nearby(gains, weighed.near)
+        if not chosen.any():
+            break
+        change = torch.where(forward, front, back) * chosen
+        canvas = canvas.plus(weighed.patches, change)
+        weighed = weighed._replace(patches=weighed.patches.scaled(1 + change))
+        depth = torch.where(chosen, torch.where(forward, -reach, reach), depth)
+    return depth, weighed.patches
+
+
+def _moved(weighed: _Weighed, canvas: _Sum, depth: Tensor, to: float) -> tuple[Tensor, Tensor]:
+    """What going to a depth adds to each object's importance, as a share of it, and what it gains in nats. (B, n)"""
+    more = torch.sigmoid(torch.full_like(depth, -to)) / torch.sigmoid(-depth) - 1
+    return more, weighed.gain(canvas, more) - (to**2 - depth**2) / 2

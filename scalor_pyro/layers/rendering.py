@@ -133,6 +133,11 @@ class Patches(NamedTuple):
     importance: Tensor  # (B, 1, n, P_y, P_x) α·z_pres·σ(−z_depth)
     pixel: Tensor  # (B, n, P_y, P_x) index of each pixel in the flattened image
 
+    def scaled(self, factor: Tensor) -> "Patches":
+        """With the importance of each object times a factor (B, n)."""
+        factor = factor[:, None, :, None, None]
+        return Patches(self.summed * factor, self.importance * factor, self.pixel)
+
 
 def weighted_patches(
     glimpses: Tensor,

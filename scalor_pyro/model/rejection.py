@@ -33,7 +33,15 @@ class Kept(NamedTuple):
 
 
 class Acceptance(Protocol):
-    """Decides in place of masks which objects stay, while a guide runs."""
+    """Decides in place of masks which objects stay, and which are in front, while a guide runs."""
+
+    def order(self, frame: Tensor, propagated: Objects, patches: Patches) -> tuple[Objects, Patches]:
+        """Propagated objects of a frame, and what they draw, with the depths that explain it best.
+
+        :param Tensor frame: (B, C, H, W)
+        :param propagated: K objects.
+        :param patches: what they draw.
+        """
 
     def keep(
         self,

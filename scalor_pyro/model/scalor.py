@@ -273,6 +273,8 @@ class Scalor(StoredModule):
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, slots, plates)
                     patches = self._patches(propagated.detach())
+                    if acceptance is not None:
+                        propagated, patches = acceptance.order(frame, propagated, patches)
                     seen = drawn(patches, self.config.image_size)
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals, proposed = self._discover(t, discovering, plates, first=slots is None)

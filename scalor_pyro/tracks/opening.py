@@ -151,8 +151,9 @@ class Options:
         """What an object must be worth to a model; None: masks decide."""
         if self.decide_by == "masks":
             return None
-        given = {"discover": self.discover, "go_on": self.go_on}
-        return replace(worth_for(scalor), **{name: value for name, value in given.items() if value is not None})
+        worth = worth_for(scalor)
+        discover = worth.discover if self.discover is None else self.discover
+        return replace(worth, discover=discover, go_on=worth.go_on if self.go_on is None else self.go_on)
 
 
 class Opened(NamedTuple):

@@ -10,10 +10,10 @@ from pyro.distributions import Normal
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.inference.evidence import Weigher, Worth, _best_first, _View, worth_for
+from scalor_pyro.inference.evidence import Weigher, Worth, _best_first, _best_order, _View, worth_for
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.layers.rendering import draw
+from scalor_pyro.layers.rendering import Patches, draw, weighted_patches
 from scalor_pyro.model.discovery import Proposed
 from scalor_pyro.model.rejection import fill_slots
 from scalor_pyro.model.scalor import Scalor
@@ -92,6 +92,36 @@ def test_the_choice_cannot_be_bettered_by_one_more(seed: int, n: int, cost: floa
     assert total >= cost * int(stays.sum()) - 1e-2
 
 
+def with_depths(objects: Objects, depths: list[float]) -> Objects:
+    return objects._replace(depth=torch.tensor(depths)[None, :, None])
+
+
+def patches_of(objects: Objects) -> Patches:
+    return weighted_patches(objects.glimpse, objects.where, objects.presence, objects.depth, (H, W), WINDOW)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 6), reach=st.floats(0.5, 5))
+def test_a_new_order_explains_the_frame_at_least_as_well_as_the_old_one(seed: int, n: int, reach: float) -> None:
+    noise = torch.Generator().manual_seed(seed)
+    centres = (torch.rand(n, 2, generator=noise) * 1.2 - 0.6).tolist()
+    objects = disks([(x, y) for x, y in centres], torch.rand(n, generator=noise).tolist())
+    objects = with_depths(objects, torch.randn(n, generator=noise).tolist())
+    frame = torch.rand(1, 3, H, W, generator=noise)
+    patches, depth = patches_of(objects), objects.depth[..., 0]
+    some = torch.rand(1, n, generator=noise) < 0.8
+    found, ordered = _best_order(view(frame).weighed(objects, patches), depth, some, reach)
+    after = objects._replace(depth=found[..., None])
+    torch.testing.assert_close(ordered.summed, patches_of(after).summed, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ordered.importance, patches_of(after).importance, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[~some], depth[~some])
+
+    def joint(these: Objects) -> Tensor:
+        return log_likelihood(frame, picture(these)) - these.depth.square().sum() / 2
+
+    assert joint(after) >= joint(objects) - 0.05
+
+
 @pytest.fixture
 def weigher(make_scalor: Callable[..., Scalor]) -> Callable[..., Weigher]:
     def build(evidence: Worth) -> Weigher:
@@ -100,6 +130,22 @@ def weigher(make_scalor: Callable[..., Scalor]) -> Callable[..., Weigher]:
         return Weigher(scalor, evidence)
 
     return build
+
+
+@pytest.mark.parametrize("front", [0, 1])
+def test_of_two_objects_that_meet_the_one_that_is_seen_comes_to_the_front(
+    weigher: Callable[..., Weigher], front: int
+) -> None:
+    apart, meeting = [(-0.8, 0.0), (0.0, 0.0), (0.1, 0.1)], [0.5, 0.2, 0.9]
+    truth = with_depths(disks(apart, meeting), [0.0, *((-9.0, 9.0) if front == 0 else (9.0, -9.0))])
+    guessed = with_depths(truth, [0.3, 0.1, 0.0])
+    ordered, patches = weigher(Worth()).order(picture(truth), guessed, patches_of(guessed))
+    alone, *two = ordered.depth.flatten().tolist()
+    assert alone == pytest.approx(0.3), "nothing says how near an object is that meets no other"
+    assert two[front] < two[1 - front]
+    wrong = [(picture(each) - picture(truth)).square().mean() for each in (guessed, ordered)]
+    assert wrong[1] < wrong[0] / 4
+    torch.testing.assert_close(patches.importance, patches_of(ordered).importance)
 
 
 def free(n: int, loc: float = 0.0) -> Proposed:
