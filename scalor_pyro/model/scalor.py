@@ -207,35 +207,35 @@ class Scalor(StoredModule):
         :raises ValueError: if x is not a batch of videos of the config's size.
         """
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
-        plates = self._plates(sequences)
+        plates, sigma = self._plates(sequences), self.sigma
         begin_model(self)
         latents: list[FrameLatents] = []
         slots: Slots | None = None
         memory = z_bg = background_memory = drawn_behind = None
-        with plates.sequences:
-            for t in range(frames):
-                propagated = None
-                if slots is not None:
-                    going_on = self.propagation_prior(slots, memory, self.annealed)
-                    memory = going_on.memory
-                    propagated = self._propagate(t, going_on, slots, plates)
-                discovering = self.discovery_prior(t, sequences, self.annealed)
-                proposals, _ = self._discover(t, discovering, plates, first=slots is None)
-                frame = once(self.settle, slots, propagated, proposals)
-                slots, frame_loc = frame.slots, frame.canvas.colour
-                if self.background is not None:
-                    behind = self.background.prior(z_bg, background_memory, sequences)
-                    background_memory = behind.memory
-                    z_bg = self._behind(t, behind)
-                    drawn_behind = self.background.decoder(z_bg[:, 0])
-                    frame_loc = frame.canvas.over(drawn_behind)
-                self._record(t, frame_loc, slots, plates)
+        for t in range(frames):
+            propagated = None
+            if slots is not None:
+                going_on = self.propagation_prior(slots, memory, self.annealed)
+                memory = going_on.memory
+                propagated = self._propagate(t, going_on, slots, plates)
+            discovering = self.discovery_prior(t, sequences, self.annealed)
+            proposals, _ = self._discover(t, discovering, plates, first=slots is None)
+            frame = once(self.settle, slots, propagated, proposals)
+            slots, frame_loc = frame.slots, frame.canvas.colour
+            if self.background is not None:
+                behind = self.background.prior(z_bg, background_memory, sequences)
+                background_memory = behind.memory
+                z_bg = self._behind(t, behind, plates)
+                drawn_behind = self.background.decoder(z_bg[:, 0])
+                frame_loc = frame.canvas.over(drawn_behind)
+            self._record(t, frame_loc, slots, plates)
+            with plates.sequences:
                 pyro.sample(
                     sites.x(t),
-                    normal(frame_loc[:, None], self.sigma, event_dims=3),
+                    normal(frame_loc[:, None], sigma, event_dims=3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
-                latents.append(frame._replace(background=drawn_behind))
+            latents.append(frame._replace(background=drawn_behind))
         return latents
 
     def guide(
@@ -265,7 +265,7 @@ class Scalor(StoredModule):
         difference = None if self.background_image is None else x - self.background_image  # objects, and the light
         surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
-        with plates.sequences, GuideMessenger():
+        with GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, patches, seen = x[:, t], None, None, None
                 if slots is not None:
@@ -288,7 +288,8 @@ class Scalor(StoredModule):
                 slots = settled.slots
                 if self.background is not None:
                     seen_behind = frame if difference is None else difference[:, t]
-                    z_bg = self._behind(t, self.background.posterior(seen_behind, settled.canvas.alpha.detach()))
+                    behind = self.background.posterior(seen_behind, settled.canvas.alpha.detach())
+                    z_bg = self._behind(t, behind, plates)
                     if acceptance is not None:
                         acceptance.infer_behind(z_bg)
                 latents.append(settled._replace(carried=Carried(slots, memory, memories[t])))
@@ -299,13 +300,13 @@ class Scalor(StoredModule):
 
     def _propagate(self, t: int, distribution: PropagationDistributions, slots: Slots, plates: _Plates) -> Objects:
         """Draw z_t^P; empty slots do not count."""
-        alive = slots.alive.to(distribution.memory.dtype)
-        # Weights go outside of their plates: a plate multiplies everything entered within it by its scale.
-        with weighted_by(alive), plates.slots:
+        alive = once(_as_weight, slots.alive, distribution.memory.dtype)
+        # Weights go outside of all plates: a plate multiplies every weight that is given within it.
+        with weighted_by(alive), plates.sequences, plates.slots:
             logit = pyro.sample(sites.z_pres("prop", t), distribution.presence)
         require_one_particle(logit, 2, self)
         presence = once(_going_on, logit, slots.alive)
-        with weighted_by(presence), plates.slots:
+        with weighted_by(presence), plates.sequences, plates.slots:
             raw = pyro.sample(sites.z_where("prop", t), distribution.where)
             where, shape, velocity = once(self.boxes.propagated, slots.objects, raw)
             depth = pyro.sample(sites.z_depth("prop", t), distribution.depth)
@@ -317,13 +318,13 @@ class Scalor(StoredModule):
         self, t: int, distribution: DiscoveryDistributions, plates: _Plates, first: bool
     ) -> tuple[Objects, Proposed]:
         """Draw z_t^D: presence in all cells, the rest in the likeliest ones."""
-        with plates.cells:
+        with plates.sequences, plates.cells:
             logits = pyro.sample(sites.z_pres("disc", t), distribution.presence)
         require_one_particle(logits, 2, self)
         cells = once(shortlist, logits, self.config.proposals(first))
         presence = once(_presence_of, logits, cells)
         where_at, depth_at = distribution.where(cells), distribution.depth(cells)
-        with weighted_by(presence), plates.first_proposals if first else plates.proposals:
+        with weighted_by(presence), plates.sequences, plates.first_proposals if first else plates.proposals:
             raw = pyro.sample(sites.z_where("disc", t), where_at)
             where, shape, velocity = once(self.boxes.discovered, raw, cells)
             depth = pyro.sample(sites.z_depth("disc", t), depth_at)
@@ -333,9 +334,10 @@ class Scalor(StoredModule):
         objects = Objects(presence, where, shape, velocity, depth, what, glimpse)
         return objects, Proposed(cells, where, where_at, depth_at, look)
 
-    def _behind(self, t: int, distribution: BackgroundDistribution) -> Tensor:
+    def _behind(self, t: int, distribution: BackgroundDistribution, plates: _Plates) -> Tensor:
         """Draw z_t^bg. (B, 1, D_bg)"""
-        z_bg: Tensor = pyro.sample(sites.z_bg(t), distribution.z_bg)
+        with plates.sequences:
+            z_bg: Tensor = pyro.sample(sites.z_bg(t), distribution.z_bg)
         return z_bg
 
     # ------------------------------------------------------------------ deterministic
@@ -356,8 +358,9 @@ class Scalor(StoredModule):
 
     def _record(self, t: int, frame_loc: Tensor, slots: Slots, plates: _Plates) -> None:
         """Name quantities that follow from the latents, for traces and Predictive."""
-        pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
-        with plates.slots:
+        with plates.sequences:
+            pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
+        with plates.sequences, plates.slots:
             pyro.deterministic(sites.slot_pres(t), slots.objects.presence, event_dim=0)
             pyro.deterministic(sites.slot_where(t), slots.objects.where, event_dim=1)
             pyro.deterministic(sites.slot_identity(t), slots.identity, event_dim=0)
@@ -471,6 +474,10 @@ class Scalor(StoredModule):
             pyro.plate("first_proposals", config.proposals(first=True), dim=-1, device=device),
             pyro.plate("proposals", config.proposals(first=False), dim=-1, device=device),
         )
+
+
+def _as_weight(alive: Tensor, dtype: torch.dtype) -> Tensor:
+    return alive.to(dtype)
 
 
 def _going_on(logit: Tensor, alive: Tensor) -> Tensor:
