@@ -58,7 +58,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "discovery": [(DiscoveryPosterior, "forward"), (DiscoveryPrior, "forward"), (Scalor, "_discover")],
     "appearance": [(AppearanceEncoder, "forward")],
     "decoder": [(Scalor, "_decoded")],
-    "rendering": [(Scalor, "_patches"), (Scalor, "_draw"), (scalor, "drawn")],
+    "rendering": [(Scalor, "_patches"), (scalor, "drawn")],
     "rejection": [(Scalor, "kept_by_masks")],
     "slots": [(scalor, "fill_slots")],
     "background": [(BackgroundPrior, "forward"), (MovingPosterior, "forward"), (MovingDecoder, "forward")],
@@ -134,13 +134,16 @@ def parts_noted(counted: Counted) -> Iterator[None]:
         yield
 
 
-def count(config: RunConfig, videos: int = VIDEOS, frames: int = FRAMES) -> Counted:
-    """The operations of the second step of a training, on a CPU."""
+CPU = torch.device("cpu")
+
+
+def count(config: RunConfig, videos: int = VIDEOS, frames: int = FRAMES, device: torch.device = CPU) -> Counted:
+    """The operations of the second step of a training."""
     pyro.clear_param_store()
     pyro.set_rng_seed(0)
     stream = SyntheticVideos(config.data, 0, "train")
-    batch = stream.batch(0, videos, frames).tensor()
-    trainer = Trainer(Scalor(config.model), stream, config)
+    batch = stream.batch(0, videos, frames).tensor(device)
+    trainer = Trainer(Scalor(config.model).to(device), stream, config)
     with pyro.validation_enabled(False):
         trainer.whole_step(batch)  # the first makes the optimiser's state
         with Counted() as counted, parts_noted(counted):

@@ -12,7 +12,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, kl_divergence, register_kl
-from torch.distributions.utils import clamp_probs
+from torch.distributions.utils import _standard_normal, clamp_probs
 
 from scalor_pyro.model.shared import once
 
@@ -113,6 +113,11 @@ class QuickNormal(Normal):
         if torch.Size(batch_shape) == self.batch_shape:
             return self
         return QuickNormal(self.loc.expand(tuple(batch_shape)), self.given_scale, validate_args=False)
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        shape = self._extended_shape(torch.Size(sample_shape))
+        noise = _standard_normal(shape, self.loc.dtype, self.loc.device)
+        return torch.addcmul(self.loc, noise, self.scale)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

@@ -12,7 +12,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.frame_encoder import STRIDE, Features, FrameEncoder
 from scalor_pyro.layers.objects import Objects, Slots
-from scalor_pyro.layers.rendering import Canvas, Patches, drawn, weighted_patches
+from scalor_pyro.layers.rendering import Patches, drawn, weighted_patches
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior, make_decoder
@@ -37,7 +37,15 @@ from scalor_pyro.model.inputs import extent
 from scalor_pyro.model.parts import Parts, full_name, require_shape
 from scalor_pyro.model.program import GuideMessenger, StoredModule, require_one_particle
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPosterior, PropagationPrior
-from scalor_pyro.model.rejection import Acceptance, Kept, explained, fill_slots, strongest_first, within
+from scalor_pyro.model.rejection import (
+    Acceptance,
+    Kept,
+    explained,
+    explained_by_each,
+    fill_slots,
+    strongest_first,
+    within,
+)
 from scalor_pyro.model.shared import begin_guide, begin_model, once
 from scalor_pyro.runs.loading import load_model, located
 from scalor_pyro.runs.weights import put_weights
@@ -377,9 +385,9 @@ class Scalor(StoredModule):
         if propagated is not None and kept.propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * kept.propagated)
         proposals = proposals._replace(presence=proposals.presence * kept.proposals)
-        canvas = kept.canvas
+        canvas, size = kept.canvas, self.config.image_size
         if canvas is None:
-            canvas = self._draw(proposals if propagated is None else propagated.joined(proposals))
+            canvas = drawn(self._patches(*([proposals] if propagated is None else [propagated, proposals])), size)
         before = None if propagated is None else propagated.detach()
         slots = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
         return FrameLatents(slots, propagated, proposals, canvas)
@@ -403,7 +411,9 @@ class Scalor(StoredModule):
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
             both = previous.objects.stacked(propagated)  # in one go, because the cost is that of its many small steps
-            before, now = self._explained(both, both, config.propagated_overlap).chunk(2)
+            before, now = explained(
+                both, both, config.propagated_overlap, config.mask_threshold, self._colour_threshold
+            ).chunk(2)
             kept = strongest_first(now & before, -previous.identity, kept)
         return kept.to(propagated.presence.dtype)
 
@@ -411,24 +421,29 @@ class Scalor(StoredModule):
     def _accepted(self, propagated: Objects | None, proposals: Objects) -> Tensor:
         """1 for a proposal that stays, 0 for one that is rejected. (B, M)"""
         config, kept = self.config, proposals.presence > 0
+        groups: list[tuple[Objects, float | Tensor]] = []
         if config.rejection and propagated is not None:
-            near = within(proposals, propagated, self.annealed.reject_within)
-            kept = kept & ~(self._explained(proposals, propagated, self.annealed.reject_propagated) & near).any(-1)
+            groups.append((propagated, self.annealed.reject_propagated))
         if config.rejection and config.reject_among_proposals:
-            covers = self._explained(proposals, proposals, self.annealed.reject_proposals)
-            kept = strongest_first(covers, proposals.presence, kept)
+            groups.append((proposals, self.annealed.reject_proposals))
+        if not groups:
+            return kept.to(proposals.presence.dtype)
+        covers = explained_by_each(proposals, groups, config.mask_threshold, self._colour_threshold)
+        if propagated is not None:
+            kept = kept & ~(covers[0] & within(proposals, propagated, self.annealed.reject_within)).any(-1)
+        if config.reject_among_proposals:
+            kept = strongest_first(covers[-1], proposals.presence, kept)
         return kept.to(proposals.presence.dtype)
 
-    def _explained(self, objects: Objects, others: Objects, overlap: float | Tensor) -> Tensor:
-        colour = self.config.colour_threshold if self.config.reject_by_colour else None
-        return explained(objects, others, overlap, self.config.mask_threshold, colour)
+    @property
+    def _colour_threshold(self) -> float | None:
+        return self.config.colour_threshold if self.config.reject_by_colour else None
 
-    def _draw(self, objects: Objects) -> Canvas:
-        return drawn(self._patches(objects), self.config.image_size)
-
-    def _patches(self, objects: Objects) -> Patches:
-        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
-        return weighted_patches(*parts, self.config.image_size, self.boxes.window)
+    def _patches(self, *groups: Objects) -> Patches:
+        """What groups of objects add to a frame; only what is drawn of them is put together."""
+        parts = zip(*((each.glimpse, each.where, each.presence, each.depth) for each in groups), strict=True)
+        glimpse, where, presence, depth = (part[0] if len(part) == 1 else torch.cat(part, 1) for part in parts)
+        return weighted_patches(glimpse, where, presence, depth, self.config.image_size, self.boxes.window)
 
     # ------------------------------------------------------------------ housekeeping
 
