@@ -10,7 +10,7 @@ RUNS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint format types tests test-slow test-cuda docs docs-serve build benchmark tables clean
+.PHONY: demo test lint format types tests test-slow test-cuda gpu docs docs-serve build benchmark tables clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/train_mnist.py --out $(OUT) $(ARGS)
@@ -44,6 +44,11 @@ test-cuda: $(INSTALLED)
 	$(BIN)/python -m pytest -m cuda
 
 # NO_MKDOCS_2_WARNING: the theme's notice about its successor.
+# What is left to run and to measure on a GPU; with SCALOR=folder, beside a checkout of the authors' code.
+gpu: test-cuda
+	$(BIN)/python benchmarks/gpu.py --json gpu.json
+	$(if $(SCALOR),$(BIN)/python benchmarks/reference.py $(SCALOR) --videos 16 64 --json reference.json)
+
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 

@@ -28,7 +28,7 @@ from torch.nn.utils import clip_grad_norm_
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.config.presets import preset
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.layers.rendering import Canvas
+from scalor_pyro.layers.rendering import Canvas, drawn
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.distributions import SMALLEST_WEIGHT
 from scalor_pyro.model.scalor import Scalor
@@ -70,7 +70,7 @@ class PlainLoss:
                 depth = self.drawn(q.depth, p.depth, presence)
                 what = self.drawn(q.what(where), p.what(where), presence)
                 propagated = Objects(presence, where, shape, velocity, depth, what, scalor.decoder(what))
-                seen = scalor._draw(propagated.detach())
+                seen = drawn(scalor._patches(propagated.detach()), config.image_size)
             proposals = self.discovered(t, frame, cells[t], seen)
             settled = scalor.settle(slots, propagated, proposals)
             slots, frame_loc = settled.slots, settled.canvas.colour

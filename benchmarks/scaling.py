@@ -31,6 +31,7 @@ from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.inference.posterior import ModeMessenger, follow
 from scalor_pyro.layers.objects import Objects, Slots
+from scalor_pyro.layers.rendering import drawn
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.elbo import ReparamELBO
@@ -94,7 +95,7 @@ def in_turn(objects: int, repeats: int) -> Measured:
         all_slots: list[Slots] = []
         memories: list[Tensor | None] = [None] * objects
         for t in range(FRAMES):
-            drawn: Objects | None = None
+            shown: Objects | None = None
             settled: list[Slots] = []
             for turn in range(objects + (t > 0)):
                 propagated = None
@@ -108,10 +109,10 @@ def in_turn(objects: int, repeats: int) -> Measured:
                     presence = torch.ones_like(where[..., 0])
                     glimpse = module.decoder(what)
                     propagated = Objects(presence, where, shape, velocity, distribution.depth.mean, what, glimpse)
-                    drawn = propagated if drawn is None else drawn.joined(propagated)
+                    shown = propagated if shown is None else shown.joined(propagated)
                     settled.append(all_slots[turn]._replace(objects=propagated))
                     continue
-                seen = None if drawn is None else module._draw(drawn)
+                seen = None if shown is None else drawn(module._patches(shown), module.config.image_size)
                 found = module.discovery_posterior(frames[:, t], features.cells[:, t], seen, module.annealed)
                 cells = found.presence.logits.topk(1, 1).indices
                 where, shape, velocity = module.boxes.discovered(found.where(cells).mean, cells)
@@ -125,7 +126,7 @@ def in_turn(objects: int, repeats: int) -> Measured:
                     what,
                     module.decoder(what),
                 )
-                drawn = new if drawn is None else drawn.joined(new)
+                shown = new if shown is None else shown.joined(new)
                 there = torch.ones(1, 1, dtype=torch.bool)
                 settled.append(Slots(new, there, there, torch.zeros(1, 1).long(), cells, torch.ones(1, 1).long()))
             all_slots = settled[:objects]

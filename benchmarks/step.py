@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -101,7 +102,7 @@ def step_without_savings(repeats: int) -> Measured:
         return draw_everywhere(objects.glimpse, objects.where, objects.presence, objects.depth, image_size)
 
     with (  # patching refuses a name that is not there
-        patch.object(Scalor, "_patches", lambda _, objects: objects),
+        patch.object(Scalor, "_patches", lambda _, *groups: reduce(Objects.joined, groups)),
         patch.object(scalor, "drawn", drawn),
         patch.object(attention, "draw", draw_everywhere),
     ):

@@ -29,9 +29,9 @@ SIZE, OBJECT_SIZE, OBJECTS, SEED = (240, 320), 20.0, 25, 5
 FRAMES, RATE = (100, 400), 25.0
 
 
-def make(path: Path, frames: int) -> None:
+def make(path: Path, frames: int, size: tuple[int, int] = SIZE) -> None:
     """A video of movers, compressed a little."""
-    config = MoverConfig(image_size=SIZE, object_size=OBJECT_SIZE, frames=frames, most=OBJECTS)
+    config = MoverConfig(image_size=size, object_size=OBJECT_SIZE, frames=frames, most=OBJECTS)
     images = MoverVideos(config, SEED).batch(0, 1).frames[0]
     with Encoder(str(path), path, RATE, {"crf": "15"}) as encoder:
         for number, image in enumerate(images):

@@ -27,10 +27,12 @@ class Boxes(nn.Module):
     """The bounds of z_where, in image coordinates [-1, 1]."""
 
     base: Tensor
+    aspects: Tensor
     cell_centres: Tensor
     cell_reach: Tensor
     move_range: Tensor
     farthest: Tensor
+    farthest_back: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -40,6 +42,8 @@ class Boxes(nn.Module):
         side, stretch = config.object_size * config.box_margin, config.aspect**0.5
         y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (rows, columns))
         self.register_buffer("base", torch.tensor([side / stretch / width, side * stretch / height]), persistent=False)
+        half_range = config.aspect_range / 2
+        self.register_buffer("aspects", torch.tensor([half_range, -half_range]), persistent=False)
         centres = torch.stack((x.expand(rows, -1), y[:, None].expand(-1, columns)), -1).reshape(-1, 2)
         self.register_buffer("cell_centres", centres, persistent=False)  # (N, 2)
         reach = torch.tensor([2 / columns, 2 / rows]) * config.cell_reach
@@ -47,6 +51,7 @@ class Boxes(nn.Module):
         view = torch.tensor([1 / views for views in reversed(config.views)])  # a half-image trained on, (x, y)
         self.register_buffer("move_range", config.move_range * view, persistent=False)
         self.register_buffer("farthest", 1 + OUTSIDE * view, persistent=False)
+        self.register_buffer("farthest_back", -self.farthest, persistent=False)
         largest = side * (1 + config.size_range) * math.exp(config.aspect_range / 2)
         p_y = window_size(largest * stretch, config.glimpse_size, config.image_size[0])
         p_x = window_size(largest / stretch, config.glimpse_size, config.image_size[1])
@@ -54,9 +59,12 @@ class Boxes(nn.Module):
 
     def sides(self, shape: Tensor) -> Tensor:
         """(s_x, s_y) from an unbounded size and aspect. (…, 2) → (…, 2)"""
-        size = 1 + self.config.size_range * torch.tanh(shape[..., :1])
-        half_aspect = self.config.aspect_range / 2 * torch.tanh(shape[..., 1:])
-        return self.base * size * torch.cat((half_aspect, -half_aspect), -1).exp()
+        return self._bounded_sides(shape.tanh())
+
+    def _bounded_sides(self, shape: Tensor) -> Tensor:
+        """(s_x, s_y) from a size and aspect within ± 1. (…, 2) → (…, 2)"""
+        size, aspect = shape.chunk(2, -1)
+        return torch.addcmul(self.base, self.base, size, value=self.config.size_range) * (aspect * self.aspects).exp()
 
     def discovered(self, raw: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z_where, shape and velocity (none yet) of proposals.
@@ -64,31 +72,34 @@ class Boxes(nn.Module):
         :param Tensor raw: (B, M, 4) the site z_where_disc: size, aspect, offset from the cell's centre.
         :param Tensor cells: (B, M) index of each proposal's cell.
         """
-        centre = self.cell_centres[cells] + self.cell_reach * torch.tanh(raw[..., 2:])
-        return torch.cat((self.sides(raw[..., :2]), centre), -1), raw[..., :2], torch.zeros_like(centre)
+        shape, offset = raw.tanh().chunk(2, -1)
+        centre = torch.addcmul(self.cell_centres[cells], offset, self.cell_reach)
+        return torch.cat((self._bounded_sides(shape), centre), -1), raw[..., :2], torch.zeros_like(centre)
 
     def expected(self, objects: Objects) -> Tensor:
         """z_where of objects in the next frame without deviation. (B, K, 4)
 
         Differs: with `constant_velocity`, the last displacement is repeated; in the paper, the last place is kept.
         """
+        return torch.cat((objects.where[..., :2], self._expected_centre(objects)), -1)
+
+    def _expected_centre(self, objects: Objects) -> Tensor:
         centre = objects.where[..., 2:]
-        if self.config.constant_velocity:
-            centre = self.within(centre + objects.velocity)
-        return torch.cat((objects.where[..., :2], centre), -1)
+        return self.within(centre + objects.velocity) if self.config.constant_velocity else centre
 
     def propagated(self, objects: Objects, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z_where, shape and velocity of objects in the next frame.
 
         :param Tensor raw: (B, K, 4) the site z_where_prop: deviation of size, aspect and centre.
         """
-        shape = KEPT * objects.shape + SHAPE_STEP * raw[..., :2].tanh() if self.config.inertia else raw[..., :2]
-        centre = self.within(self.expected(objects)[..., 2:] + self.move_range * torch.tanh(raw[..., 2:]))
+        step, move = raw.tanh().chunk(2, -1)
+        shape = torch.add(KEPT * objects.shape, step, alpha=SHAPE_STEP) if self.config.inertia else raw[..., :2]
+        centre = self.within(torch.addcmul(self._expected_centre(objects), move, self.move_range))
         return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
 
     def within(self, centre: Tensor) -> Tensor:
         """Centres, clamped to the farthest place outside the image. (…, 2) → (…, 2)"""
-        return centre.clamp(-self.farthest, self.farthest)
+        return centre.clamp(self.farthest_back, self.farthest)
 
     def visible(self, where: Tensor) -> Tensor:
         """Whether a box overlaps the image, so that the frame shows some of it. z_where (…, 4) → (…) bool
@@ -117,4 +128,4 @@ class Boxes(nn.Module):
         :param objects: K objects of the previous frame.
         :param Tensor centre: (B, K, 2)
         """
-        return (centre - self.expected(objects)[..., 2:]) / self.move_range
+        return (centre - self._expected_centre(objects)) / self.move_range

@@ -21,10 +21,18 @@ def made_once(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
         with torch.inference_mode(False):  # gradients may go through its users, whoever is the first
             return make(device, *args)
 
+    on_gpu: dict[Hashable, Tensor] = {}  # all of them: a CUDA graph may read each, and does not say so
+
     @wraps(make)
     def made(device: torch.device, *args: Hashable) -> Tensor:
-        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-            return make(device, *args)  # memory of a CUDA graph is filled when the graph runs, not before
-        return remembered(device, *args)
+        if device.type != "cuda":
+            return remembered(device, *args)
+        key = (device, *args)
+        if key not in on_gpu:
+            if torch.cuda.is_current_stream_capturing():
+                return make(device, *args)  # memory of a CUDA graph is filled when the graph runs, not before
+            with torch.inference_mode(False):
+                on_gpu[key] = make(device, *args)
+        return on_gpu[key]
 
     return made

@@ -30,6 +30,22 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.CELU(inplace=True), last)
 
 
+def gru(cell: nn.GRUCell, inputs: Tensor, memory: Tensor) -> Tensor:
+    """One step of a GRU. (…, D), (…, R) → (…, R)
+
+    On a GPU, PyTorch fuses all between the two products. On a CPU it takes seventeen operations, here seven.
+    """
+    if inputs.is_cuda:
+        state: Tensor = cell(inputs.flatten(0, -2), memory.flatten(0, -2))
+        return state.view_as(memory)
+    size = cell.hidden_size
+    of_inputs = F.linear(inputs, cell.weight_ih, cell.bias_ih)
+    of_memory = F.linear(memory, cell.weight_hh, cell.bias_hh)
+    (gates_i, new_i), (gates_m, new_m) = (part.split((2 * size, size), -1) for part in (of_inputs, of_memory))
+    reset, keep = (gates_i + gates_m).sigmoid().chunk(2, -1)
+    return torch.lerp(torch.addcmul(new_i, reset, new_m).tanh(), memory, keep)
+
+
 class WindowNorm(nn.GroupNorm):
     """Group normalisation with the statistics of a window around each point, moved to lie inside the image.
 

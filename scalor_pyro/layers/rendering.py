@@ -37,9 +37,11 @@ def extract(image: Tensor, where: Tensor, glimpse_size: int) -> Tensor:
     :return: (B, n, C, S, S)
     """
     n = where.shape[1]
-    steps = glimpse_centres(glimpse_size, where)
-    x = where[..., 2:3] + where[..., 0:1] * steps  # (B, n, S)
-    y = where[..., 3:4] + where[..., 1:2] * steps
+    scale, centre = where.chunk(2, -1)
+    # Both axes at once, here and below: on small tensors, the number of operations is what costs.
+    x, y = torch.addcmul(centre[..., None], scale[..., None], glimpse_centres(glimpse_size, where)).unbind(
+        2
+    )  # (B, n, S)
     grid = torch.stack(
         (x[:, :, None, :].expand(-1, -1, glimpse_size, -1), y[:, :, :, None].expand(-1, -1, -1, glimpse_size)), -1
     )  # (B, n, S_y, S_x, 2)
@@ -58,8 +60,24 @@ def _steps(device: torch.device, count: int, first: float, last: float, dtype: t
 
 
 @made_once
-def _counted(device: torch.device, count: int) -> Tensor:
-    return torch.arange(count, device=device)
+def _window_places(device: torch.device, image_size: tuple[int, int], window: tuple[int, int]) -> Tensor:
+    """For each pixel of a window in the corner of an image, its index in the flattened image. (P_y, P_x)"""
+    y, x = (torch.arange(count, device=device) for count in window)
+    return y[:, None] * image_size[1] + x
+
+
+@made_once
+def _pairs(device: torch.device, dtype: torch.dtype, *pairs: tuple[float, float]) -> Tensor:
+    """Numbers of both axes, (x, y). (n, 2)"""
+    filled = [torch.full((), number, dtype=dtype, device=device) for pair in pairs for number in pair]
+    return torch.stack(filled).view(-1, 2)
+
+
+@made_once
+def _pixel_centres(device: torch.device, dtype: torch.dtype, image_size: tuple[int, int], count: int) -> Tensor:
+    """Centres of the first pixels of each axis, (x, y), in image coordinates. (2, count)"""
+    ends = ((1 / pixels - 1, (2 * count - 1) / pixels - 1) for pixels in reversed(image_size))
+    return torch.stack([torch.linspace(*end, count, dtype=dtype, device=device) for end in ends])
 
 
 def window_size(box: float, glimpse_size: int, limit: int) -> int:
@@ -70,19 +88,38 @@ def window_size(box: float, glimpse_size: int, limit: int) -> int:
     return min(limit, math.ceil(box * (glimpse_size + 1) / glimpse_size) + 1)
 
 
-def _axis_weights(scale: Tensor, centre: Tensor, glimpse_size: int, window: int, pixels: int) -> tuple[Tensor, Tensor]:
-    """Bilinear weights of one axis, and the origin of the window.
+def _window_weights(
+    where: Tensor, glimpse_size: int, image_size: tuple[int, int], window: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Bilinear weights of the pixels of each object's window, and where the window begins.
 
-    :param scale, centre: (B, n)
-    :return: weights (B, n, P, S), origin (B, n) in pixels.
+    :param where: (B, n, 4)
+    :return: weights of columns (B, n, P_x, S) and of rows (B, n, P_y, S); index of the window's first pixel in the
+        flattened image, (B, n).
     """
+    (height, width), (p_y, p_x) = image_size, window
+    device, dtype = where.device, where.dtype
+    scale, centre = where.chunk(2, -1)  # (B, n, 2)
+    room = (width - p_x, height - p_y)
+    nothing, most, middle, half, pixel = _pairs(
+        device,
+        dtype,
+        (0.0, 0.0),
+        room,
+        (room[0] / 2, room[1] / 2),
+        (width / 2, height / 2),
+        (2 / width, 2 / height),
+    ).unbind()
     with torch.no_grad():
-        origin = (centre * (pixels / 2) + (pixels - window) / 2).round()
-        origin = origin.nan_to_num(0.0).clamp(0, pixels - window)  # NaN becomes NaN pixels, not an index out of range
-    first, last = 1 / pixels - 1, (2 * window - 1) / pixels - 1
-    at_the_border = _steps(scale.device, window, first, last, scale.dtype)
-    pixel_centre = at_the_border.add(origin[..., None], alpha=2 / pixels)  # (B, n, P)
-    return bilinear_weights((pixel_centre - centre[..., None]) / scale[..., None], glimpse_size), origin.long()
+        origin = torch.addcmul(middle, centre, half).round()
+        origin = origin.nan_to_num(0.0).clamp(nothing, most)  # NaN becomes NaN pixels, not an index out of range
+        at_the_border = _pixel_centres(device, dtype, image_size, max(window))  # as many of both axes
+        pixel_centre = torch.addcmul(at_the_border, origin[..., None], pixel[:, None])  # (B, n, 2, P)
+        x, y = origin.unbind(-1)
+        first = torch.add(x, y, alpha=width).long()
+    weights = bilinear_weights((pixel_centre - centre[..., None]) / scale[..., None], glimpse_size)
+    of_x, of_y = weights.unbind(2)
+    return of_x[:, :, :p_x], of_y[:, :, :p_y], first
 
 
 def paste(
@@ -97,15 +134,10 @@ def paste(
     :return: patches (B, C', n, P_y, P_x), and for each of their pixels its index in the flattened image,
         (B, n, P_y, P_x).
     """
-    size = glimpses.shape[-1]
-    (height, width), (p_y, p_x) = image_size, window
-    weights_x, x0 = _axis_weights(where[..., 0], where[..., 2], size, p_x, width)
-    weights_y, y0 = _axis_weights(where[..., 1], where[..., 3], size, p_y, height)
-    columns = glimpses.transpose(1, 2) @ weights_x.mT[:, None]  # (B, C', n, S, P_x)
-    patches = weights_y[:, None] @ columns
-    y = y0[..., None] + _counted(y0.device, p_y)
-    x = x0[..., None] + _counted(x0.device, p_x)
-    return patches, y[..., :, None] * width + x[..., None, :]
+    of_x, of_y, first = _window_weights(where, glimpses.shape[-1], image_size, window)
+    columns = glimpses.transpose(1, 2) @ of_x.mT[:, None]  # (B, C', n, S, P_x)
+    patches = of_y[:, None] @ columns
+    return patches, first[..., None, None] + _window_places(first.device, image_size, window)
 
 
 def draw(

@@ -8,7 +8,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.layers.networks import bounded, mlp, positive
+from scalor_pyro.layers.networks import bounded, gru, mlp, positive
 from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder
@@ -75,8 +75,7 @@ def remember(cell: nn.GRUCell, inputs: Tensor, memory: Tensor | None, slots: Slo
     if memory is None:
         memory = inputs.new_zeros(*inputs.shape[:2], cell.hidden_size)
     fresh = slots.new[..., None]
-    state: Tensor = cell(inputs.flatten(0, 1), memory.masked_fill(fresh, 0.0).flatten(0, 1))
-    return state.unflatten(0, inputs.shape[:2])
+    return gru(cell, inputs, memory.masked_fill(fresh, 0.0))
 
 
 def next_depth(depth: Tensor, raw: Tensor, config: ModelConfig) -> Tensor:
@@ -92,7 +91,8 @@ def next_depth(depth: Tensor, raw: Tensor, config: ModelConfig) -> Tensor:
     :param config: `depth_step` is the share of the way that is gone, `depth_range` bounds the value asked for.
     :return: (B, K, 1), within ± `depth_range`, or closer to that range than before.
     """
-    return (1 - config.depth_step) * depth + config.depth_step * config.depth_range * torch.tanh(raw)
+    asked_for = torch.tanh(raw)
+    return torch.add((1 - config.depth_step) * depth, asked_for, alpha=config.depth_step * config.depth_range)
 
 
 class PropagationPrior(nn.Module):
@@ -170,7 +170,7 @@ class PropagationPosterior(nn.Module):
         def what(z_where: Tensor) -> TorchDistribution:
             appearance = self.appearance(frame, z_where)
             gate, shift, raw = self.what_head(torch.cat((recurrent, appearance.features), -1)).chunk(3, -1)
-            loc = what_recalled + gate.sigmoid() * (appearance.loc - what_recalled) + shift
+            loc = torch.lerp(what_recalled, appearance.loc, gate.sigmoid()) + shift
             return normal(loc, positive(raw, POSTERIOR_SCALES["what"]))
 
         return PropagationDistributions(

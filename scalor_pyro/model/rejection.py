@@ -3,11 +3,13 @@
 Pure functions without parameters or gradients; model and guide use the same.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from scalor_pyro.layers.constants import made_once
 from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import Canvas, Patches, look_through, resample
 from scalor_pyro.model.discovery import Proposed
@@ -20,7 +22,7 @@ NEIGHBOURS = 9
 # A rejected proposal rejects no others. This many rounds are exact for chains of one proposal more; in a longer chain
 # too many are rejected, never too few.
 ROUNDS = 3
-# Added to the distance of objects without a mask; centres in one image are never that far apart.
+# The distance of objects without a mask; centres in one image are never that far apart.
 NOWHERE = 1e3
 
 
@@ -79,13 +81,38 @@ def explained(
     :param colour_threshold: if given, objects explain each other only if their mean colours differ by less (mean over
         channels). Differs: the paper ignores colour; in crowds, neighbours of another colour are other objects.
     """
-    near = nearest(proposals, others, mask_threshold)  # (B, M, J)
-    covers = covered_share(proposals, others, near, mask_threshold) > overlap
+    return explained_by_each(proposals, [(others, overlap)], mask_threshold, colour_threshold)[0]
+
+
+def explained_by_each(
+    proposals: Objects,
+    groups: Sequence[tuple[Objects, float | Tensor]],
+    mask_threshold: float,
+    colour_threshold: float | None,
+) -> list[Tensor]:
+    """:func:`explained` for several groups of other objects, each with its overlap, in one go: its steps are small."""
+    nears, before = [], 0
+    for others, _ in groups:
+        nears.append(nearest(proposals, others, mask_threshold) + before)  # (B, M, J), into all of them
+        before += others.presence.shape[1]
+    near = _joined(nears, -1)
+    alpha = _joined([_alpha(others) for others, _ in groups], 1)
+    where = _joined([others.where for others, _ in groups], 1)
+    share = covered_share(proposals, alpha, where, near, mask_threshold)
+    alike = None
     if colour_threshold is not None:
-        theirs = gather(mean_colour(others), near.flatten(1)).unflatten(1, near.shape[1:])
-        covers = covers & ((mean_colour(proposals)[:, :, None] - theirs).abs().mean(-1) < colour_threshold)
-    table = covers.new_zeros(*near.shape[:2], others.presence.shape[1])
-    return table.scatter(2, near, covers)
+        theirs = gather(_joined([mean_colour(others) for others, _ in groups], 1), near.flatten(1))
+        apart = mean_colour(proposals)[:, :, None] - theirs.unflatten(1, near.shape[1:])
+        alike = apart.abs().mean(-1) < colour_threshold
+    covers = near.new_zeros(*near.shape[:2], before, dtype=torch.bool)
+    counts = [others.shape[-1] for others in nears]
+    above = _joined([one > overlap for one, (_, overlap) in zip(share.split(counts, -1), groups, strict=True)], -1)
+    covers.scatter_(2, near, above if alike is None else above & alike)
+    return list(covers.split([others.presence.shape[1] for others, _ in groups], -1))
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts), dim)
 
 
 def within(proposals: Objects, others: Objects, reach: float | Tensor) -> Tensor:
@@ -100,21 +127,23 @@ def within(proposals: Objects, others: Objects, reach: float | Tensor) -> Tensor
 def nearest(proposals: Objects, others: Objects, mask_threshold: float) -> Tensor:
     """The nearest others with a mask, for each proposal. (B, M, J)"""
     distance = torch.cdist(proposals.where[..., 2:], others.where[..., 2:])
-    distance = distance + NOWHERE * (others.presence <= mask_threshold)[:, None]
+    distance = distance.masked_fill((others.presence <= mask_threshold)[:, None], NOWHERE)
     return distance.topk(min(NEIGHBOURS, distance.shape[-1]), -1, largest=False).indices
 
 
-def covered_share(proposals: Objects, others: Objects, near: Tensor, mask_threshold: float) -> Tensor:
+def covered_share(proposals: Objects, alpha: Tensor, where: Tensor, near: Tensor, mask_threshold: float) -> Tensor:
     """The share of each proposal's mask that each of its neighbours' masks covers.
 
     Differs: measured in the proposal's own box rather than on the image, so that the cost does not grow with the image.
 
+    :param alpha: (B, n, 1, S, S) α·z_pres of other objects.
+    :param where: (B, n, 4) their boxes.
     :param near: (B, M, J) indices of the others to compare with.
     :return: (B, M, J) in [0, 1].
     """
     own_mask = resample(_alpha(proposals), OVERLAP_POINTS) > mask_threshold
     flat = near.flatten(1)
-    alpha, where = (gather(part, flat).unflatten(1, near.shape[1:]) for part in (_alpha(others), others.where))
+    alpha, where = (gather(part, flat).unflatten(1, near.shape[1:]) for part in (alpha, where))
     their_mask = look_through(alpha, where, proposals.where[:, :, None], OVERLAP_POINTS) > mask_threshold
     own, their = (mask.flatten(-3).to(proposals.where.dtype) for mask in (own_mask, their_mask))  # (B, M, (J,) Q²)
     both = (their @ own[..., None])[..., 0]  # (B, M, J)
@@ -142,12 +171,22 @@ def strongest_first(covers: Tensor, strength: Tensor, present: Tensor) -> Tensor
     :param present: (B, n) bool: which objects take part.
     :return: (B, n) bool
     """
-    rank = strength.argsort(stable=True, dim=1, descending=True).argsort(1)  # ties broken by place
-    rivals = covers & (rank[:, None, :] < rank[:, :, None])
-    keep = present
+    mine, theirs = strength[:, :, None], strength[:, None, :]
+    earlier = _earlier(strength.device, strength.shape[1])
+    rivals = covers & torch.where(earlier, theirs >= mine, theirs > mine)  # ties are broken by place
+    # As numbers, because a product counts an object's rivals in one operation.
+    against, taking_part = rivals.to(torch.get_default_dtype()), present[..., None].to(torch.get_default_dtype())
+    keep = taking_part
     for _ in range(ROUNDS):
-        keep = present & ~(rivals & keep[:, None, :]).any(-1)
-    return keep
+        keep = torch.baddbmm(taking_part, against, keep, alpha=-1).relu()
+    return keep[..., 0] > 0
+
+
+@made_once
+def _earlier(device: torch.device, n: int) -> Tensor:
+    """Whether the second of two objects comes before the first. (n, n) bool"""
+    place = torch.arange(n, device=device)
+    return place < place[:, None]
 
 
 def fill_slots(

@@ -12,7 +12,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.frame_encoder import STRIDE, Features, FrameEncoder
 from scalor_pyro.layers.objects import Objects, Slots
-from scalor_pyro.layers.rendering import Canvas, Patches, drawn, weighted_patches
+from scalor_pyro.layers.rendering import Patches, drawn, weighted_patches
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior, make_decoder
@@ -37,7 +37,15 @@ from scalor_pyro.model.inputs import extent
 from scalor_pyro.model.parts import Parts, full_name, require_shape
 from scalor_pyro.model.program import GuideMessenger, StoredModule, require_one_particle
 from scalor_pyro.model.propagation import PropagationDistributions, PropagationPosterior, PropagationPrior
-from scalor_pyro.model.rejection import Acceptance, Kept, explained, fill_slots, strongest_first, within
+from scalor_pyro.model.rejection import (
+    Acceptance,
+    Kept,
+    explained,
+    explained_by_each,
+    fill_slots,
+    strongest_first,
+    within,
+)
 from scalor_pyro.model.shared import begin_guide, begin_model, once
 from scalor_pyro.runs.loading import load_model, located
 from scalor_pyro.runs.weights import put_weights
@@ -207,35 +215,35 @@ class Scalor(StoredModule):
         :raises ValueError: if x is not a batch of videos of the config's size.
         """
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
-        plates = self._plates(sequences)
+        plates, sigma = self._plates(sequences), self.sigma
         begin_model(self)
         latents: list[FrameLatents] = []
         slots: Slots | None = None
         memory = z_bg = background_memory = drawn_behind = None
-        with plates.sequences:
-            for t in range(frames):
-                propagated = None
-                if slots is not None:
-                    going_on = self.propagation_prior(slots, memory, self.annealed)
-                    memory = going_on.memory
-                    propagated = self._propagate(t, going_on, slots, plates)
-                discovering = self.discovery_prior(t, sequences, self.annealed)
-                proposals, _ = self._discover(t, discovering, plates, first=slots is None)
-                frame = once(self.settle, slots, propagated, proposals)
-                slots, frame_loc = frame.slots, frame.canvas.colour
-                if self.background is not None:
-                    behind = self.background.prior(z_bg, background_memory, sequences)
-                    background_memory = behind.memory
-                    z_bg = self._behind(t, behind)
-                    drawn_behind = self.background.decoder(z_bg[:, 0])
-                    frame_loc = frame.canvas.over(drawn_behind)
-                self._record(t, frame_loc, slots, plates)
+        for t in range(frames):
+            propagated = None
+            if slots is not None:
+                going_on = self.propagation_prior(slots, memory, self.annealed)
+                memory = going_on.memory
+                propagated = self._propagate(t, going_on, slots, plates)
+            discovering = self.discovery_prior(t, sequences, self.annealed)
+            proposals, _ = self._discover(t, discovering, plates, first=slots is None)
+            frame = once(self.settle, slots, propagated, proposals)
+            slots, frame_loc = frame.slots, frame.canvas.colour
+            if self.background is not None:
+                behind = self.background.prior(z_bg, background_memory, sequences)
+                background_memory = behind.memory
+                z_bg = self._behind(t, behind, plates)
+                drawn_behind = self.background.decoder(z_bg[:, 0])
+                frame_loc = frame.canvas.over(drawn_behind)
+            self._record(t, frame_loc, slots, plates)
+            with plates.sequences:
                 pyro.sample(
                     sites.x(t),
-                    normal(frame_loc[:, None], self.sigma, event_dims=3),
+                    normal(frame_loc[:, None], sigma, event_dims=3),
                     obs=x[:, t, None] if x is not None and t < observed else None,
                 )
-                latents.append(frame._replace(background=drawn_behind))
+            latents.append(frame._replace(background=drawn_behind))
         return latents
 
     def guide(
@@ -265,7 +273,7 @@ class Scalor(StoredModule):
         difference = None if self.background_image is None else x - self.background_image  # objects, and the light
         surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
-        with plates.sequences, GuideMessenger():
+        with GuideMessenger():
             for t in range(min(observed, frames)):
                 frame, propagated, patches, seen = x[:, t], None, None, None
                 if slots is not None:
@@ -288,7 +296,8 @@ class Scalor(StoredModule):
                 slots = settled.slots
                 if self.background is not None:
                     seen_behind = frame if difference is None else difference[:, t]
-                    z_bg = self._behind(t, self.background.posterior(seen_behind, settled.canvas.alpha.detach()))
+                    behind = self.background.posterior(seen_behind, settled.canvas.alpha.detach())
+                    z_bg = self._behind(t, behind, plates)
                     if acceptance is not None:
                         acceptance.infer_behind(z_bg)
                 latents.append(settled._replace(carried=Carried(slots, memory, memories[t])))
@@ -299,13 +308,13 @@ class Scalor(StoredModule):
 
     def _propagate(self, t: int, distribution: PropagationDistributions, slots: Slots, plates: _Plates) -> Objects:
         """Draw z_t^P; empty slots do not count."""
-        alive = slots.alive.to(distribution.memory.dtype)
-        # Weights go outside of their plates: a plate multiplies everything entered within it by its scale.
-        with weighted_by(alive), plates.slots:
+        alive = once(_as_weight, slots.alive, distribution.memory.dtype)
+        # Weights go outside of all plates: a plate multiplies every weight that is given within it.
+        with weighted_by(alive), plates.sequences, plates.slots:
             logit = pyro.sample(sites.z_pres("prop", t), distribution.presence)
         require_one_particle(logit, 2, self)
         presence = once(_going_on, logit, slots.alive)
-        with weighted_by(presence), plates.slots:
+        with weighted_by(presence), plates.sequences, plates.slots:
             raw = pyro.sample(sites.z_where("prop", t), distribution.where)
             where, shape, velocity = once(self.boxes.propagated, slots.objects, raw)
             depth = pyro.sample(sites.z_depth("prop", t), distribution.depth)
@@ -317,13 +326,13 @@ class Scalor(StoredModule):
         self, t: int, distribution: DiscoveryDistributions, plates: _Plates, first: bool
     ) -> tuple[Objects, Proposed]:
         """Draw z_t^D: presence in all cells, the rest in the likeliest ones."""
-        with plates.cells:
+        with plates.sequences, plates.cells:
             logits = pyro.sample(sites.z_pres("disc", t), distribution.presence)
         require_one_particle(logits, 2, self)
         cells = once(shortlist, logits, self.config.proposals(first))
         presence = once(_presence_of, logits, cells)
         where_at, depth_at = distribution.where(cells), distribution.depth(cells)
-        with weighted_by(presence), plates.first_proposals if first else plates.proposals:
+        with weighted_by(presence), plates.sequences, plates.first_proposals if first else plates.proposals:
             raw = pyro.sample(sites.z_where("disc", t), where_at)
             where, shape, velocity = once(self.boxes.discovered, raw, cells)
             depth = pyro.sample(sites.z_depth("disc", t), depth_at)
@@ -333,9 +342,10 @@ class Scalor(StoredModule):
         objects = Objects(presence, where, shape, velocity, depth, what, glimpse)
         return objects, Proposed(cells, where, where_at, depth_at, look)
 
-    def _behind(self, t: int, distribution: BackgroundDistribution) -> Tensor:
+    def _behind(self, t: int, distribution: BackgroundDistribution, plates: _Plates) -> Tensor:
         """Draw z_t^bg. (B, 1, D_bg)"""
-        z_bg: Tensor = pyro.sample(sites.z_bg(t), distribution.z_bg)
+        with plates.sequences:
+            z_bg: Tensor = pyro.sample(sites.z_bg(t), distribution.z_bg)
         return z_bg
 
     # ------------------------------------------------------------------ deterministic
@@ -356,8 +366,9 @@ class Scalor(StoredModule):
 
     def _record(self, t: int, frame_loc: Tensor, slots: Slots, plates: _Plates) -> None:
         """Name quantities that follow from the latents, for traces and Predictive."""
-        pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
-        with plates.slots:
+        with plates.sequences:
+            pyro.deterministic(sites.y(t), frame_loc[:, None], event_dim=3)
+        with plates.sequences, plates.slots:
             pyro.deterministic(sites.slot_pres(t), slots.objects.presence, event_dim=0)
             pyro.deterministic(sites.slot_where(t), slots.objects.where, event_dim=1)
             pyro.deterministic(sites.slot_identity(t), slots.identity, event_dim=0)
@@ -374,9 +385,9 @@ class Scalor(StoredModule):
         if propagated is not None and kept.propagated is not None:
             propagated = propagated._replace(presence=propagated.presence * kept.propagated)
         proposals = proposals._replace(presence=proposals.presence * kept.proposals)
-        canvas = kept.canvas
+        canvas, size = kept.canvas, self.config.image_size
         if canvas is None:
-            canvas = self._draw(proposals if propagated is None else propagated.joined(proposals))
+            canvas = drawn(self._patches(*([proposals] if propagated is None else [propagated, proposals])), size)
         before = None if propagated is None else propagated.detach()
         slots = fill_slots(previous, before, proposals.detach(), self.config.slots, self.config.presence_threshold)
         return FrameLatents(slots, propagated, proposals, canvas)
@@ -400,7 +411,9 @@ class Scalor(StoredModule):
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
             both = previous.objects.stacked(propagated)  # in one go, because the cost is that of its many small steps
-            before, now = self._explained(both, both, config.propagated_overlap).chunk(2)
+            before, now = explained(
+                both, both, config.propagated_overlap, config.mask_threshold, self._colour_threshold
+            ).chunk(2)
             kept = strongest_first(now & before, -previous.identity, kept)
         return kept.to(propagated.presence.dtype)
 
@@ -408,24 +421,29 @@ class Scalor(StoredModule):
     def _accepted(self, propagated: Objects | None, proposals: Objects) -> Tensor:
         """1 for a proposal that stays, 0 for one that is rejected. (B, M)"""
         config, kept = self.config, proposals.presence > 0
+        groups: list[tuple[Objects, float | Tensor]] = []
         if config.rejection and propagated is not None:
-            near = within(proposals, propagated, self.annealed.reject_within)
-            kept = kept & ~(self._explained(proposals, propagated, self.annealed.reject_propagated) & near).any(-1)
+            groups.append((propagated, self.annealed.reject_propagated))
         if config.rejection and config.reject_among_proposals:
-            covers = self._explained(proposals, proposals, self.annealed.reject_proposals)
-            kept = strongest_first(covers, proposals.presence, kept)
+            groups.append((proposals, self.annealed.reject_proposals))
+        if not groups:
+            return kept.to(proposals.presence.dtype)
+        covers = explained_by_each(proposals, groups, config.mask_threshold, self._colour_threshold)
+        if propagated is not None:
+            kept = kept & ~(covers[0] & within(proposals, propagated, self.annealed.reject_within)).any(-1)
+        if config.reject_among_proposals:
+            kept = strongest_first(covers[-1], proposals.presence, kept)
         return kept.to(proposals.presence.dtype)
 
-    def _explained(self, objects: Objects, others: Objects, overlap: float | Tensor) -> Tensor:
-        colour = self.config.colour_threshold if self.config.reject_by_colour else None
-        return explained(objects, others, overlap, self.config.mask_threshold, colour)
+    @property
+    def _colour_threshold(self) -> float | None:
+        return self.config.colour_threshold if self.config.reject_by_colour else None
 
-    def _draw(self, objects: Objects) -> Canvas:
-        return drawn(self._patches(objects), self.config.image_size)
-
-    def _patches(self, objects: Objects) -> Patches:
-        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
-        return weighted_patches(*parts, self.config.image_size, self.boxes.window)
+    def _patches(self, *groups: Objects) -> Patches:
+        """What groups of objects add to a frame; only what is drawn of them is put together."""
+        parts = zip(*((each.glimpse, each.where, each.presence, each.depth) for each in groups), strict=True)
+        glimpse, where, presence, depth = (part[0] if len(part) == 1 else torch.cat(part, 1) for part in parts)
+        return weighted_patches(glimpse, where, presence, depth, self.config.image_size, self.boxes.window)
 
     # ------------------------------------------------------------------ housekeeping
 
@@ -471,6 +489,10 @@ class Scalor(StoredModule):
             pyro.plate("first_proposals", config.proposals(first=True), dim=-1, device=device),
             pyro.plate("proposals", config.proposals(first=False), dim=-1, device=device),
         )
+
+
+def _as_weight(alive: Tensor, dtype: torch.dtype) -> Tensor:
+    return alive.to(dtype)
 
 
 def _going_on(logit: Tensor, alive: Tensor) -> Tensor:

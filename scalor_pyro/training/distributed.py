@@ -233,13 +233,12 @@ def join() -> Iterator[World]:
     if place.count == 1:
         yield World(restarts)
         return
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.set_device(_number(os.environ, "LOCAL_RANK", 0) % torch.cuda.device_count())
+    device = own_gpu(os.environ)
     store, rank, size = next(rendezvous("env://"))
     store = fresh_store(store, rank, size)
-    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    # Objects and numbers of the host go by gloo, so that none of them is sent through a GPU.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE, device_id=device)
     world = Processes(rank, size, restarts)
     world.restarts = int(max(world.gather(restarts)))  # torchrun counts on each machine by itself
     try:
@@ -252,6 +251,20 @@ def join() -> Iterator[World]:
         raise
     # Not after an exception: NCCL would wait for processes that may be gone.
     dist.destroy_process_group()
+
+
+def own_gpu(environment: Mapping[str, str]) -> torch.device | None:
+    """The GPU of this process, which becomes the current one; None if processes have to share GPUs, or there is none.
+
+    NCCL is told which it is: otherwise it guesses from the rank, which is wrong where a machine has fewer GPUs than the
+    first, and connects only at the first gradient. It refuses two processes of one GPU, which may train on the CPU.
+    """
+    if not torch.cuda.is_available():
+        return None
+    gpus = torch.cuda.device_count()
+    device = torch.device("cuda", _number(environment, "LOCAL_RANK", 0) % gpus)
+    torch.cuda.set_device(device)
+    return device if _number(environment, "LOCAL_WORLD_SIZE", 1) <= gpus else None
 
 
 def fresh_store(store: Store, rank: int, size: int) -> Store:

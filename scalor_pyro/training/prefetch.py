@@ -36,6 +36,12 @@ class VideoStream(Protocol):
     def batch(self, start: int, count: int, frames: int | None = None) -> Any: ...
 
 
+def _use(device: torch.device) -> None:
+    """Use a GPU in this thread. A new thread uses the first one, and would take memory of it to pin its own."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
 class Prefetcher:
     """Batches in the order of a plan, made by one background thread; use as a context manager.
 
@@ -46,7 +52,7 @@ class Prefetcher:
 
     def __init__(self, videos: VideoStream, plan: Iterator[Request], device: torch.device) -> None:
         self._videos, self._plan, self._device = videos, plan, device
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="videos")
+        self._thread = ThreadPoolExecutor(1, "videos", initializer=_use, initargs=(device,))
         self._queue: deque[tuple[Request, Future[tuple[Tensor, float]]]] = deque()
         self._waited = self._worked = 0.0
 

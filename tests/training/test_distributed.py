@@ -26,9 +26,10 @@ from scalor_pyro.config import ConfigError, ModelConfig
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.folder import RunFolder
-from scalor_pyro.training.distributed import ALONE, JointNoise, Processes, World, fresh_store, join, share_of
+from scalor_pyro.training.distributed import ALONE, JointNoise, Processes, World, fresh_store, join, own_gpu, share_of
+from scalor_pyro.training.prefetch import Prefetcher, Request
 from tests import shared_training
-from tests.fake_training import FakeScalor
+from tests.fake_training import FakeScalor, FakeVideos
 from tests.shared_training import Numbers
 
 ROOT = Path(__file__).parents[2]
@@ -318,3 +319,31 @@ def test_one_process_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert shared_training.fake_train(tmp_path, again, world=World(restarts=1)).step == 12
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     pyro.clear_param_store()
+
+
+@pytest.mark.parametrize(("local", "here", "gpus", "told"), [(1, 2, 2, "cuda:1"), (1, 2, 4, "cuda:1"), (3, 4, 2, None)])
+def test_nccl_is_told_the_gpu_of_each_process(
+    monkeypatch: pytest.MonkeyPatch, local: int, here: int, gpus: int, told: str | None
+) -> None:
+    used: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    device = own_gpu({"LOCAL_RANK": str(local), "LOCAL_WORLD_SIZE": str(here)})
+    assert device == (None if told is None else torch.device(told))
+    assert used == [torch.device("cuda", local % gpus)]
+
+
+def test_without_a_gpu_nccl_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert own_gpu({"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}) is None
+
+
+def test_videos_are_made_next_to_the_gpu_of_their_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda frames: frames)
+    device = torch.device("cuda", 1)
+    with Prefetcher(FakeVideos(), iter([Request(0, 2, 2)]), device) as feed:
+        feed._queue[0][1].result()
+    assert used == [device]
