@@ -16,7 +16,8 @@ from scalor_pyro.config import ConfigError
 from scalor_pyro.tracks.linking import appearance as of_appearance
 from scalor_pyro.tracks.linking import place as of_place
 from scalor_pyro.tracks.linking.appearance import Pool, TwoCovariances, pool_of, two_covariances
-from scalor_pyro.tracks.linking.offline import ANYWHERE, OVERLAP, appearance_of, assigned, prior_of, require_probability
+from scalor_pyro.tracks.linking.assignment import assigned
+from scalor_pyro.tracks.linking.offline import ANYWHERE, OVERLAP, appearance_of, prior_of, require_probability
 from scalor_pyro.tracks.linking.pieces import Numbers, Pieces, pieces_of, wholly_in_view
 from scalor_pyro.tracks.linking.place import Motion, motion_of
 from scalor_pyro.tracks.table import Tracks, concatenate
@@ -202,9 +203,8 @@ class OnlineLinker:
         nowhere = np.full((len(ends), 2), np.nan)
         ratio = of_place.log_ratio(pieces, ends, begins, model.motion, self.image_size, anywhere, nowhere)
         together = pieces.first[begins] <= pieces.last[ends]
-        ratio[together] = of_place.log_ratio_of_overlap(
-            tracks, pieces, ends[together], begins[together], self.image_size
-        )
+        overlap = of_place.log_density_of_overlap(tracks, pieces, ends[together], begins[together])
+        ratio[together] = overlap + np.log(self.image_size[0] * self.image_size[1])
         if model.appearances is not None:
             pool = pool_of(pieces, model.appearances)
             past = Pool(*(np.add.reduceat(part[: len(flat)], starts, axis=0) for part in pool))
