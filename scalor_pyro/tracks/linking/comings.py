@@ -7,12 +7,13 @@ comes. So with c the place of an end and c' that of a beginning, each *inside* o
 
 - an object that ends in c is found again, within the longest gap, with probability ρ_c, after w frames with probability
   g_c(w), geometric with mean τ_c;
-- new objects begin in c' with λ_c' a frame, anywhere in that part of the view, whose area is A_c'.
+- new objects begin in c' with λ_c' a frame, half of them anywhere in that part of the view, and half where others
+  begin: on a path, or at a door. q(x) is the density of that.
 
 That an object that ended began again w frames later at x, where p says how likely that is, rather than that it did not,
 and another one began there, has the log-ratio
 
-    log ρ_c g_c(w) p(x) - log(1 - ρ_c G_c) - log λ_c'/A_c',
+    log ρ_c g_c(w) p(x) - log(1 - ρ_c G_c) - log λ_c' q(x),
 
 with G_c the probability that it would have been found within the video. With many that may return, each has its own
 small share of each moment, so the more there are, the more it takes to tell that it was this one. ρ, τ and λ are
@@ -41,6 +42,8 @@ GUESSED = (0.2, 0.95)
 NEW_INSIDE = 0.3
 # Probability that an object is found in an unlikely place, where its appearance can tell: lost inside, and returned.
 ANYWHERE = (0.02, 0.3)
+# Share of new objects that begin where others do, and standard deviation of how near, in sizes.
+ON_PATHS, NEAR = 0.5, 1.0
 # Beginnings of new objects that are added to those of the video, so that none is impossible.
 LEAST_NEW = 0.5
 
@@ -74,6 +77,7 @@ class Comings:
         self.returns = returns
         self.prior = np.array([FOUND, RETURNS if returns is None else returns])
         self.frames = max(self.stop - self.start, 1)
+        self.density = self._density(tracks, pieces)
         self.begun = np.bincount(self.begins[self.first > self.start], minlength=2).astype(np.float64)
 
     def guesses(self) -> list[Rates]:
@@ -107,7 +111,9 @@ class Comings:
         """Of links and rates, up to what is the same for all of them: of these links rather than none, of none, and
         of the rates before anything is known."""
         seen = self._within(self.last, self.ends, rates.wait)
-        alone = np.log(1 - rates.found[self.ends] * seen).sum() + (self.begun * np.log(rates.new / self.area)).sum()
+        begun = self.first > self.start
+        alone = np.log(1 - rates.found[self.ends] * seen).sum()
+        alone += np.log(rates.new[self.begins[begun]] * self.density[begun]).sum()
         usual = WORTH * (self.prior * np.log(rates.found) + (1 - self.prior) * np.log(1 - rates.found))
         return float(sum(links.ratio.values()) + alone - (rates.new * self.frames).sum() + usual.sum())
 
@@ -120,7 +126,7 @@ class Comings:
         soon = np.exp(-(after - 1) / wait) * (1 - np.exp(-1 / wait)) / whole
         seen = self._within(self.last[ends], of_end, rates.wait)
         odds: Numbers = np.log(found * soon / (1 - found * seen))
-        return odds - np.log(rates.new[of_begin] / self.area[of_begin])
+        return odds - np.log(rates.new[of_begin] * self.density[begins])
 
     def anywhere(self, ends: Counts, begins: Counts) -> tuple[Numbers, Numbers]:
         """Probability that an object is found in an unlikely place, and the density of that, per px². (n,), (n,)"""
@@ -132,6 +138,21 @@ class Comings:
     def depth(self, ends: Counts, begins: Counts) -> Numbers:
         """How wide the strip is in which an object that left begins again, px; elsewhere infinite. (n,)"""
         return np.where((self.ends[ends] == BORDER) & (self.begins[begins] == BORDER), self.strip, np.inf)
+
+    def _density(self, tracks: Tracks, pieces: Pieces) -> Numbers:
+        """q at each beginning, of that and the others, per px². (P,)"""
+        deviation = NEAR * float(np.median(np.sqrt(tracks.width * tracks.height)))
+        density: Numbers = 1 / self.area[self.begins]
+        for place in (INSIDE, BORDER):
+            here = np.nonzero(self.begins == place)[0]
+            others = here[self.first[here] > self.start]
+            apart = ((pieces.begin[here, None] - pieces.begin[others]) ** 2).sum(axis=-1)
+            kernel = np.exp(-apart / (2 * deviation**2)) * (here[:, None] != others)
+            number = np.maximum(len(others) - np.isin(here, others), 1)
+            # At the border, half of each kernel is out of view.
+            near = (1 + place) * kernel.sum(axis=1) / number / (2 * np.pi * deviation**2)
+            density[here] = (1 - ON_PATHS) * density[here] + ON_PATHS * near
+        return density
 
     def _within(self, last: Counts, places: Counts, wait: Numbers) -> Numbers:
         """G: of the objects that are found, the share that is found before the video ends."""
