@@ -6,15 +6,19 @@ to "two" is the sum of
 - appearance (:mod:`scalor_pyro.tracks.linking.appearance`): of all that was seen of the object before, and of all that
   is seen of it afterwards;
 - place (:mod:`scalor_pyro.tracks.linking.place`): where it was going, where it was, or anywhere;
-- the prior odds π/(1 - π) that a track that begins is of an object seen before.
+- comings and goings (:mod:`scalor_pyro.tracks.linking.comings`): how often what is lost or leaves is found again, and
+  how often something new begins there.
+
+How far appearance is believed depends on the video (:mod:`scalor_pyro.tracks.linking.calibration`).
 
 One assignment of ends to beginnings gives the most likely links (Huang, Wu and Nevatia, ECCV 2008; with gaps, merging
 and splitting as Jaqaman et al., Nature Methods 5, 2008, have them). Then everything is estimated again, given these
-links: what an object looks like from all its tracks, how much objects differ, π; and all links are decided anew, until
-they stay or :data:`ROUNDS` have passed.
+links: what an object looks like from all its tracks, how much objects differ, how they come and go; and all links are
+decided anew, until they stay or :data:`ROUNDS` have passed. Where nothing returns and where everything does may both be
+consistent, so this is done from two first guesses, and the more likely result is kept.
 
-Before, a track is cut where its appearance changes for good: there it went over from one object to another. A wrong
-cut does little harm, because both parts are linked again where nothing fits better.
+Before, a track is cut where its appearance changes for good (:mod:`scalor_pyro.tracks.linking.cuts`): there it went
+over from one object to another. Both parts are linked again where nothing fits better.
 
 Without appearances, as for tracks of another program, place alone decides, and nothing comes back from anywhere.
 """
@@ -45,10 +49,6 @@ from scalor_pyro.tracks.table import Tracks, from_dataframe
 ROUNDS = 8
 # Frames that two tracks of one object may share, while one of them fades.
 OVERLAP = 16
-# Prior probability that an object comes back in an unlikely place, where its appearance can tell.
-ANYWHERE = 0.2
-# π before the video tells, with appearances and by place alone, and how many beginnings of tracks that is worth.
-RETURNS, RETURNS_BY_PLACE, WORTH = 0.95, 0.5, 5.0
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class LinkOptions:
     cut: bool = option(True, "cut tracks where their appearance changes for good")
     returns: float | None = option(
         None,
-        "probability that a track that begins is of an object seen before, until the video tells; small where objects"
-        " come once",
+        "probability that an object that leaves the view returns within the gap, until the video tells; small where"
+        " objects come once",
         metavar="P",
-        none=f"{RETURNS:g} with appearances, {RETURNS_BY_PLACE:g} by place alone",
+        none="tried low and high",
     )
 
     def __post_init__(self) -> None:
@@ -81,15 +81,6 @@ def require_probability(name: str, value: float | None) -> None:
     """
     if value is not None and not 0 < value < 1:
         raise ConfigError(f"{name}: expected a number between 0 and 1, got {value}.")
-
-
-def prior_of(returns: float | None, informative: bool) -> tuple[float, float]:
-    """What the prior of π is worth: beginnings of known objects, and of new ones.
-
-    :param informative: whether appearances tell objects apart.
-    """
-    share = (RETURNS if informative else RETURNS_BY_PLACE) if returns is None else returns
-    return WORTH * share, WORTH * (1 - share)
 
 
 def link(
