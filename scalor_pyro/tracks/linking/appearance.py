@@ -38,6 +38,8 @@ from scalor_pyro.tracks.linking.pieces import (
     Pieces,
 )
 
+Factors = tuple[tuple[float, float], ...]
+
 # Factors of the variance within, and their probabilities.
 FACTORS = ((1.0, 0.5), (4.0, 0.25), (16.0, 0.15), (64.0, 0.1))
 # The variance within is this many times what the halves of tracks differ by.
@@ -156,25 +158,26 @@ def pooled(along: Numbers, seen: Counts, model: TwoCovariances) -> Pool:
     return Pool(1 / variance, along / variance)
 
 
-def log_ratio(one: Pool, other: Pool, between: Numbers) -> Numbers:
+def log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors = FACTORS) -> Numbers:
     """Log-ratio of "one object" to "two", for each of n pairs, in nats, at most :data:`MOST` either way. (n,)
 
     :param between: (d,) λ
+    :param factors: of the variance within, each with its probability.
     """
     starts = range(0, len(one.precision), AT_A_TIME)
     pieces = [slice(start, start + AT_A_TIME) for start in starts]
-    parts = [_log_ratio(Pool(*(p[s] for p in one)), Pool(*(p[s] for p in other)), between) for s in pieces]
+    parts = [_log_ratio(Pool(*(p[s] for p in one)), Pool(*(p[s] for p in other)), between, factors) for s in pieces]
     return np.clip(np.concatenate(parts), -MOST, MOST) if parts else np.zeros(0)
 
 
-def _log_ratio(one: Pool, other: Pool, between: Numbers) -> Numbers:
+def _log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors) -> Numbers:
     both = Pool(one.precision + other.precision, one.weighted + other.weighted)
     terms = [
         np.log(probability)
         + _marginal(both, between, factor)
         - _marginal(one, between, factor)
         - _marginal(other, between, factor)
-        for factor, probability in FACTORS
+        for factor, probability in factors
     ]
     ratio: Numbers = np.logaddexp.reduce(terms)
     return ratio

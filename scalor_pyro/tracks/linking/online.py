@@ -1,9 +1,9 @@
 """Linking in a stream: an object that was lost gets its identity back when it is found again, without later frames.
 
-The same log-ratios as in :mod:`scalor_pyro.tracks.linking`, with everything estimated from the past: what objects look
-like, how they move, and how often a track that begins is of an object seen before. A track is decided on once, `delay`
-frames after it began, together with those that began in the same frame; it is not decided again, and tracks are not
-cut. (trackpy's `memory` does this by place alone.)
+The log-ratios of appearance and place of :mod:`scalor_pyro.tracks.linking`, with everything estimated from the past:
+what objects look like, how they move, and π, how often a track that begins is of an object seen before. A track is
+decided on once, `delay` frames after it began, together with those that began in the same frame; it is not decided
+again, and tracks are not cut. (trackpy's `memory` does this by place alone.)
 """
 
 from collections.abc import Iterable
@@ -16,17 +16,31 @@ from scalor_pyro.config import ConfigError
 from scalor_pyro.tracks.linking import appearance as of_appearance
 from scalor_pyro.tracks.linking import place as of_place
 from scalor_pyro.tracks.linking.appearance import Pool, TwoCovariances, pool_of, two_covariances
-from scalor_pyro.tracks.linking.offline import ANYWHERE, OVERLAP, appearance_of, assigned, prior_of, require_probability
+from scalor_pyro.tracks.linking.assignment import assigned
+from scalor_pyro.tracks.linking.offline import OVERLAP, appearance_of, require_probability
 from scalor_pyro.tracks.linking.pieces import Numbers, Pieces, pieces_of, wholly_in_view
 from scalor_pyro.tracks.linking.place import Motion, motion_of
 from scalor_pyro.tracks.table import Tracks, concatenate
 
+# Prior probability that an object comes back in an unlikely place, where its appearance can tell.
+ANYWHERE = 0.2
+# π before the stream tells, with appearances and by place alone, and how many beginnings of tracks that is worth.
+RETURNS, RETURNS_BY_PLACE, WORTH = 0.95, 0.5, 5.0
 # Rows of a track that are kept: the first ones, and the last ones.
 FIRST_KEPT, LAST_KEPT = 16, 48
 # Tracks of an object that are kept, the latest ones.
 LIVES_KEPT = 16
 # Tracks from which the model is estimated, the latest ones, and how many frames apart that is done.
 ESTIMATED_FROM, ESTIMATED_EVERY = 300, 16
+
+
+def prior_of(returns: float | None, informative: bool) -> tuple[float, float]:
+    """What the prior of π is worth: beginnings of known objects, and of new ones.
+
+    :param informative: whether appearances tell objects apart.
+    """
+    share = (RETURNS if informative else RETURNS_BY_PLACE) if returns is None else returns
+    return WORTH * share, WORTH * (1 - share)
 
 
 @dataclass(eq=False)
@@ -81,7 +95,8 @@ class OnlineLinker:
     :param memory: frames after which an object that is gone is forgotten.
     :param delay: frames after the first of a track in which its identity is decided. Rows are returned so much later;
         0: at once, by a single look.
-    :param returns: see :class:`~scalor_pyro.tracks.linking.LinkOptions`.
+    :param returns: π, the probability that a track that begins is of an object seen before, until the stream tells;
+        None: 0.95 with appearances, 0.5 by place alone.
     :raises ConfigError: for values out of their range.
     """
 
@@ -202,9 +217,8 @@ class OnlineLinker:
         nowhere = np.full((len(ends), 2), np.nan)
         ratio = of_place.log_ratio(pieces, ends, begins, model.motion, self.image_size, anywhere, nowhere)
         together = pieces.first[begins] <= pieces.last[ends]
-        ratio[together] = of_place.log_ratio_of_overlap(
-            tracks, pieces, ends[together], begins[together], self.image_size
-        )
+        overlap = of_place.log_density_of_overlap(tracks, pieces, ends[together], begins[together])
+        ratio[together] = overlap + np.log(self.image_size[0] * self.image_size[1])
         if model.appearances is not None:
             pool = pool_of(pieces, model.appearances)
             past = Pool(*(np.add.reduceat(part[: len(flat)], starts, axis=0) for part in pool))

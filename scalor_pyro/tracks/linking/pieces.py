@@ -82,14 +82,15 @@ def in_order_of_beginning(tracks: Tracks, groups: Sequence[Counts]) -> list[Coun
     return [groups[index] for index in np.lexsort(keys)] if len(groups) else []
 
 
-def wholly_in_view(tracks: Tracks, image_size: tuple[int, int]) -> Flags:
+def wholly_in_view(tracks: Tracks, image_size: tuple[int, int], half_sides: float = HALF_SIDES) -> Flags:
     """In which rows the object is wholly in view. (R,)
 
     :param image_size: H, W in px.
+    :param half_sides: so many of them round its centre have to be.
     """
     inside = np.ones(len(tracks), np.bool_)
     for centre, length, most in ((tracks.x, tracks.width, image_size[1]), (tracks.y, tracks.height, image_size[0])):
-        reach = HALF_SIDES * length / 2
+        reach = half_sides * length / 2
         inside &= (centre >= reach) & (centre + reach <= most)
     return inside
 

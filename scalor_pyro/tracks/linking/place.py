@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from scalor_pyro.tracks.linking.pieces import RECENT, Counts, Numbers, Pieces
 from scalor_pyro.tracks.table import Tracks
@@ -103,36 +104,62 @@ def log_ratio(
     :param anywhere: probability that an object comes back in an unlikely place.
     :param beside: (n, 2) px, change of the place relative to the object in whose box both lie; NaN where there is none.
     """
-    wait = (pieces.first[begins] - pieces.last[ends]).clip(1).astype(np.float64)
-    moved = pieces.begin[begins] - pieces.end[ends]
-    velocity = _mean_velocity(pieces.velocity_out[ends], pieces.velocity_in[begins])
-    most = float(max(image_size))
     area = float(image_size[0] * image_size[1])
-    went_on = _density(moved - wait[:, None] * velocity, motion.error + motion.error_per_frame * wait)
-    stayed = _density(moved, np.minimum(motion.error + motion.speed * wait, most))
-    side = np.maximum((pieces.side[ends] + pieces.side[begins]) / 2, LEAST_ERROR[0])
-    hidden = _density(beside, side / 2)
-    likely = np.where(np.isnan(hidden), (went_on + stayed) / 2, (went_on + stayed + hidden) / 3)
+    likely = density(pieces, ends, begins, motion, image_size, beside)
     with np.errstate(divide="ignore"):
         ratio = np.log(anywhere + (1 - anywhere) * area * likely)
-    farthest = FASTEST * motion.speed * wait + REACH * min(image_size)
-    return np.where((np.linalg.norm(moved, axis=1) > farthest) | np.isneginf(ratio), NEVER, ratio)
+    return np.where(too_far(pieces, ends, begins, motion, image_size) | np.isneginf(ratio), NEVER, ratio)
 
 
-def log_ratio_of_overlap(
-    tracks: Tracks, pieces: Pieces, ends: Counts, begins: Counts, image_size: tuple[int, int]
+def density(
+    pieces: Pieces,
+    ends: Counts,
+    begins: Counts,
+    motion: Motion,
+    image_size: tuple[int, int],
+    beside: Numbers,
+    depth: Numbers | float = np.inf,
 ) -> Numbers:
-    """The same for pairs that overlap in time: are both tracks in the same place? (n,)"""
+    """Of where an object is found again that went on, stayed or was hidden, per px². (n,)
+
+    :param depth: (n,) px, where it can only be found in a strip along the border, how wide that is.
+    """
+    wait, moved = _waited(pieces, ends, begins), pieces.begin[begins] - pieces.end[ends]
+    velocity = _mean_velocity(pieces.velocity_out[ends], pieces.velocity_in[begins])
+    went_on = _density(moved - wait[:, None] * velocity, motion.error + motion.error_per_frame * wait)
+    deviation = np.minimum(motion.error + motion.speed * wait, float(max(image_size)))
+    stayed = _density(moved, deviation) * np.maximum(np.sqrt(2 * np.pi) * deviation / depth, 1)
+    side = np.maximum((pieces.side[ends] + pieces.side[begins]) / 2, LEAST_ERROR[0])
+    hidden = _density(beside, side / 2)
+    likely: Numbers = np.where(np.isnan(hidden), (went_on + stayed) / 2, (went_on + stayed + hidden) / 3)
+    return likely
+
+
+def too_far(
+    pieces: Pieces, ends: Counts, begins: Counts, motion: Motion, image_size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Where no object comes to in that time. (n,)"""
+    moved = np.linalg.norm(pieces.begin[begins] - pieces.end[ends], axis=1)
+    farthest = FASTEST * motion.speed * _waited(pieces, ends, begins) + REACH * min(image_size)
+    return np.asarray(moved > farthest)
+
+
+def _waited(pieces: Pieces, ends: Counts, begins: Counts) -> Numbers:
+    """Frames from the end to the beginning, at least 1. (n,)"""
+    return (pieces.first[begins] - pieces.last[ends]).clip(1).astype(np.float64)
+
+
+def log_density_of_overlap(tracks: Tracks, pieces: Pieces, ends: Counts, begins: Counts) -> Numbers:
+    """How likely pairs that overlap in time are as far apart, if they are of one object; per px². (n,)"""
     place = np.stack([tracks.x, tracks.y], axis=1)
     ratio = np.full(len(ends), NEVER)
-    area = float(image_size[0] * image_size[1])
     for index, (end, begin) in enumerate(zip(ends, begins, strict=True)):
         one, other = pieces.rows[end], pieces.rows[begin]
         _, here, there = np.intersect1d(tracks.frame[one], tracks.frame[other], return_indices=True)
         if len(here):
             distance = np.linalg.norm(place[one[here]] - place[other[there]], axis=1).mean()
             deviation = max(TOGETHER * (pieces.side[end] + pieces.side[begin]) / 2, LEAST_ERROR[0])
-            ratio[index] = -(distance**2) / (2 * deviation**2) + np.log(area / (2 * np.pi * deviation**2))
+            ratio[index] = -(distance**2) / (2 * deviation**2) - np.log(2 * np.pi * deviation**2)
     return ratio
 
 
