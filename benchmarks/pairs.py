@@ -60,8 +60,9 @@ WHOLLY = 0.6
 MASK = 0.3
 # Rounds of two-means; standard deviations of a half to the side of its box (4 for a disk, and for a bar nearly so).
 ROUNDS, SIDES = 5, 4.0
-# The typical object counts as much as this many tracks, before any are known.
-PRIOR_TRACKS = 3
+# The typical object counts as much as this many tracks, before any are known; so does the standard deviation of its log
+# width and height, which is that of made-up movers.
+PRIOR_TRACKS, PRIOR_SPREAD = 3, 0.35
 # Proposals of a fresh look that are compared, at most.
 FRESH = 40
 # Index of the first training video of a public benchmark: far from those that training has seen.
@@ -70,6 +71,7 @@ UNSEEN = 500_000
 CUES = {
     "area": "the mask is large for objects of this scale",
     "relative": "the mask is large for this video so far",
+    "shape": "width and height of the halves are likelier in this video than those of the whole",
     "long": "the mask is long for its breadth",
     "gap": "the mask is narrow between its halves",
     "cost": "KL of its z_what",
@@ -114,11 +116,14 @@ def halves(scalor: Scalor, objects: Objects) -> tuple[Tensor, dict[str, Tensor]]
     variance, axes = torch.linalg.eigh(covariance)
     along = (from_mean * axes[:, None, :, 1]).sum(-1)
     first = _first_half(along, weight)
-    boxes = torch.stack([_box(scalor, place, weight * side, where, half) for side in (first, 1 - first)], 1)
+    parts = (first, 1 - first)
+    boxes = torch.stack([_box(scalor, place, weight * side, where, half) for side in parts], 1)
+    extents = torch.stack([_extent(place, weight * side) for side in (*parts, torch.ones_like(first))], 1)
     shape = {
         "area": total[:, 0] * (where[:, :2] * half).prod(1) * (2 / config.glimpse_size) ** 2,
         "long": (variance[:, 1] / variance[:, 0].clamp(min=1e-2)).sqrt(),
         "gap": -_narrowest(along, weight),
+        "extents": extents,  # (K, 3, 2) of the halves and of the whole
     }
     return boxes[None], shape
 
@@ -146,6 +151,14 @@ def _box(scalor: Scalor, place: Tensor, weight: Tensor, where: Tensor, half: Ten
     return torch.cat((scalor.boxes.sides(shape), where[:, 2:] + mean / half), -1)
 
 
+def _extent(place: Tensor, weight: Tensor) -> Tensor:
+    """Log of the width and height of a part of each mask, in px. (K, 2)"""
+    total = weight.sum(1, keepdim=True).clamp(min=1e-3)
+    mean = (place * weight[..., None]).sum(1) / total
+    variance = ((place - mean[:, None]).square() * weight[..., None]).sum(1) / total
+    return (SIDES**2 * variance.clamp(min=0.05)).log() / 2
+
+
 def _narrowest(along: Tensor, weight: Tensor, bins: int = 16) -> Tensor:
     """Weight of the emptiest slice in the middle half of each mask, relative to its fullest slice. (K,)"""
     spread = (along.square() * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-3)
@@ -169,7 +182,7 @@ def some(patches: Patches, which: slice) -> Patches:
 
 
 def cues(scalor: Scalor, seen: Seen, behind: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The halves' boxes (1, K, 2, 4), and each cue but `relative` for each slot. (K,)"""
+    """The halves' boxes (1, K, 2, 4), and what is measured of each slot. (K, …)"""
     objects, frame, slots = seen.latents.slots.objects, seen.frame, seen.latents.slots
     boxes, found = halves(scalor, objects)
     view = _View.of(scalor, frame, behind)
@@ -207,34 +220,53 @@ def _fresh(scalor: Scalor, seen: Seen, objects: Objects) -> Tensor:
 
 
 class Typical:
-    """The area of a typical object, by the tracks so far: the mean log of each track's median."""
+    """What objects of a video measure, by the median of each of its tracks so far, in logs of px."""
 
-    def __init__(self, expected: float) -> None:
-        self.expected, self._areas = float(np.log(expected)), dict[int, list[float]]()
+    def __init__(self, side: float) -> None:
+        self.expected = np.log([side * side, side, side])  # area, width, height
+        self._tracks = dict[int, list[Numbers]]()
 
-    def add(self, identity: int, area: float) -> None:
-        """Note the area of a track in a frame, in px."""
-        self._areas.setdefault(identity, []).append(float(np.log(max(area, 1))))
+    def add(self, identity: int, area: float, extent: Numbers) -> None:
+        """Note a track in a frame.
 
-    def log_area(self) -> float:
-        """Starts from the area that is expected at this scale."""
-        medians = [float(np.median(areas)) for areas in self._areas.values()]
-        return (PRIOR_TRACKS * self.expected + sum(medians)) / (PRIOR_TRACKS + len(medians))
+        :param extent: logs of width and height.
+        """
+        self._tracks.setdefault(identity, []).append(np.array([np.log(max(area, 1)), *extent]))
+
+    def _medians(self) -> Numbers:
+        return np.array([np.median(noted, 0) for noted in self._tracks.values()]).reshape(-1, 3)
+
+    def mean(self) -> Numbers:
+        """Starts from what is expected at this scale. (3,)"""
+        medians = self._medians()
+        mean: Numbers = (PRIOR_TRACKS * self.expected + medians.sum(0)) / (PRIOR_TRACKS + len(medians))
+        return mean
+
+    def favours_halves(self, extents: Numbers) -> float:
+        """Nats by which the extents of two halves are likelier than that of the whole. (3, 2) → a number"""
+        medians = self._medians()[:, 1:]
+        mean = self.mean()[1:]
+        apart = medians - mean
+        spread = (PRIOR_TRACKS * PRIOR_SPREAD**2 * np.eye(2) + apart.T @ apart) / (PRIOR_TRACKS + len(medians))
+        off = extents - mean
+        nats = -((off @ np.linalg.inv(spread)) * off).sum(1) / 2 - np.log(2 * np.pi) - np.linalg.slogdet(spread)[1] / 2
+        return float(nats[0] + nats[1] - nats[2])
 
 
 def rows_of(scalor: Scalor, frames: Iterator[Seen], video: int) -> tuple[list[dict[str, float]], int]:
     """A row for each box of a video that is wholly in view, and the number of true objects."""
-    typical, rows, true = Typical(scalor.config.object_size**2), [], 0
+    typical, rows, true = Typical(scalor.config.object_size), [], 0
     behind = scalor.background_image
     for seen in frames:
         frame_behind = torch.zeros_like(seen.frame) if behind is None else behind.expand_as(seen.frame)
         boxes, found = cues(scalor, seen, frame_behind)
+        extents = found.pop("extents").double().numpy()
         slots, true = seen.latents.slots, true + len(seen.truth)
         alive = slots.alive[0].nonzero()[:, 0].tolist()
         where = slots.objects.where[0]
         whole = [k for k in alive if bool((where[k, 2:].abs() + WHOLLY * where[k, :2] < 1).all())]
         for k in whole:
-            typical.add(int(slots.identity[0, k]), float(found["area"][k]))
+            typical.add(int(slots.identity[0, k]), float(found["area"][k]), extents[k, 2])
         centres = _centres(where[:, 2:], scalor, seen.geometry)
         divided = _centres(boxes[0, :, :, 2:], scalor, seen.geometry)
         before, holds = matches(seen.truth, centres[alive]), held(seen.truth, centres[alive])
@@ -242,7 +274,8 @@ def rows_of(scalor: Scalor, frames: Iterator[Seen], video: int) -> tuple[list[di
             others = centres[[other for other in alive if other != k]]
             values = {name: float(values[k]) for name, values in found.items()}
             log_area = float(np.log(max(values["area"], 1)))
-            values |= {"area": log_area, "relative": log_area - typical.log_area()}
+            values |= {"area": log_area, "relative": log_area - float(typical.mean()[0])}
+            values |= {"shape": typical.favours_halves(extents[k])}
             more = matches(seen.truth, np.concatenate((others, divided[k]))) - before
             rows.append({**values, "two": holds[alive.index(k)] >= 2, "helps": more > 0, "video": video})
     return rows, true
