@@ -317,7 +317,7 @@ def of_movers(run: TrainedRun, config: AnySceneRunConfig, seed: int, videos: int
     run.scalor.set_background_image(torch.full((1, run.scalor.config.channels, *size), STILL))
     for index in range(videos):
         frames, truth, _ = stream.video(index)
-        rows = np.stack((truth.x, truth.y, truth.size, truth.share, truth.frame), 1)
+        rows: Numbers = np.stack((truth.x, truth.y, truth.size, truth.share, truth.frame), 1).astype(np.float64)
         yield _short(run.scalor, frames, rows)
 
 
@@ -421,7 +421,8 @@ def by_cue(boxes: Boxes) -> list[dict[str, Any]]:
     """How well each cue finds boxes that hold two objects, and boxes that are better divided."""
     rows = []
     for name in (*CUES, "all"):
-        score, row = boxes.values[name], {"cue": name}
+        score = boxes.values[name]
+        row: dict[str, Any] = {"cue": name}
         for label in ("two", "helps"):
             yes = boxes.values[label] > 0
             row |= {f"{label}_auc": area_under_curve(score, yes)}
@@ -523,7 +524,8 @@ def collected(run: TrainedRun, options: argparse.Namespace) -> Boxes:
         if options.size_spread is not None:
             config = replace(config, movers=replace(config.movers, size_spread=options.size_spread))
         videos = of_movers(run, config, options.seed, options.videos)
-    rows, true = [], 0
+    rows: list[dict[str, float]] = []
+    true = 0
     for video, frames in enumerate(videos):
         more, objects = rows_of(run.scalor, frames, video)
         rows, true = rows + more, true + objects
