@@ -21,6 +21,7 @@ from scalor_pyro.experiments.synthetic import TEST_SEED, Experiment, Likelihood,
 from scalor_pyro.experiments.ways import OFFLINE, ONLINE, Way
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.runs.cards import synthetic_card_of
 from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.loading import load_config, load_weights
 from scalor_pyro.runs.provenance import PACKAGE, source_of
@@ -182,7 +183,9 @@ def record(run: Finished, records: Path, likelihood: Likelihood) -> list[Path]:
     if run.setting in LONGER:
         setting = LONGER[run.setting]
         data = test_videos(setting, run.config.data)
-        longer = _scored_on(run, data, ONLINE) | {HINDSIGHT: _scored_on(run, data, OFFLINE)}
+        videos, count = run.videos(data), run.results["videos"]
+        longer, seen = (_scored(run.program(), videos, count, way) for way in (ONLINE, OFFLINE))
+        longer[HINDSIGHT] = seen
         written.append(write(records, setting, run.setting, run.results, longer))
     return written
 
@@ -203,16 +206,40 @@ def _measure_hindsight(run: Finished) -> None:
     """Add the scores by hindsight to the results of a run of SCALOR, unless they are there: no other model has it."""
     if run.kind.build is not Scalor or "mota" not in run.results or HINDSIGHT in run.results:
         return
-    run.results[HINDSIGHT] = without_nan(_scored_on(run, run.config.evaluated, OFFLINE))
+    videos, count = run.videos(run.config.evaluated), run.results["videos"]
+    run.results[HINDSIGHT] = without_nan(_scored(run.program(), videos, count, OFFLINE))
     write_atomically(run.folder / "results.json", json.dumps(run.results, indent=1).encode())
 
 
-def _scored_on(run: Finished, data: DataConfig, way: Way) -> dict[str, Any]:
-    """The scores of a run on unseen videos of a kind."""
-    videos, count = run.videos(data), run.results["videos"]
+def _scored(program: Any, videos: SyntheticVideos, count: int, way: Way) -> dict[str, Any]:
+    """The scores of a program on unseen videos."""
     with tempfile.TemporaryDirectory() as folder:
-        scores: dict[str, Any] = evaluate(run.program(), videos, count, tracks=Path(folder), way=way)
+        scores: dict[str, Any] = evaluate(program, videos, count, tracks=Path(folder), way=way)
         return scores | {"hota": _hota(Path(folder), videos, count)}
+
+
+def record_packaged(name: str, records: Path, mnist: Path | None) -> list[Path]:
+    """Add the scores by hindsight of packaged weights to the record of the run that they come from.
+
+    The weights are those of the run, rounded to half precision.
+
+    :return: the files changed.
+    :raises RecordError: if there is no record of that run.
+    """
+    config, card = synthetic_card_of(name)
+    program, written = Scalor.from_pretrained(name), []
+    for setting in (name, *([LONGER[name]] if name in LONGER else [])):
+        path = records / f"{setting}-{card['seed']}.json"
+        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if values.get("command") != card["command"]:
+            raise RecordError(f"{path}: expected the record of the run of {name}, {card['command']}.")
+        data = test_videos(setting, config.data)
+        videos = SyntheticVideos(data, TEST_SEED, "test", mnist if data.digits == "mnist" else None)
+        found = without_nan(_scored(program, videos, values["videos"], OFFLINE))
+        values[HINDSIGHT] = {score: found[score] for score in SCORES} | {AGAIN: source_of(PACKAGE).commit}
+        write_atomically(path, (json.dumps(values, indent=1) + "\n").encode())
+        written.append(path)
+    return written
 
 
 def _hota(tracks: Path, videos: SyntheticVideos, count: int) -> float | None:

@@ -1,6 +1,7 @@
 """Record finished runs, and write the tables of README.md and docs/ from all records and the paper's figures.
 
 python benchmarks/tables.py runs/sprites-md runs/digits-vld --mnist mnist.npz
+python benchmarks/tables.py --packaged digits-vld sprites-md --mnist mnist.npz
 python benchmarks/tables.py
 
 Records are the files of docs/records. Without a run, the tables are written again from the existing records.
@@ -19,11 +20,12 @@ from typing import Any
 import compared
 import placing
 import public_tables
-from records import AGAIN, HINDSIGHT, finished, read, record, score_again
+from records import AGAIN, HINDSIGHT, finished, read, record, record_packaged, score_again
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.experiments.synthetic import Likelihood
 from scalor_pyro.files import write_atomically
+from scalor_pyro.runs.cards import synthetic_names
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS, PAPER = ROOT / "docs" / "records", "paper.json"
@@ -365,6 +367,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of finished runs to record")
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for runs with digits")
+    parser.add_argument("--packaged", nargs="+", default=[], choices=synthetic_names(), metavar="NAME",
+                        help="packaged weights to score offline, for the records of their runs")  # fmt: skip
     parser.add_argument("--again", action="store_true", help="score RUNs again with the current version")
     parser.add_argument("--nll", type=int, default=50, metavar="N",
                         help="importance samples per video (default: %(default)s)")  # fmt: skip
@@ -382,6 +386,9 @@ def main(arguments: list[str] | None = None) -> int:
         run = score_again(run) if options.again else run
         for path in record(run, RECORDS, how):
             print(f"{run.folder} is recorded in {path.relative_to(ROOT)}.")
+    for name in options.packaged:
+        for path in record_packaged(name, RECORDS, options.mnist):
+            print(f"{name}, offline, is recorded in {path.relative_to(ROOT)}.")
     for page in PAGES:
         write_atomically(page, filled(page, Book(RECORDS)).encode())
     print(f"The tables of {' and '.join(str(page.relative_to(ROOT)) for page in PAGES)} are written.")
