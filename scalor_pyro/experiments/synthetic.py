@@ -1,6 +1,5 @@
 """From a config to scores: build the model, train it on its stream, evaluate it, draw what it finds."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +16,8 @@ from torch import Tensor
 from scalor_pyro.config import ConfigError, DataConfig
 from scalor_pyro.data import SyntheticVideos, VideoBatch, choose_source
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
+from scalor_pyro.experiments.results import write_results
 from scalor_pyro.experiments.ways import ONLINE, Way
-from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.model.scalor import Scalor
@@ -249,19 +248,9 @@ def report(
         pyro.set_rng_seed(config.seed)  # of the importance samples
         figures["nll"] = mean_nll(scalor, unseen, likelihood.videos, likelihood.samples)
         figures |= {"nll_samples": likelihood.samples, "nll_videos": likelihood.videos}
-    results = {
-        **figures,
-        "videos": final_videos,
-        "steps": ended.step,
-        "training_minutes": ended.minutes,
-        "processor_minutes": ended.processor_minutes,
-        "seed": config.seed,
-        "digits": config.evaluated.digits if config.evaluated.objects == "digits" else None,
-        "provenance": origin,
-        "evaluations": [row for row in folder.rows() if row.get("evaluation")],
-    }
-    results = without_nan(results)
-    write_atomically(folder.path / "results.json", json.dumps(results, indent=1).encode())
+    figures["digits"] = config.evaluated.digits if config.evaluated.objects == "digits" else None
+    figures["evaluations"] = [row for row in folder.rows() if row.get("evaluation")]
+    results = write_results(folder.path, figures, final_videos, ended, config.seed, origin)
     assessment.leave_pictures(scalor, unseen.batch(0, 1), folder)
     return results
 
