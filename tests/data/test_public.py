@@ -78,6 +78,16 @@ def test_the_stream_goes_on_from_video_to_video() -> None:
     assert any(one & next_one for one, next_one in zip(names, names[1:], strict=False)), "objects keep their identities"
 
 
+def test_a_long_video_is_drawn_in_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that its memory does not grow with objects times frames."""
+    stream = videos("sprites-mot", frames=50)
+    whole = stream.batch(3, 1)
+    monkeypatch.setattr("scalor_pyro.data.public.videos.PART", 7)
+    parts = stream.batch(3, 1)
+    assert np.array_equal(parts.frames, whole.frames) and np.array_equal(parts.masks, whole.masks)
+    assert same(parts.truth[0], whole.truth[0]) and len(whole.truth[0].frame) > 50
+
+
 def test_objects_enter_and_leave_as_published() -> None:
     found = mot.visits(3, "test", 0, mot.SPRITE_MARGIN)
     last = mot.VIEW - 1 - mot.SPRITE_MARGIN

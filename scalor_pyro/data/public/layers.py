@@ -1,6 +1,7 @@
 """Layers: the objects of a video, each on a transparent sheet; and what they show when they lie on each other."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,15 @@ def composed(layers: Layers) -> Composed:
         owner = visible.argmax(0)
         masks = np.where(visible.max(0) > layers.mask_above, layers.identity[owner], -1).astype(np.int16)
     return Composed(frames, _truth(layers, visible), masks)
+
+
+def joined(parts: Sequence[Composed]) -> Composed:
+    """Parts of a video, one after the other, as one."""
+    begins = np.cumsum([0, *(len(part.frames) for part in parts)])
+    truths = [replace(part.truth, frame=part.truth.frame + begin) for part, begin in zip(parts, begins, strict=False)]
+    columns = {each.name: np.concatenate([getattr(truth, each.name) for truth in truths]) for each in fields(BoxTruth)}
+    frames, masks = (np.concatenate([part[index] for part in parts]) for index in (0, 2))
+    return Composed(frames, BoxTruth(**columns), masks)
 
 
 def _visible(layers: Layers) -> Pixels:

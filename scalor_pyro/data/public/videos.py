@@ -11,8 +11,11 @@ from torch import Tensor
 from scalor_pyro.config.public import STREAM_FRAMES, PublicData
 from scalor_pyro.data.digits import load_digits
 from scalor_pyro.data.public import balls, dsprites, mot
-from scalor_pyro.data.public.layers import BoxTruth, Composed, Layers, Masks, Pixels, composed
+from scalor_pyro.data.public.layers import BoxTruth, Composed, Masks, Pixels, composed, joined
 from scalor_pyro.data.worlds import Split, require_batch, require_stream
+
+# Frames of a stream that are drawn at a time: every object has a sheet for each of them, and a stream has thousands.
+PART = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +76,18 @@ class PublicVideos:
 
     def video(self, index: int, frames: int) -> Composed:
         """The first frames of a video."""
-        return composed(self._layers(index if self.repeat is None else index % self.repeat, frames))
+        index = index if self.repeat is None else index % self.repeat
+        if self.config.benchmark == "balls":
+            return composed(balls.video(self.seed, self.split, index, frames))
+        if self.config.benchmark == "multi-dsprites":
+            return composed(dsprites.video(self.seed, self.split, index, frames))
+        number, place = divmod(index, STREAM_FRAMES // self.config.frames)
+        start = place * self.config.frames
+        return joined([self._of_stream(number, start, frames, at) for at in range(0, frames, PART)])
 
-    def _layers(self, index: int, frames: int) -> Layers:
-        config = self.config
-        if config.benchmark == "balls":
-            return balls.video(self.seed, self.split, index, frames)
-        if config.benchmark == "multi-dsprites":
-            return dsprites.video(self.seed, self.split, index, frames)
-        number, place = divmod(index, STREAM_FRAMES // config.frames)
-        return mot.video(self.seed, self.split, number, place * config.frames, frames, self.bank)
+    def _of_stream(self, number: int, start: int, frames: int, at: int) -> Composed:
+        """PART frames of a stream, or those that are left."""
+        return composed(mot.video(self.seed, self.split, number, start + at, min(PART, frames - at), self.bank))
 
 
 def _digits(config: PublicData, split: Split, mnist: Path | None) -> Pixels:
