@@ -5,6 +5,7 @@ and bounce: identities through occlusion, and forecasts.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
@@ -116,8 +117,8 @@ def sequence_scores(run: TrainedRun, videos: PublicVideos, frames: int, online: 
     :param frames: length of the sequence; published: 10,000.
     :param online: no frame depends on a later one, and masks decide; else as ``scalor track`` does by default.
     """
-    stream = PublicVideos(replace(videos.config, frames=frames), videos.seed, videos.split)
-    stream.bank = videos.bank
+    stream = copy(videos)  # not made anew, which would look for digits again
+    stream.config = replace(videos.config, frames=frames)
     video = stream.video(0, frames)
     scorer = Scorer(MATCHINGS["boxes"])
     scorer.add("sequence", tracked(run, video.frames, online, False, boxes_of(videos)), tracks_of_truth(video.truth))
