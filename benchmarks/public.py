@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from public_records import RECORDS, origin_of_training, record_name
+from records import without_folders
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.config import PublicData, PublicRunConfig
@@ -201,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
         "weights": Path(options.run).name,
         "training": training,
         "seed": options.seed,
-        "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu"),
+        "provenance": provenance(MadeBy(without_folders(command_line(__file__, arguments))), "cpu"),
     }
     for part in parts_of(videos, options):
         kept |= part(run, videos, options)

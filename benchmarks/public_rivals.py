@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pipelines import Detections, Lap, OcSort, link_lap, link_oc_sort, require
 from public import TRACKED, parts_of, print_whole_videos, table
 from public_records import RECORDS, record_name
+from records import without_folders
 from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -194,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         "weights": f"colour-components-{options.linker}",
         "training": None,
         "seed": TEST_SEED,
-        "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu"),
+        "provenance": provenance(MadeBy(without_folders(command_line(__file__, arguments))), "cpu"),
     }
     for part in parts(videos, options):
         kept |= part
