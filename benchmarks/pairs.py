@@ -36,8 +36,9 @@ from scalor_pyro.data.movers import STILL
 from scalor_pyro.data.public import PublicVideos
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.files import write_atomically
-from scalor_pyro.inference.evidence import DISCOVER, _Sum, _View
+from scalor_pyro.inference.evidence import DISCOVER
 from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.inference.weighing import Sum, View
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Patches, glimpse_centres, weighted_patches
 from scalor_pyro.model.discovery import shortlist
@@ -185,7 +186,7 @@ def cues(scalor: Scalor, seen: Seen, behind: Tensor) -> tuple[Tensor, dict[str, 
     """The halves' boxes (1, K, 2, 4), and what is measured of each slot. (K, …)"""
     objects, frame, slots = seen.latents.slots.objects, seen.frame, seen.latents.slots
     boxes, found = halves(scalor, objects)
-    view = _View.of(scalor, frame, behind)
+    view = View.of(scalor, frame, behind)
     alive = slots.alive.to(frame.dtype)
     drawn = view.weighed(objects).patches
     canvas = view.empty().plus(drawn, alive)
@@ -193,7 +194,7 @@ def cues(scalor: Scalor, seen: Seen, behind: Tensor) -> tuple[Tensor, dict[str, 
     one, cost = encoded(scalor, frame, objects.where, objects)
     two, costs = encoded(scalor, frame, boxes.flatten(1, 2), both)
 
-    def likelihood(shown: _Sum) -> float:
+    def likelihood(shown: Sum) -> float:
         return -float(((frame - shown.drawn().over(behind)) / view.sigma).square().sum() / 2)
 
     gain = torch.zeros_like(alive[0])

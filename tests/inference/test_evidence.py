@@ -10,8 +10,9 @@ from pyro.distributions import Normal
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.inference.evidence import Weigher, Worth, _best_first, _best_order, _View, worth_for
+from scalor_pyro.inference.evidence import Weigher, Worth, worth_for
 from scalor_pyro.inference.posterior import infer
+from scalor_pyro.inference.weighing import View, best_first, best_order
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Patches, draw, weighted_patches
 from scalor_pyro.model.discovery import Proposed
@@ -37,8 +38,8 @@ def picture(objects: Objects, kept: Tensor | None = None) -> Tensor:
     return draw(objects.glimpse, objects.where, presence, objects.depth, (H, W), WINDOW).colour
 
 
-def view(frame: Tensor) -> _View:
-    return _View(frame, torch.zeros_like(frame), torch.full_like(frame, SIGMA), WINDOW)
+def view(frame: Tensor) -> View:
+    return View(frame, torch.zeros_like(frame), torch.full_like(frame, SIGMA), WINDOW)
 
 
 def log_likelihood(frame: Tensor, shown: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def test_a_gain_is_the_difference_of_two_log_likelihoods(seed: int, n: int) -> N
     frame = torch.rand(1, 3, H, W, generator=noise)
     behind = torch.rand(1, 3, H, W, generator=noise)
     kept = (torch.rand(1, n, generator=noise) < 0.5).float()
-    weighed = _View(frame, behind, torch.full_like(frame, SIGMA), WINDOW).weighed(objects)
+    weighed = View(frame, behind, torch.full_like(frame, SIGMA), WINDOW).weighed(objects)
     canvas = view(frame).empty().plus(weighed.patches, kept)
 
     def seen(chosen: Tensor) -> Tensor:
@@ -82,7 +83,7 @@ def test_the_choice_cannot_be_bettered_by_one_more(seed: int, n: int, cost: floa
     frame = frame + 0.05 * torch.randn(frame.shape, generator=noise)
     weighed, costs = view(frame).weighed(objects), torch.full((1, n), cost)
     candidates = torch.rand(1, n, generator=noise) < 0.8
-    stays, drawn = _best_first(weighed, view(frame).empty(), costs, candidates)
+    stays, drawn = best_first(weighed, view(frame).empty(), costs, candidates)
     assert not (stays & ~candidates).any()
     canvas = view(frame).empty().plus(weighed.patches, stays.float())
     torch.testing.assert_close(drawn.drawn(), canvas.drawn())
@@ -110,7 +111,7 @@ def test_a_new_order_explains_the_frame_at_least_as_well_as_the_old_one(seed: in
     frame = torch.rand(1, 3, H, W, generator=noise)
     patches, depth = patches_of(objects), objects.depth[..., 0]
     some = torch.rand(1, n, generator=noise) < 0.8
-    found, ordered = _best_order(view(frame).weighed(objects, patches), depth, some, reach)
+    found, ordered = best_order(view(frame).weighed(objects, patches), depth, some, reach)
     after = objects._replace(depth=found[..., None])
     torch.testing.assert_close(ordered.summed, patches_of(after).summed, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ordered.importance, patches_of(after).importance, rtol=1e-4, atol=1e-5)
