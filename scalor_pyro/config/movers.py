@@ -92,7 +92,7 @@ def any_scene() -> AnySceneRunConfig:
 
 # Where training continues from trained weights: smaller steps, which fall earlier.
 FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
-# … on one video, whose few frames are soon known by heart: still smaller ones, for clips of so many frames.
+# … on one video, whose few frames are soon known by heart: still smaller steps, and clips of eight frames.
 VIDEO_RATE, VIDEO_FINAL_RATE, VIDEO_DECAY = 1e-4, 1e-5, 0.3
 VIDEO_STAGE = Stage(1.0, 8, 4)
 # About two minutes of one core.

@@ -25,9 +25,9 @@ FAINT = 0.6
 LONG_GAP = 10
 # Nats: a link that is less likely than this (20 to 1) is doubtful.
 WEAK_LINK = 3.0
-# A step from one tracked frame to the next of more than so many sides of the box is a jump.
+# A longer step from one tracked frame to the next is a jump; in sides of the box.
 JUMP = 2.0
-# Two tracks whose boxes overlap by at least this IoU in at least so many frames may be of one object.
+# Two tracks whose boxes overlap in several frames may be of one object: the least IoU, the fewest frames.
 SAME_PLACE, SAME_FRAMES = 0.5, 5
 # Frames in which overlaps are looked for; of a longer video, evenly spaced ones.
 LOOKED_AT = 4000

@@ -51,7 +51,7 @@ def tracks_break(propagated: int, discovered: int, stride: int = 1) -> str | Non
 
     :param propagated: objects that continue one of the frame before.
     :param discovered: … that were found anew, after the first frame.
-    :param stride: every so many frames were read.
+    :param stride: 1 where every frame was read, 2 where every second one was, …
     """
     objects = propagated + discovered
     if objects < LEAST_OBJECTS or propagated >= LEAST_PROPAGATED * objects:
@@ -163,7 +163,7 @@ def of_inference(
 
     :param slots: K of the clips.
     :param side: of a clip, px of the file: the square root of its area.
-    :param stride: every so many frames were read.
+    :param stride: 1 where every frame was read, 2 where every second one was, …
     :param of_region: K of the whole region, where clips show windows of it.
     """
     alive = inference.identity >= 0  # (B, T, K)

@@ -16,15 +16,17 @@ from scalor_pyro.tracks.table import Tracks
 
 # Share of tracks that are taken to need no cut, when the variance within tracks is measured to find cuts.
 UNCUT = 0.75
-# A track is cut only between so many frames in which the object is wholly in view, and the most that are compared.
+# Frames on either side of a cut in which the object is wholly in view: the fewest that allow a cut, and the most that
+# are compared.
 LEAST_AROUND, MOST_AROUND = 5, 15
 # Factors of the variance within, and their probabilities: what is seen at once varies less than what is seen again.
 FACTORS = ((1.0, 0.9), (4.0, 0.1))
 # Probability, in a frame, that a track goes over to another object: with another one within reach, and without.
 GOES_OVER, GOES_OVER_ALONE = 0.02, 1e-4
-# Another object is within reach if boxes overlap that are this many times as large, so many frames before or after.
+# Another object is within reach if their boxes overlap within a few frames of the cut: the factor by which boxes are
+# enlarged first, and the frames before and after.
 REACH, AROUND = 1.2, 5
-# So many tracks the variance within that was expected counts as.
+# The variance within that was expected counts as this number of tracks.
 WORTH = 1.0
 # Median of a squared standard normal variable.
 MEDIAN = 0.455
