@@ -57,7 +57,8 @@ def test_an_ellipse_has_its_own_axes_angle_area_and_box(
     alpha = ellipse((width, height), length, breadth, angle, moved)
     found = shapes_of(alpha[None], np.array([[*centre, width, height]]))
     pixel = max(width, height) / 16
-    assert abs(found.length[0] - length) < 0.5 * pixel and abs(found.breadth[0] - breadth) < 0.5 * pixel
+    # The tips of long ellipses are narrower than a pixel, so the length is less certain.
+    assert abs(found.length[0] - length) < 0.6 * pixel and abs(found.breadth[0] - breadth) < 0.4 * pixel
     assert found.area[0] == pytest.approx(np.pi / 4 * length * breadth, rel=0.04 + pixel / breadth * 0.5)
     across = np.hypot(length * np.cos(np.radians(angle)), breadth * np.sin(np.radians(angle)))
     down = np.hypot(length * np.sin(np.radians(angle)), breadth * np.cos(np.radians(angle)))
