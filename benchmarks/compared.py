@@ -20,6 +20,14 @@ METHODS = {
     "laptrack": "subtraction + laptrack",
     "oc-sort": "subtraction + OC-SORT",
 }
+# … with `scalor train` on the same video before it.
+TRAINED = {
+    "scalor": "no training",
+    "scalor-trained-2": "trained, 2 minutes",
+    "scalor-trained-10": "trained, 10 minutes",
+    "scalor-scratch-2": "from scratch, 2 minutes",
+    "scalor-scratch-10": "from scratch, 10 minutes",
+}
 SCORES = ("mota", "idf1", "hota")
 # What the tables call the videos.
 VIDEOS = {
@@ -48,7 +56,7 @@ def annotated(folder: Path) -> str:
     heads = ["video", "method", "second half: MOTA / IDF1 / HOTA", "whole: MOTA / IDF1 / HOTA", "precision", "recall"]
     rows = []
     for name, methods in read(folder, ANNOTATED).get("videos", {}).items():
-        for method, figures in methods.items():
+        for method, figures in ((each, methods[each]) for each in METHODS if each in methods):
             late, whole = figures["second_half"]["centres"], figures["whole"]["centres"]
             rows.append(
                 [
@@ -66,6 +74,27 @@ def annotated(folder: Path) -> str:
             )
     further = ["switches", "identities / true", "MOTA by boxes", "frames/s"]
     return markdown_table([*heads, *further], rows or [[NOTHING] * 10])
+
+
+def trained(folder: Path) -> str:
+    """Annotated videos: what training on the video itself adds, over the whole video."""
+    heads = ["video", "training", "steps", "MOTA / IDF1 / HOTA", "precision", "recall", "switches", "weights kept"]
+    rows = []
+    for name, methods in read(folder, ANNOTATED).get("videos", {}).items():
+        if any(method in methods for method in list(TRAINED)[1:]):
+            rows += [
+                [VIDEOS.get(name, name), title, *_of_training(methods[method])]
+                for method, title in TRAINED.items()
+                if method in methods
+            ]
+    return markdown_table(heads, rows or [[NOTHING] * len(heads)])
+
+
+def _of_training(figures: Mapping[str, Any]) -> list[str]:
+    whole, training = figures["whole"]["centres"], figures.get("training", {})
+    held_out = training.get("held_out")
+    cells = [three(whole), shown(whole["precision"]), shown(whole["recall"]), str(whole["switches"])]
+    return [str(training.get("steps", NOTHING)), *cells, held_out["kept"] if held_out else NOTHING]
 
 
 def settings(folder: Path) -> str:
@@ -163,6 +192,7 @@ def origin(folder: Path) -> str:
 
 TABLES: dict[str, Callable[[Path], str]] = {
     "rivals": annotated,
+    "rivals-trained": trained,
     "rival-settings": settings,
     "made-up-scenes": made_up,
     "any-scene-counts": counts,

@@ -4,12 +4,15 @@
     python benchmarks/rivals.py FOLDER --out runs/rivals --halve pets --record docs/records/rivals.json
     python benchmarks/rivals.py SCENES --out runs/scenes --untuned --record docs/records/made_up_scenes.json
     python benchmarks/rivals.py FOLDER --out runs/rivals --again scalor scalor-online
+    python benchmarks/rivals.py FOLDER --out runs/rivals --trained zfish --record docs/records/rivals.json
 
 FOLDER holds a folder for each video: one video file, and gt.txt in MOTChallenge text (``any_scene.py``). Each rival is
 tuned with the truth of the first half of the video: all settings of finding (FINDING, SPOTS) are ranked by the F1 score
 of their boxes, and the best few are linked with all settings of the linker (LAP, OC_SORT, LINK); the largest
 MOTA + IDF1 wins. ``--untuned`` takes default settings and the size of the blobs instead. Scalor gets no option:
-``scalor`` is `scalor track`, ``scalor-online`` sees no later frame and links nothing.
+``scalor`` is `scalor track`, ``scalor-online`` sees no later frame and links nothing. For the
+videos that --trained names, there is also `scalor train` on the video itself, without its truth, for 2 and 10 minutes,
+from the weights for any scene and from random ones.
 
 All are scored on the second half, and on the whole video. Results are kept in --out, a file for each video and method,
 and are not made again unless --again names the method. Frames a second are those of the processor's time of one
@@ -21,6 +24,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +34,7 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from adapting import train
 from any_scene import MATCHINGS, SHOWN, TRUTH, Annotated, annotated, scored, tracked
 from pipelines import (
     Blobs,
@@ -77,6 +82,13 @@ LINK = [Link(*each) for each in itertools.product((0.5, 0.8, 1.2), (3, 10), (Fal
 BEST, RANKED_BY = 3, 120
 # The options of `scalor track`.
 SCALOR = {"scalor": [], "scalor-online": ["--lookahead", "0", "--no-link"]}
+# … and of `scalor train` before it.
+TRAINED = {
+    "scalor-trained-2": ["--minutes", "2"],
+    "scalor-trained-10": ["--minutes", "10"],
+    "scalor-scratch-2": ["--from-scratch", "--minutes", "2"],
+    "scalor-scratch-10": ["--from-scratch", "--minutes", "10"],
+}
 RIVALS = ("trackpy", "laptrack", "oc-sort")
 NEEDED = ("cv2", "trackpy", "laptrack", "trackers", "supervision")
 
@@ -242,6 +254,16 @@ def scalor(each: Annotated, out: Path, options: Sequence[str], frames: int) -> t
     return tracks, result(tracks, read_mot(each.truth), frames, _child_seconds() - before, {"options": list(options)})
 
 
+def scalor_trained(each: Annotated, out: Path, options: Sequence[str], frames: int) -> tuple[Tracks, dict[str, Any]]:
+    """Train on the video, track it, and score it; what the training took stands beside the scores."""
+    shutil.rmtree(out / "run", ignore_errors=True)
+    train(each.video, out / "run", options)
+    tracks, figures = scalor(each, out / "tracks", ["--weights", str(out / "run")], frames)
+    told = json.loads((out / "run" / "results.json").read_text(encoding="utf-8"))
+    training = {name: told.get(name) for name in ("steps", "held_out")}
+    return tracks, {**figures, "settings": {"options": list(options)}, "training": training}
+
+
 def _child_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -279,6 +301,8 @@ def results_of(each: Annotated, methods: Sequence[str], options: argparse.Namesp
             apart = differences(each.video) if apart is None else apart
             if method in SCALOR:
                 tracks, figures = scalor(each, folder / method, [*SCALOR[method], *options.further], len(apart))
+            elif method in TRAINED:
+                tracks, figures = scalor_trained(each, folder / method, TRAINED[method], len(apart))
             else:
                 tracks, figures = rival(each, method, not options.untuned, apart)
             folder.mkdir(parents=True, exist_ok=True)
@@ -321,11 +345,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     place = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add, methods = parser.add_argument, [*SCALOR, *RIVALS]
+    add, methods = parser.add_argument, [*SCALOR, *RIVALS, *TRAINED]
     add("folder", type=Path, metavar="FOLDER", help=f"NAME/{TRUTH} and a video beside it, for each video")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for tracks and results")
     add("--only", nargs="+", default=[], metavar="NAME", help="these videos alone")
-    add("--methods", nargs="+", default=methods, choices=methods, help="these methods alone")
+    add("--methods", nargs="+", default=[*SCALOR, *RIVALS], choices=methods, help="these methods alone")
+    add("--trained", nargs="+", default=[], metavar="NAME", help="also train on these videos: 24 minutes each")
     add("--halve", nargs="+", default=[], metavar="NAME", help="also these videos at half their size")
     add("--untuned", action="store_true", help="rivals with default settings, without the truth")
     add("--again", nargs="+", default=[], choices=methods, help="make results of these methods again")
@@ -333,6 +358,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments[:place])
     options.further = arguments[place + 1 :]
     return options
+
+
+def _require_known(option: str, names: Sequence[str], videos: Sequence[Annotated]) -> None:
+    known = [each.name for each in videos]
+    if absent := sorted(set(names) - set(known)):
+        raise ConfigError(f"{option}: expected some of {', '.join(known)}, got {', '.join(absent)}.")
 
 
 @command
@@ -346,11 +377,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     cv2.setNumThreads(1)
     videos = annotated(options.folder, options.only)
-    absent = sorted(set(options.halve) - {each.name for each in videos})
-    if absent:
-        raise ConfigError(f"--halve: expected names of videos in {options.folder}, got {', '.join(absent)}.")
+    _require_known("--halve", options.halve, videos)
     videos += [halved(each, options.out / "videos") for each in videos if each.name in options.halve]
-    results = {each.name: results_of(each, options.methods, options) for each in videos}
+    _require_known("--trained", options.trained, videos)
+    trained = {name: list(TRAINED) for name in options.trained}
+    results = {each.name: results_of(each, options.methods + trained.get(each.name, []), options) for each in videos}
     made = provenance(MadeBy(without_folders(command_line(__file__, arguments))), "cpu")
     about = {"tuned": not options.untuned, "videos": results, "provenance": made}
     write_atomically(options.out / "results.json", (json.dumps(about, indent=1) + "\n").encode())

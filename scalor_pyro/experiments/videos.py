@@ -273,7 +273,7 @@ def finish(prepared: Prepared, config: VideoRunConfig, steps: int, folder: RunFo
             scalor.load_state_dict(start)
             write_weights(folder.weights, copy_weights(scalor), config_to_dict(config), {"step": 0})
     figures, notes = report(scalor, prepared.clips, config, folder)
-    about: dict[str, Any] = {**figures._asdict()}
+    about: dict[str, Any] = {"steps": steps, **figures._asdict()}
     if held_out is not None:
         kept = "end" if held_out.is_better else "start"
         about["held_out"] = {**held_out._asdict(), "kept": kept}

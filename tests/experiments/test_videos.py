@@ -89,7 +89,9 @@ def test_the_scene_of_a_run_is_kept_and_used(run: Path, street: Path) -> None:
 
 def test_what_was_compared_and_kept_is_in_the_results(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {name: (run / name).read_bytes() for name in ("results.json", "weights.safetensors")}
-    held_out = json.loads(before["results.json"])["held_out"]
+    results = json.loads(before["results.json"])
+    held_out = results["held_out"]
+    assert results["steps"] == load(run).config.train.steps
     assert held_out["clips"] == 3 and held_out["kept"] in ("start", "end")
     assert load_figures(run).objects_per_frame >= 0
     assert main(["train", "--resume", "--out", str(run)]) == 0, "a run that is done reports the same again"
