@@ -2,12 +2,14 @@
 
 from typing import Literal, NamedTuple
 
+from scalor_pyro.inference.evidence import Worth
+
 
 class Way(NamedTuple):
     """Settings of :func:`scalor_pyro.inference.posterior.infer`."""
 
     lookahead: int | None = 0
-    evidence: Literal["auto"] | None = None
+    evidence: Worth | Literal["auto"] | None = None
 
 
 # No frame depends on a later one; masks decide.

@@ -64,11 +64,11 @@ class Worth:
 
 # Thresholds in nats for each px that a typical object covers: a part of an object that another box draws badly gains
 # about as much as its area, and is no object of its own.
-DISCOVER, GO_ON = 0.4, 0.08
+DISCOVER, GO_ON = 0.4, 0.04
 
 
 def worth_for(scalor: Scalor) -> Worth:
-    """The thresholds for a model: 0.4 and 0.08 nats for each px of ``object_size``².
+    """The thresholds for a model: 0.4 and 0.04 nats for each px of ``object_size``².
 
     One rule does for strokes, opaque objects and moving backgrounds: thresholds that were tuned for each of the weights
     that come with the package are within 0.006 MOTA of it (docs/studies/hindsight.md).
