@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from scalor_pyro.cli import main
 from scalor_pyro.config import Crop, VideoRunConfig
 from scalor_pyro.data.movers import differences
 from scalor_pyro.experiments import comparing
-from scalor_pyro.experiments.comparing import HeldOut, compare, elbos
+from scalor_pyro.experiments.comparing import HeldOut, compare, elbos, jackknife, left_out, share
 from scalor_pyro.experiments.videos import load_figures
 from scalor_pyro.experiments.windows import SeenClips, grid
 from scalor_pyro.inference.trained import load
@@ -110,7 +111,7 @@ def test_the_better_weights_are_kept(
     needed: float,
 ) -> None:
     monkeypatch.setattr(comparing, "LEAST_ERRORS", needed)
-    monkeypatch.setattr(comparing, "propagated", lambda *_: 0.9)
+    monkeypatch.setattr(comparing, "followed", lambda _, clips: torch.ones(len(clips), 2))
     out = tmp_path / "run"
     arguments = ["train", str(street), "--out", str(out), "--steps", "1", "--start-from", str(small_any_scene)]
     assert main(arguments) == 0
@@ -188,13 +189,26 @@ def test_held_out_clips_have_no_frame_in_common_with_the_others(tmp_path: Path) 
         Clips([video], 11).split(0.2)
 
 
-@given(st.floats(-100, 100), st.floats(-100, 100), st.floats(0, 50), st.floats(0, 1), st.floats(0, 1))
+@given(st.floats(-100, 100), st.floats(-100, 100), st.floats(0, 50), *[st.floats(0, 1)] * 2, st.floats(0, 0.1))
 def test_weights_are_better_only_beyond_chance_and_if_as_many_objects_are_followed(
-    start: float, end: float, error: float, before: float, after: float
+    start: float, end: float, error: float, before: float, after: float, chance: float
 ) -> None:
-    held_out = HeldOut(start, end, error, before, after, 9)
-    assert held_out.is_better == (end - start > 2 * error and after >= before)
+    held_out = HeldOut(start, end, error, before, after, chance, 9)
+    assert held_out.is_better == (end - start > 2 * error and before - after <= 2 * chance)
     assert held_out.sentence().endswith("are kept.")
+
+
+@given(arrays(np.float64, 7, elements=st.floats(-9, 9)))
+def test_the_jackknife_of_a_mean_is_its_standard_error(values: np.ndarray) -> None:
+    of_mean = torch.tensor((values.sum() - values) / 6)  # without each value in turn
+    assert float(jackknife(of_mean)) == pytest.approx(values.std(ddof=1) / 7**0.5, abs=1e-9)
+
+
+@given(arrays(np.int64, (7, 2), elements=st.integers(1, 50)))
+def test_shares_of_all_clips_but_one(counts: np.ndarray) -> None:
+    found = share(left_out(torch.tensor(counts).double()))
+    going_on, new = (counts.sum(0) - counts).T
+    assert found.numpy() == pytest.approx(going_on / (going_on + new))
 
 
 def test_a_model_is_not_better_than_itself_and_is_left_as_it_was(busy: Scalor, videos: torch.Tensor) -> None:
