@@ -5,9 +5,9 @@
 
 Each video is tracked with the weights for any scene, then trained on as `scalor train` does without an option, and
 tracked with the weights at the end of the training, whether or not `scalor train` keeps them. What follows `--` goes to
-`scalor train`. FOLDER is one of annotated videos, as benchmarks/any_scene.py takes it. --movers makes videos of made-up
-movers, larger, longer and more different in size than those that the weights have seen, one for each seed. Scores are by
-centres within one size.
+`scalor train`; a run that is there is continued, or, if it is done, compared again. FOLDER is one of annotated videos,
+as benchmarks/any_scene.py takes it. --movers makes videos of made-up movers, larger, longer and more different in size
+than those that the weights have seen, one for each seed. Scores are by centres within one size.
 """
 
 import argparse
@@ -51,8 +51,7 @@ def compared(video: Annotated, out: Path, training: Sequence[str]) -> dict[str, 
     """Scores without and with training, and what the training says of itself."""
     truth, run = read_mot(video.truth), out / "run"
     before, _ = tracked(video.video, out / "any-scene", [])
-    if not (run / "results.json").exists():
-        train(video.video, run, training)
+    train(video.video, run, training)
     after, _ = tracked(video.video, out / "trained", ["--weights", str(at_the_end(run))])
     results = json.loads((run / "results.json").read_text())
     scores = {name: scored(tracks, truth)["centres"] for name, tracks in (("before", before), ("after", after))}
@@ -69,9 +68,9 @@ def at_the_end(run: Path) -> Path:
 
 
 def train(video: Path, run: Path, options: Sequence[str]) -> None:
-    """Train on a video."""
-    whole = [sys.executable, "-m", "scalor_pyro", "train", str(video), "--out", str(run), *options]
-    subprocess.run(whole, check=True)
+    """Train on a video; continue a run that is there."""
+    given = ["--resume"] if run.exists() else [str(video), *options]
+    subprocess.run([sys.executable, "-m", "scalor_pyro", "train", "--out", str(run), *given], check=True)
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:

@@ -10,13 +10,14 @@ FOLDER holds a folder for each video: one video file, and gt.txt in MOTChallenge
 tuned with the truth of the first half of the video: all settings of finding (FINDING, SPOTS) are ranked by the F1 score
 of their boxes, and the best few are linked with all settings of the linker (LAP, OC_SORT, LINK); the largest
 MOTA + IDF1 wins. ``--untuned`` takes default settings and the size of the blobs instead. Scalor gets no option:
-``scalor`` is `scalor track`, ``scalor-online`` sees no later frame and links nothing. For the
-videos that --trained names, there is also `scalor train` on the video itself, without its truth, for 2 and 10 minutes,
-from the weights for any scene and from random ones.
+``scalor`` is `scalor track`, ``scalor-online`` sees no later frame and links nothing. For the videos that --trained
+names, there is also `scalor train` on the video itself, without its truth, for 2 and 10 minutes, from the weights for
+any scene and from random ones.
 
 All are scored on the second half, and on the whole video. Results are kept in --out, a file for each video and method,
-and are not made again unless --again names the method. Frames a second are those of the processor's time of one
-thread, for everything from the file to the tracks; for scalor, that includes the start of Python and all its files.
+and are not made again unless --again names the method; runs of `scalor train` are kept even then. Frames a second are
+those of the processor's time of one thread, for everything from the file to the tracks; for scalor, that includes the
+start of Python and all its files.
 """
 
 import argparse
@@ -24,7 +25,6 @@ import itertools
 import json
 import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -256,7 +256,6 @@ def scalor(each: Annotated, out: Path, options: Sequence[str], frames: int) -> t
 
 def scalor_trained(each: Annotated, out: Path, options: Sequence[str], frames: int) -> tuple[Tracks, dict[str, Any]]:
     """Train on the video, track it, and score it; what the training took stands beside the scores."""
-    shutil.rmtree(out / "run", ignore_errors=True)
     train(each.video, out / "run", options)
     tracks, figures = scalor(each, out / "tracks", ["--weights", str(out / "run")], frames)
     told = json.loads((out / "run" / "results.json").read_text(encoding="utf-8"))
