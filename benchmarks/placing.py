@@ -13,7 +13,7 @@ from scalor_pyro.evaluation.tables import markdown_table
 
 NOTHING = "–"
 # The tables of the page.
-NAMES = ("placing-paper", "placing-public", "placing-unseen", "placing-natural", "placing-origins")
+NAMES = ("placing-paper", "placing-public", "placing-unseen", "placing-trained", "placing-natural", "placing-origins")
 # Scores of which less is better.
 ERRORS = ("CountMAE", "MSE", "NLL", "misses", "px")
 # Of the paper's Table 1, its scores by the names of the records, and how they are called.
@@ -25,6 +25,8 @@ SAME, ANEW, STREAM, OTHER = "same videos", "made anew", "same procedure", "other
 AHEAD = (10, 40, 90)
 # Studies that the rows link to.
 RESULTS, STUDY, RIVALS = "results.md", "studies/public_benchmarks.md", "studies/rivals.md"
+# What `scalor train` does by default, with and without the weights for any scene.
+TRAINED = ("scalor-trained-2", "scalor-scratch-10")
 PED2 = "studies/ped2.md#scalor-and-models-of-whole-frames"
 
 Figures = tuple[float | None, ...]
@@ -193,11 +195,8 @@ def rivals(folder: Path) -> Iterator[Row]:
     heads = tuple(score.upper() for score in compared.SCORES)
     for name, methods in compared.read(folder, compared.ANNOTATED).get("videos", {}).items():
         figures = {each: _three(found["second_half"]["centres"]) for each, found in methods.items()}
-        rival = _best_rival(figures)
         online, offline = (figures.get(each, unknown(3)) for each in ("scalor-online", "scalor"))
-        title = f"{compared.VIDEOS.get(name, name)}, second half"
-        beside = f"{compared.METHODS[rival]}, tuned on the first half"
-        yield Row(title, heads, beside, figures[rival], online, offline, SAME, "1", RIVALS)
+        yield _annotated(name, figures, "second half", online, offline)
     scenes = compared.read(folder, compared.SCENES).get("videos", {})
     if scenes:
         medians = {
@@ -207,6 +206,26 @@ def rivals(folder: Path) -> Iterator[Row]:
         online, offline = (medians.get(name, unknown(3)) for name in ("scalor-online", "scalor"))
         title, beside = f"{len(scenes)} made-up scenes, median", f"{compared.METHODS[rival]}, untuned"
         yield Row(title, heads, beside, medians[rival], online, offline, SAME, "1", RIVALS)
+
+
+def trained(folder: Path) -> Iterator[Row]:
+    """The same annotated videos, after `scalor train` on each of them."""
+    for name, methods in compared.read(folder, compared.ANNOTATED).get("videos", {}).items():
+        figures = {each: _three(found["second_half"]["centres"]) for each, found in methods.items()}
+        for method in TRAINED:
+            if method in figures:
+                yield _annotated(name, figures, compared.TRAINED[method], unknown(3), figures[method])
+
+
+def _annotated(name: str, figures: Mapping[str, Figures], which: str, online: Figures, offline: Figures) -> Row:
+    """An annotated video beside the best rival.
+
+    :param figures: of each method, on the second half.
+    :param which: row it is.
+    """
+    rival, heads = _best_rival(figures), tuple(score.upper() for score in compared.SCORES)
+    title, beside = f"{compared.VIDEOS.get(name, name)}, {which}", f"{compared.METHODS[rival]}, tuned on the first half"
+    return Row(title, heads, beside, figures[rival], online, offline, SAME, "1", RIVALS)
 
 
 def _three(scores: Mapping[str, float | None]) -> Figures:
@@ -314,6 +333,7 @@ def tables(folder: Path, ways: Mapping[str, Book], titles: Mapping[str, str]) ->
         "placing-paper": lambda: placed(lambda: paper(ways, titles)),
         "placing-public": lambda: placed(lambda: public(folder)),
         "placing-unseen": lambda: placed(lambda: rivals(folder)),
+        "placing-trained": lambda: placed(lambda: trained(folder)),
         "placing-natural": lambda: placed(lambda: natural(ways)),
         "placing-origins": lambda: origins(folder, ways, titles),
     }
