@@ -119,8 +119,9 @@ def test_the_better_weights_are_kept(
     parameters = [name for name, _ in load(out).scalor.named_parameters() if name != "background.decoder.image"]
     same = all(torch.equal(start[name], kept[name]) for name in parameters)
     assert same == (needed > 0)
-    sentence = "has not improved" if same else "has improved"
-    assert sentence in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert ("has not improved" if same else "has improved") in said
+    assert ("--from-scratch learns" in said) == same
     assert json.loads((out / "results.json").read_text())["held_out"]["kept"] == ("start" if same else "end")
 
 
