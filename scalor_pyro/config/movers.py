@@ -92,8 +92,8 @@ def any_scene() -> AnySceneRunConfig:
 
 # Where training continues from trained weights: smaller steps, which fall earlier.
 FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
-# … on one video: the same steps, which become small sooner, as its few frames are soon known by heart.
-VIDEO_FINAL_RATE, VIDEO_DECAY = 5e-5, 0.3
+# … on one video, whose few frames are soon known by heart: still smaller steps, and clips of eight frames.
+VIDEO_RATE, VIDEO_FINAL_RATE, VIDEO_DECAY = 1e-4, 1e-5, 0.3
 VIDEO_STAGE = Stage(1.0, 8, 4)
 # About two minutes of one core.
 VIDEO_STEPS, VIDEO_LOG_EVERY = 160, 10
@@ -109,7 +109,7 @@ def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
 
 
 def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:
-    """How to train a model on a user's video that was trained as `train` says: few steps.
+    """How to train a model on a user's video that was trained as `train` says: few, small steps.
 
     :param frames: T, if clips cannot be longer.
     """
@@ -117,7 +117,7 @@ def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:
     return TrainConfig(
         steps=VIDEO_STEPS,
         curriculum=(stage,),
-        learning_rate=FURTHER_RATE,
+        learning_rate=VIDEO_RATE,
         final_learning_rate=VIDEO_FINAL_RATE,
         decay_from=VIDEO_DECAY,
         log_every=VIDEO_LOG_EVERY,
