@@ -71,7 +71,7 @@ def worth_for(scalor: Scalor) -> Worth:
     """The thresholds for a model: 0.4 and 0.04 nats for each px of ``object_size``².
 
     One rule does for strokes, opaque objects and moving backgrounds: thresholds that were tuned for each of the weights
-    that come with the package are within 0.006 MOTA of it (docs/studies/hindsight.md).
+    that come with the package are within 0.003 MOTA of it (docs/studies/hindsight.md).
     """
     area = scalor.config.object_size**2
     return Worth(DISCOVER * area, GO_ON * area)
