@@ -157,10 +157,40 @@ def test_what_cannot_be_run_is_refused(
     assert "expected no_such_package to be installed (pip install 'scalor_pyro[rivals]')" in capsys.readouterr().err
     monkeypatch.setattr(rivals, "NEEDED", ())
     assert rivals.main([str(folder), "--out", str(tmp_path / "out"), "--halve", "two"]) == 2
-    assert "--halve: expected names of videos in" in capsys.readouterr().err
+    assert "--halve: expected some of one, got two." in capsys.readouterr().err
+    assert rivals.main([str(folder), "--out", str(tmp_path / "out"), "--trained", "one-half"]) == 2
+    assert "--trained: expected some of one, got one-half." in capsys.readouterr().err
     (tmp_path / "text.mkv").write_text("no video")
     with pytest.raises(pipelines.ConfigError, match="expected a video that OpenCV can read, got no frame"):
         pipelines.differences(tmp_path / "text.mkv")
+
+
+def test_videos_that_are_named_are_trained_on(
+    rivals: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import compared
+
+    trained, out = [], tmp_path / "out"
+
+    def train(video: Path, run: Path, options: list[str]) -> None:
+        trained.append(options)
+        held_out = None if "--from-scratch" in options else {"kept": "start"}
+        run.mkdir(parents=True)
+        (run / "results.json").write_text(json.dumps({"steps": 7, "held_out": held_out}))
+
+    def scalor(each: Any, tracks: Path, options: list[str], frames: int) -> Any:
+        assert not options or (options[0] == "--weights" and (Path(options[1]) / "results.json").exists())
+        return truth(), rivals.result(truth(), truth(), frames, 4.0, {"options": options})
+
+    monkeypatch.setattr(rivals, "train", train)
+    monkeypatch.setattr(rivals, "scalor", scalor)
+    command = [str(folder), "--out", str(out), "--methods", "scalor", "--trained", "one"]
+    assert rivals.main([*command, "--record", str(tmp_path / compared.ANNOTATED)]) == 0
+    assert [options[-1] for options in trained] == ["2", "10", "2", "10"]
+    rows = compared.trained(tmp_path)
+    assert "| one | trained, 2 minutes | 7 | 1.000 / 1.000 / 1.000 | 1.000 | 1.000 | 0 | start |" in rows
+    assert "| one | from scratch, 10 minutes | 7 | 1.000 / 1.000 / 1.000 | 1.000 | 1.000 | 0 | – |" in rows
+    assert "trained" not in compared.annotated(tmp_path), "a table of its own"
 
 
 def test_tables_hold_the_figures_of_the_records(tmp_path: Path, rivals: ModuleType) -> None:
