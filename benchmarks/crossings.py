@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from scalor_pyro.cli.errors import command
-from scalor_pyro.config import RunConfig
+from scalor_pyro.config import ConfigError, RunConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.crossings import CrossingScorer, CrossingScores
 from scalor_pyro.evaluation.metrics import without_nan
@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows = []
     for run in options.runs:
         trained = load(run)
-        assert isinstance(trained.config, RunConfig)
+        if not isinstance(trained.config, RunConfig):
+            raise ConfigError(f"{run}: expected a run on synthetic digits or sprites, got another kind.")
         own = trained.config.evaluated
         for motion in {own.motion: None} | ({"meet": None} if options.meet else {}):
             data = replace(own, motion=motion)
