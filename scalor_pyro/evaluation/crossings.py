@@ -11,11 +11,10 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from motmetrics.lap import linear_sum_assignment
 from numpy.typing import NDArray
 
 from scalor_pyro.data.truth import GroundTruth
-from scalor_pyro.evaluation.matching import ratio
+from scalor_pyro.evaluation.matching import Pairs, found_in, ratio
 from scalor_pyro.tracks.table import Tracks
 
 # Distances of centres, sizes: nearer is a meeting, and from APART on objects are apart.
@@ -111,8 +110,5 @@ def _matched(frame: int, tracks: Tracks, truth: GroundTruth) -> dict[int, int]:
     there = np.flatnonzero((truth.frame == frame) & (truth.share > 0))
     apart = np.stack([truth.x, truth.y], 1)[there, None] - np.stack([tracks.x, tracks.y], 1)[None, here]
     distance = np.linalg.norm(apart, axis=-1) / truth.size[there, None]
-    rows, columns = linear_sum_assignment(np.where(distance <= NEAR, distance, np.nan))
-    return {
-        int(truth.identity[there[row]]): int(tracks.identity[here[column]])
-        for row, column in zip(rows, columns, strict=True)
-    }
+    near = np.where(distance <= NEAR, distance, np.nan)
+    return found_in(Pairs(truth.identity[there], tracks.identity[here], near))

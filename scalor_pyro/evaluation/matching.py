@@ -11,6 +11,7 @@ from typing import NamedTuple
 import motmetrics
 import numpy as np
 import pandas as pd
+from motmetrics.lap import linear_sum_assignment
 from numpy.typing import NDArray
 
 # motmetrics' definitions; building them takes as long as scoring a short video.
@@ -26,6 +27,12 @@ class Pairs(NamedTuple):
     true: NDArray[np.int64]  # (N,) identities
     reported: NDArray[np.int64]  # (P,) identities
     distance: NDArray[np.float64]  # (N, P), NaN where they may not be matched
+
+
+def found_in(frame: Pairs) -> dict[int, int]:
+    """The reported identity of each true object that is found, by the least total distance in this frame alone."""
+    rows, columns = linear_sum_assignment(frame.distance)
+    return dict(zip(frame.true[rows].tolist(), frame.reported[columns].tolist(), strict=True))
 
 
 def rows_by_frame(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from motmetrics.lap import linear_sum_assignment
 from numpy.typing import NDArray
 
 from scalor_pyro.data.public import BoxTruth
-from scalor_pyro.evaluation.matching import ratio
+from scalor_pyro.evaluation.matching import Pairs, found_in, ratio
 from scalor_pyro.evaluation.mot_challenge import Matching
 from scalor_pyro.tracks.table import Tracks
 
@@ -100,8 +99,5 @@ def matched_in(frame: int, tracks: Tracks, truth: BoxTruth) -> dict[int, int]:
     here, there = np.flatnonzero(tracks.frame == frame), np.flatnonzero(truth.frame == frame)
     true: NDArray[np.float64] = np.stack([truth.x, truth.y, truth.width, truth.height], 1)[there]
     costs = NEAR.costs(true, tracks.box[here])
-    rows, columns = linear_sum_assignment(np.where(NEAR.allowed(costs), costs, np.nan))
-    return {
-        int(truth.identity[there[row]]): int(tracks.identity[here[column]])
-        for row, column in zip(rows, columns, strict=True)
-    }
+    distance = np.where(NEAR.allowed(costs), costs, np.nan)
+    return found_in(Pairs(truth.identity[there], tracks.identity[here], distance))
