@@ -26,7 +26,7 @@ GOES_OVER, GOES_OVER_ALONE = 0.02, 1e-4
 # Another object is within reach if their boxes overlap within a few frames of the cut: the factor by which boxes are
 # enlarged first, and the frames before and after.
 REACH, AROUND = 1.2, 5
-# The variance within that was expected counts as this number of tracks.
+# Weight of the expected variance within an object, beside the measured one: in tracks.
 WORTH = 1.0
 # Median of a squared standard normal variable.
 MEDIAN = 0.455
