@@ -55,6 +55,7 @@ def small() -> Iterator[None]:
         patch.setattr(video_run, "LOOKED_AT", 2)
         patch.setattr(video_run, "COMPARED", 3)
         patch.setattr(movers, "VIDEO_STAGE", Stage(1.0, 4, 2))
+        patch.setattr(movers, "FRESH_STAGES", (Stage(1.0, 4, 2),))
         yield
 
 

@@ -26,11 +26,11 @@ from scalor_pyro.config.kinds import sees_differences
 from scalor_pyro.config.movers import VIDEO_STEPS
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values
-from scalor_pyro.experiments.videos import VideoFigures, proposed_run, run_from, run_on_videos
+from scalor_pyro.experiments.videos import FRESH, VideoFigures, fresh_run, proposed_run, run_from, run_on_videos
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.configs import CheckpointError, read_json
 from scalor_pyro.runs.folder import CONFIG, RunFolder
-from scalor_pyro.runs.loading import load_config
+from scalor_pyro.runs.loading import load_config, load_config_to_resume
 from scalor_pyro.runs.pretrained import ANY_SCENE, recorded
 from scalor_pyro.tracks.tracker import load_for_tracking
 from scalor_pyro.training.device import add_computing_options, computing, device_of
@@ -40,10 +40,9 @@ from scalor_pyro.video import Survey, Video, propose, survey
 DESCRIPTION = """Learn to find and follow what moves in a video, without labels. Try `scalor track VIDEO` first:
 it needs no training.
 
-Training starts from the weights for any scene and adapts them to the VIDEOs. The end of each video is held out: if
-the trained weights are not better there than those of the start, the latter are kept. With --from-scratch, a
-model of its own is learned, with the sizes that `scalor info` prints: that takes ten minutes instead of two, and
-often gives better tracks.
+Training starts from the weights for any scene and adapts them to the VIDEOs. Then a second model learns the same
+from random weights. The end of each video is held out, and what is best there is kept, be it the weights of the
+start. With --from-scratch, a single model is learned, with the sizes that `scalor info` prints, in ten minutes.
 
 The camera must stand still, and all VIDEOs must show the same scene from the same place. Options that are not
 given are set from the videos. The run folder then holds the weights, pictures/ (check in filmstrip.png that the
@@ -57,8 +56,12 @@ EXAMPLES = """examples:
 MINUTES = 10.0
 # Parts of a settings file that are tables themselves.
 PARTS = ("video", "model", "train")
+# What a second model has in common with the first, so that they compare.
+ALIKE = ("image_size", "channels", "background", "sigma")
 # Settings of "video" that do not say how to read videos: where to look for objects, and how the model sees them.
 REGION = ("region", "region_slots", "gain", "levels")
+# The share of --minutes for weights that are trained on: steps from random weights take about twice as long.
+ADAPTING = 1 / 3
 # Fields that have an option of their own.
 MODEL, TRAIN = ("slots", "sigma"), ("minutes", "steps", "precision", "capture")
 
@@ -81,15 +84,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add("--out", type=Path, metavar="RUN", required=True, help="folder of the run")
     budget = parser.add_mutually_exclusive_group()
-    default_minutes, default_steps = f"{MINUTES:g} with --from-scratch", f"{VIDEO_STEPS}, about two minutes of one core"
-    add_option(budget, TrainConfig, "minutes", help="training time in minutes", default=default_minutes)
-    add_option(budget, TrainConfig, "steps", help="number of training steps", default=default_steps)
+    default_minutes = f"{MINUTES:g} with --from-scratch"
+    default_steps = f"{VIDEO_STEPS} for each model, together about three minutes of one core"
+    add_option(budget, TrainConfig, "minutes", help="training time in minutes, of both models", default=default_minutes)
+    add_option(budget, TrainConfig, "steps", help="number of training steps, of each model", default=default_steps)
     for name in MODEL:
         add_option(parser, ModelConfig, name, default="proposed from the video")
     add_option(parser, VideoRunConfig, "seed")
     start = parser.add_mutually_exclusive_group()
     add_option(start, TrainConfig, "start_from", default=f"{ANY_SCENE}, weights for videos that nobody has trained on")
     start.add_argument("--from-scratch", action="store_true", help="start from random weights")
+    add("--adapt-only", action="store_true", help="train no second model from random weights")
     add(
         "--config",
         type=Path,
@@ -121,10 +126,10 @@ def run_in(world: World, options: argparse.Namespace) -> int:
     if result is None:
         print(f"\nInterrupted. To continue: scalor train --resume --out {options.out}")
         return INTERRUPTED
-    if result.held_out is not None:
-        print(f"\n{result.held_out.sentence()}")
-        if not result.held_out.is_better:
-            print("--from-scratch learns a model of its own instead, in ten minutes, which often gives better tracks.")
+    if result.choice is not None:
+        print(f"\n{result.choice.sentence()}")
+        if result.choice.kept == "start":
+            print("--from-scratch learns a model of its own, in ten minutes, which sometimes gives better tracks.")
     print(f"\nfound by the trained model in clips of the videos\n{named_values(figure_rows(result.figures))}")
     for note in result.notes:
         print(f"\nnote: {note}")
@@ -138,7 +143,7 @@ def config_of(options: argparse.Namespace, restarted: bool) -> VideoRunConfig:
     :param restarted: whether torchrun has restarted this command, so that a run in the folder is its own.
     """
     if restarted and RunFolder(options.out).state.exists():
-        return load_config(options.out, VideoRunConfig)
+        return load_config_to_resume(RunFolder(options.out), VideoRunConfig)
     return resumed(options) if options.resume else configured(options)
 
 
@@ -163,9 +168,13 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
     seen = survey(*videos, box=box)
     print(f"found in {seen.frames} sampled frames\n{named_values(survey_rows(seen))}")
     absolute = tuple(str(Path(path).absolute()) for path in paths)
-    config = settled(proposed(absolute, reading, seen, start, options.slots, box is not None), start, file, options)
+    if start is None and file.get("video", {}).get("seen_as") == "differences":  # a second model that was kept
+        plan = fresh_run(proposed(absolute, reading, seen, ANY_SCENE, options.slots, box is not None, True))
+    else:
+        plan = proposed(absolute, reading, seen, start, options.slots, box is not None, not options.adapt_only)
+    config = settled(plan, start, file, options)
     rows = [*training_rows(config.video.options, config.model), *seen_rows(config), *start_rows(config.train)]
-    print(f"\ntraining with\n{named_values([*rows, ('budget', budget(config.train))])}")
+    print(f"\ntraining with\n{named_values([*rows, ('budget', budget(config))])}")
     for note in notes(seen):
         print(f"\nnote: {note}")
     return config
@@ -185,16 +194,23 @@ def start_of(file: Mapping[str, Any], options: argparse.Namespace) -> str | None
 
 
 def proposed(
-    paths: tuple[str, ...], reading: Reading, seen: Survey, start: str | None, slots: int | None, sized: bool
+    paths: tuple[str, ...],
+    reading: Reading,
+    seen: Survey,
+    start: str | None,
+    slots: int | None,
+    sized: bool,
+    fresh: bool,
 ) -> VideoRunConfig:
     """The config of a run as the videos and the weights to start from suggest it.
 
     :param sized: whether the size of the objects was given.
+    :param fresh: whether a second model is trained, if there are weights to start from.
     :raises ValueError: if the weights cannot be used, or the given size cannot be that of a model.
     """
     if start is None or not sees_differences(load_config(start)):
         return proposed_run(paths, reading.options, propose(seen, *reading))
-    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, correct=not sized)
+    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, not sized, fresh)
 
 
 def require_valid(options: argparse.Namespace) -> None:
@@ -202,6 +218,8 @@ def require_valid(options: argparse.Namespace) -> None:
 
     :raises ConfigError: naming the first.
     """
+    if options.from_scratch and options.adapt_only:
+        raise ConfigError("--adapt-only: expected weights to start from, got --from-scratch.")
     ModelConfig(**given(options, ModelConfig, MODEL))
     TrainConfig(**given(options, TrainConfig, TRAIN))
 
@@ -221,7 +239,8 @@ def settings(path: Path | None) -> dict[str, Any]:
     if (
         not isinstance(file, dict)
         or not set(file) <= known
-        or not all(isinstance(file.get(k, {}), dict) for k in PARTS)
+        or not all(isinstance(file.get(part, {}), dict) for part in PARTS)
+        or not _is_second(file.get("fresh"))
     ):
         raise ConfigError(f"--config {path}: expected {', '.join(sorted(known))}, as in the config.json of a run.")
     video = file.get("video", {})
@@ -233,6 +252,13 @@ def settings(path: Path | None) -> dict[str, Any]:
         with _named("video.options, "):
             config_from_dict(ReadOptions, video.get("options", {}))
     return file
+
+
+def _is_second(values: Any) -> bool:
+    """Whether a settings file says of a second model what can be said of it."""
+    if values is None:
+        return True
+    return isinstance(values, dict) and all(isinstance(values.get(part, {}), dict) for part in ("model", "train"))
 
 
 @contextmanager
@@ -266,6 +292,7 @@ def settled(
         config["train"]["minutes"] = None
     elif options.minutes is None and not {"minutes", "steps"} & set(file.get("train", {})):
         config["train"]["minutes"] = None if proposed.sees_differences else MINUTES
+    config["fresh"] = second(config, file, options)
     if options.seed is not None:
         config["seed"] = options.seed
     try:
@@ -274,6 +301,28 @@ def settled(
         if _is_in(file, str(error).partition(":")[0].split(".")):
             raise ConfigError(f"--config {options.config}, {error}") from error
         raise
+
+
+def second(config: dict[str, Any], file: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any] | None:
+    """The second model of a run, as plain values; None: there is none.
+
+    :param config: of the run, with the proposal for the second model; the time of its training is divided up.
+    """
+    fresh: dict[str, Any] | None = config["fresh"]
+    changes = file.get("fresh", {})
+    if fresh is None or changes is None:
+        return None
+    for part in ("model", "train"):
+        fresh[part].update(changes.get(part, {}))
+    fresh["model"].update({name: config["model"][name] for name in ALIKE})
+    fresh["train"].update(given(options, TrainConfig, TRAIN))
+    minutes = config["train"]["minutes"]
+    if options.steps is not None:
+        fresh["train"]["minutes"] = None
+    elif minutes is not None and (options.minutes is not None or "minutes" not in changes.get("train", {})):
+        config["train"]["minutes"] = minutes * ADAPTING
+        fresh["train"]["minutes"] = minutes * (1 - ADAPTING)
+    return fresh
 
 
 def _is_in(file: Any, names: list[str]) -> bool:
@@ -288,21 +337,28 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
     """
     describing = ("object_size", "example", "minutes", "steps", "slots", "sigma", "seed", "start_from", "config")
     described = any(getattr(options, name) is not None for name in describing) or computing(options)
-    described = described or options.from_scratch
+    described = described or options.from_scratch or options.adapt_only
     if options.videos or described or reading_of(options).given:
         raise ConfigError(
             "--resume continues a run with its own settings; only --out and --device may be given with it."
             f" To train longer, start a new run: {longer(options.out)}"
         )
     folder = RunFolder.open(options.out)
-    config = load_config(folder.path, VideoRunConfig)
-    if is_finished(folder, config.train):
-        print(f"This run has used its budget of {budget(config.train)}. To train longer: {longer(options.out)}")
+    config = load_config_to_resume(folder, VideoRunConfig)
+    if is_finished(folder, config):
+        print(f"This run has used its budget of {budget(config)}. To train longer: {longer(options.out)}")
     return config
 
 
-def is_finished(folder: RunFolder, train: TrainConfig) -> bool:
-    """Whether the budget of a run is spent."""
+def is_finished(folder: RunFolder, config: VideoRunConfig) -> bool:
+    """Whether the budgets of a run's models are spent."""
+    if not _is_spent(folder, config.train):
+        return False
+    own = RunFolder(folder.path / FRESH)
+    return config.fresh is None or (own.state.exists() and _is_spent(own, config.fresh.train))
+
+
+def _is_spent(folder: RunFolder, train: TrainConfig) -> bool:
     state = load_training_state(folder.state)
     return state.step >= train.steps if train.minutes is None else state.seconds / 60 >= train.minutes
 
@@ -328,9 +384,15 @@ def start_rows(train: TrainConfig) -> list[Row]:
     return [] if train.start_from is None else [("start from", train.start_from)]
 
 
-def budget(train: TrainConfig) -> str:
+def budget(config: VideoRunConfig) -> str:
     """The length of the training."""
-    return f"{train.steps} steps" if train.minutes is None else f"{train.minutes:g} minutes"
+    if config.fresh is None:
+        return _length(config.train)
+    return f"{_length(config.train)}, then {_length(config.fresh.train)} from random weights"
+
+
+def _length(train: TrainConfig) -> str:
+    return f"{train.steps} steps" if train.minutes is None else f"{train.minutes:.3g} minutes"
 
 
 def figure_rows(figures: VideoFigures) -> list[tuple[str, str]]:

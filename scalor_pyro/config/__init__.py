@@ -15,7 +15,7 @@ from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
 from scalor_pyro.config.public import PublicData, PublicRunConfig
 from scalor_pyro.config.reading import Crop, ReadOptions
-from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoData, VideoRunConfig, check_run
+from scalor_pyro.config.run import ClipRunConfig, FreshConfig, RunConfig, VideoData, VideoRunConfig, check_run
 from scalor_pyro.config.schedule import Schedule, constant
 from scalor_pyro.config.train import ANYWHERE, SCHEDULED, Stage, TrainConfig
 
@@ -28,6 +28,7 @@ __all__ = [
     "ConfigT",
     "Crop",
     "DataConfig",
+    "FreshConfig",
     "ModelConfig",
     "MoverConfig",
     "PublicData",

@@ -9,7 +9,7 @@ from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.options import option
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.config.run import SEED_HELP, check_seed
-from scalor_pyro.config.schedule import constant
+from scalor_pyro.config.schedule import Schedule, constant
 from scalor_pyro.config.train import MOST_VIDEOS, Stage, TrainConfig
 
 
@@ -95,8 +95,14 @@ FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
 # … on one video, whose few frames are soon known by heart: still smaller steps, and clips of eight frames.
 VIDEO_RATE, VIDEO_FINAL_RATE, VIDEO_DECAY = 1e-4, 1e-5, 0.3
 VIDEO_STAGE = Stage(1.0, 8, 4)
-# About two minutes of one core.
+# About a minute of one core, and twice as long from random weights.
 VIDEO_STEPS, VIDEO_LOG_EVERY = 160, 10
+FRESH_STAGES = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
+# … whose objects are released in half the steps of a longer training, so that they are free at its end.
+HELD_BRIEFLY: dict[str, Any] = {
+    "discovery_bound": Schedule(((30, 1.5), (60, 8.8))),
+    "propagation_release": Schedule(((50, 0.0), (100, 1.0))),
+}
 
 
 def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
@@ -123,6 +129,15 @@ def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:
         log_every=VIDEO_LOG_EVERY,
         **_settled(train),
     )
+
+
+def fresh_on_a_video(frames: int) -> TrainConfig:
+    """How to train a model with random weights on a user's video.
+
+    :param frames: T of the longest clips.
+    """
+    stages = tuple(replace(stage, frames=min(stage.frames, frames)) for stage in FRESH_STAGES)
+    return TrainConfig(steps=VIDEO_STEPS, curriculum=stages, log_every=VIDEO_LOG_EVERY, **HELD_BRIEFLY)
 
 
 def _settled(train: TrainConfig) -> dict[str, Any]:

@@ -45,6 +45,21 @@ class VideoData:
 
 
 @dataclass(frozen=True)
+class FreshConfig:
+    """A model that is trained from random weights, beside one that starts from trained ones, on the same clips.
+
+    :raises ConfigError: for a training that starts from weights.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+
+    def __post_init__(self) -> None:
+        start = self.train.start_from
+        require(start is None, "train.start_from", start, "null, because the weights are random")
+
+
+@dataclass(frozen=True)
 class VideoRunConfig:
     """All settings of a run on videos, except for the machine.
 
@@ -52,12 +67,13 @@ class VideoRunConfig:
     which the model is trained on windows.
 
     :raises ConfigError: if the model's frames have another size than those that are read, or are no window of them, or
-        its background is not static.
+        its background is not static; for a fresh model that does not see what the model sees.
     """
 
     video: VideoData
     model: ModelConfig
     train: TrainConfig
+    fresh: FreshConfig | None = None  # a second model; the better one is kept
     seed: int = option(0, SEED_HELP)
     restarted: bool = False  # with half the sigma, because objects vanished at first; it happens once
     kind: Literal["video"] = "video"
@@ -72,6 +88,15 @@ class VideoRunConfig:
             require(size == window, "video.options.size", size, f"the model's image_size {window}")
         background = self.model.background
         require(background == "static", "model.background", background, "'static', because the camera stands still")
+        if self.fresh is not None:
+            self._require_alike(self.fresh.model)
+
+    def _require_alike(self, fresh: ModelConfig) -> None:
+        """Refuse a second model whose ELBO says nothing beside that of the first."""
+        require(self.sees_differences, "fresh", "a model", "null, because the model sees frames as they are")
+        for name in ("image_size", "channels", "background", "sigma"):
+            own, expected = getattr(fresh, name), getattr(self.model, name)
+            require(own == expected, f"fresh.model.{name}", own, f"that of the model, {expected}")
 
     @property
     def sees_differences(self) -> bool:
@@ -81,7 +106,8 @@ class VideoRunConfig:
     @property
     def clip_length(self) -> int:
         """T: the most frames in a step of training."""
-        return max(stage.frames for stage in self.train.curriculum)
+        trainings = [self.train] if self.fresh is None else [self.train, self.fresh.train]
+        return max(stage.frames for train in trainings for stage in train.curriculum)
 
 
 @dataclass(frozen=True)

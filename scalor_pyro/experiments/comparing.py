@@ -2,11 +2,12 @@
 
 The ELBO says how well clips are explained, not whether objects are followed: it can rise while tracks break more often.
 So the share of objects that continue one of the frame before must not fall by more than chance, either.
+
+ELBOs of models with other networks or priors compare, too, as long as the frames and their σ are the same.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyro
 import torch
@@ -21,8 +22,15 @@ from scalor_pyro.training.elbo import ReparamELBO
 LEAST_ERRORS = 2.0
 
 
+class OnClips(NamedTuple):
+    """What a model is worth on some clips."""
+
+    elbos: Tensor  # (B,) nats per frame
+    followed: Tensor  # (B, 2) see :func:`followed`
+
+
 class HeldOut(NamedTuple):
-    """What the weights of the start and of the end are worth on clips that training did not see."""
+    """What the weights of the start and of the end of a training are worth on clips that it did not see."""
 
     start: float  # ELBO, nats per frame
     end: float
@@ -38,38 +46,60 @@ class HeldOut(NamedTuple):
         lost = self.propagated_start - self.propagated_end
         return self.end - self.start > LEAST_ERRORS * self.error and lost <= LEAST_ERRORS * self.propagated_error
 
+    def gain(self) -> str:
+        """The difference between both, in words."""
+        return (
+            f"ELBO {self.end - self.start:+.1f} ± {self.error:.1f} nats per frame, propagated"
+            f" {self.propagated_start:.4f} before and {self.propagated_end:.4f} ± {self.propagated_error:.4f} after"
+        )
+
+
+class Choice(NamedTuple):
+    """Which model of a run is kept: the best on held-out clips, or that of the start if none is better than it."""
+
+    trained: HeldOut  # the start's weights, and the same trained further
+    fresh: HeldOut | None  # … and those that began at random; None: none did
+
+    @property
+    def kept(self) -> Literal["start", "end", "fresh"]:
+        """The weights of the start, of the end of their training, or of the model that began at random."""
+        end, fresh = self.trained, self.fresh
+        if fresh is not None and fresh.is_better and not (end.is_better and end.end >= fresh.end):
+            return "fresh"
+        return "end" if end.is_better else "start"
+
     def sentence(self) -> str:
         """What came out, in words."""
-        gain = (
-            f"ELBO {self.end - self.start:+.1f} ± {self.error:.1f} nats per frame, propagated"
-            f" {self.propagated_start:.4f} before and {self.propagated_end:.4f} ± {self.propagated_error:.4f} after, on"
-            f" {self.clips} held-out clips"
-        )
-        if self.is_better:
-            return f"Training has improved the model ({gain}), so the trained weights are kept."
-        return f"Training has not improved the model ({gain}), so the weights that it started from are kept."
+        found = self.trained.gain()
+        if self.fresh is not None:
+            found += f"; from random weights: {self.fresh.gain()}"
+        found = f"{found}; on {self.trained.clips} held-out clips"
+        return {
+            "start": f"Training has not improved the model ({found}), so the weights that it started from are kept.",
+            "end": f"Training has improved the model ({found}), so the trained weights are kept.",
+            "fresh": f"The model that began with random weights is the best ({found}), so it is kept.",
+        }[self.kept]
 
 
-def compare(scalor: Scalor, start: Mapping[str, Tensor], clips: Tensor) -> HeldOut:
-    """Compare a trained model, as it is, with the weights that it started from.
+def on_clips(scalor: Scalor, clips: Tensor) -> OnClips:
+    """What a model, as it is, is worth on clips.
 
-    :param start: the weights by name.
     :param clips: (B, T, C, H, W) in [0, 1], B at least 2.
     """
-    trained = {name: value.clone() for name, value in scalor.state_dict().items()}
-    after, followed_after = elbos(scalor, clips), followed(scalor, clips)
-    _put(scalor, start)
-    before, followed_before = elbos(scalor, clips), followed(scalor, clips)
-    _put(scalor, trained)
-    gain = after - before
+    return OnClips(elbos(scalor, clips), followed(scalor, clips))
+
+
+def compared(before: OnClips, after: OnClips) -> HeldOut:
+    """Compare two models by what they are worth on the same clips, as they see them."""
+    gain = after.elbos - before.elbos
     return HeldOut(
-        float(before.mean()),
-        float(after.mean()),
+        float(before.elbos.mean()),
+        float(after.elbos.mean()),
         float(gain.std() / math.sqrt(len(gain))),
-        float(share(followed_before)),
-        float(share(followed_after)),
-        float(jackknife(share(left_out(followed_after)) - share(left_out(followed_before)))),
-        clips=len(clips),
+        float(share(before.followed)),
+        float(share(after.followed)),
+        float(jackknife(share(left_out(after.followed)) - share(left_out(before.followed)))),
+        clips=len(gain),
     )
 
 
@@ -117,7 +147,3 @@ def elbos(scalor: Scalor, clips: Tensor) -> Tensor:
             found.append(-objective.loss(scalor.model, scalor.guide, clip[None]) / len(clip))
     set_random_state(state)
     return torch.tensor(found, dtype=torch.float64)
-
-
-def _put(scalor: Any, weights: Mapping[str, Tensor]) -> None:
-    scalor.load_state_dict(dict(weights))

@@ -1,12 +1,14 @@
 """A run on the user's videos: its config, and from there a trained model and pictures.
 
 The camera stands still; all videos of a run show one scene and are read with the same options. A run starts from
-trained weights, those for any scene unless others are named, or from scratch.
+trained weights, those for any scene unless others are named, or from scratch. In the first case, a second model may be
+trained on the same clips from random weights, and the better one is kept.
 """
 
 import json
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from scalor_pyro.config import (
     ConfigError,
+    FreshConfig,
     ModelConfig,
     TrainConfig,
     VideoData,
@@ -25,10 +28,10 @@ from scalor_pyro.config import (
 )
 from scalor_pyro.config.checks import require
 from scalor_pyro.config.kinds import sees_differences
-from scalor_pyro.config.movers import on_a_video
+from scalor_pyro.config.movers import fresh_on_a_video, on_a_video
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.data.movers import STILL
-from scalor_pyro.experiments.comparing import HeldOut, compare
+from scalor_pyro.experiments.comparing import Choice, compared, on_clips
 from scalor_pyro.experiments.windows import SeenBatch, SeenClips, seen_clips
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.posterior import Inference, infer
@@ -37,6 +40,7 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, viewing
 from scalor_pyro.plots.pictures import save_pictures
 from scalor_pyro.plots.player import write_player
+from scalor_pyro.runs.checkpoint import export_weights, load_training_state
 from scalor_pyro.runs.configs import read_json
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
@@ -50,10 +54,13 @@ from scalor_pyro.training.loop import parameters_to_start, train
 from scalor_pyro.video import Clips, Proposal, ReadOptions, Survey, Video
 from scalor_pyro.video.background_files import region_background_image, save_background_image
 from scalor_pyro.video.background_image import BACKGROUND_FRAMES, BackgroundImage
+from scalor_pyro.video.proposal import ASPECT_RANGE, SIZE_RANGE
 
 logger = logging.getLogger(__name__)
 
 RESULTS = "results.json"
+# The folder, in that of the run, of the model that begins with random weights.
+FRESH = "fresh"
 # Number of clips for the figures at the end, and their first index in the stream: beyond all that training reads.
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 # The part of each video, at its end, that weights are compared on, and the number of clips for that.
@@ -76,7 +83,7 @@ class VideoResult(NamedTuple):
     """How a run ended."""
 
     figures: VideoFigures
-    held_out: HeldOut | None  # None: there was no start to compare with, because it was random
+    choice: Choice | None  # None: there was no start to compare with, because it was random
     notes: list[str]  # what seems wrong, a sentence each
 
 
@@ -109,17 +116,22 @@ def run_from(
     seen: Survey,
     slots: int | None = None,
     correct: bool = True,
+    fresh: bool = True,
 ) -> VideoRunConfig:
     """The config of a run that starts from weights that see differences.
 
     The model keeps its sizes, and the video is brought to their scale. Windows of the frames are trained on, as large
     as the images that the model knows.
 
+    A fresh model sees the same windows, but knows from the survey how large objects are, and in which aspect, so that
+    two of them do not fit into one box.
+
     :param start: these weights.
     :param given: the options that the survey read the first video with.
     :param seen: by that survey.
     :param slots: K for the whole region; None: enough for the fullest frame.
     :param correct: see :func:`~scalor_pyro.tracks.scaling.look_for`.
+    :param fresh: train a second model, from random weights.
     :raises ConfigError: if the given size does not consist of whole cells, or these weights see frames as they are.
     :raises VideoError: if the video does not suit such weights.
     """
@@ -149,7 +161,11 @@ def run_from(
         region=given.crop,
         region_slots=look.slots,
     )
-    return VideoRunConfig(data, model, on_a_video(config.train, frames))
+    run = VideoRunConfig(data, model, on_a_video(config.train, frames))
+    if not fresh:
+        return run
+    narrow = replace(model, size_range=SIZE_RANGE, aspect_range=ASPECT_RANGE, aspect=round(seen.height / seen.width, 2))
+    return replace(run, fresh=FreshConfig(narrow, fresh_on_a_video(run.clip_length)))
 
 
 def run_on_videos(
@@ -163,12 +179,13 @@ def run_on_videos(
 ) -> VideoResult | None:
     """Train on videos, and leave weights, pictures of a clip and figures in the run folder.
 
-    A run that starts from trained weights keeps them unless it ends with better ones: both are compared on the end of
-    each video, which training does not see (:mod:`~scalor_pyro.experiments.comparing`). A run from scratch whose
-    objects vanish at its start begins again with half the sigma, so that fainter objects count; once.
+    A run that starts from trained weights keeps them unless it ends with better ones: those of its training, or those
+    of a second model, which is trained next. They are compared on the end of each video, which training does not see
+    (:mod:`~scalor_pyro.experiments.comparing`). A run from scratch whose objects vanish at its start begins again with
+    half the sigma, so that fainter objects count; once.
 
     :param folder: of the run; see :mod:`scalor_pyro.runs.folder`. Beside the files of training it then holds
-        ``results.json``, ``pictures/`` and ``player.html``.
+        ``results.json``, ``pictures/`` and ``player.html``, and in ``fresh/`` the run of the second model.
     :param device: where to compute.
     :param resume: continue the run in the folder.
     :param progress: show a progress bar.
@@ -177,6 +194,8 @@ def run_on_videos(
     :raises ValueError: for anything that the user has to fix, in one sentence.
     """
     prepared, watch = prepare(config, device), VanishWatch()
+    if config.fresh is not None and not resume:
+        world.on_rank_0(lambda: RunFolder.create(folder / FRESH))  # refuses another run before minutes are spent
     ended = train(
         prepared.scalor,
         prepared.clips,
@@ -194,7 +213,12 @@ def run_on_videos(
     world.on_rank_0(lambda: save_background_image(config, folder, prepared.background))
     if ended.interrupted:
         return None
-    return world.on_rank_0(lambda: finish(prepared, config, ended.step, RunFolder.open(folder)))
+    first, second = Trained(prepared.scalor, config, RunFolder(folder), ended.step), None
+    if config.fresh is not None:
+        second = train_fresh(prepared, config, folder / FRESH, device, resume, progress, world)
+        if second is None:
+            return None
+    return world.on_rank_0(lambda: finish(prepared, first, second))
 
 
 def may_restart(config: VideoRunConfig) -> bool:
@@ -257,35 +281,103 @@ def _stand_still(scalor: Scalor) -> None:
     scalor.background.decoder.get_parameter("image").register_hook(torch.zeros_like)
 
 
-def finish(prepared: Prepared, config: VideoRunConfig, steps: int, folder: RunFolder) -> VideoResult:
-    """Keep the better weights, and write figures, pictures and the player.
+class Trained(NamedTuple):
+    """A model at the end of its training."""
 
-    :param steps: of the training.
+    scalor: Scalor
+    config: VideoRunConfig
+    folder: RunFolder
+    steps: int
+
+
+def fresh_run(config: VideoRunConfig) -> VideoRunConfig:
+    """The run of the second model, as if it were the only one."""
+    assert config.fresh is not None
+    return replace(config, model=config.fresh.model, train=config.fresh.train, fresh=None)
+
+
+def train_fresh(
+    prepared: Prepared,
+    config: VideoRunConfig,
+    folder: Path,
+    device: torch.device | str,
+    resume: bool,
+    progress: bool,
+    world: World,
+) -> Trained | None:
+    """Train the second model of a run.
+
+    :param prepared: the run; the clips are the same.
+    :param folder: of the second model.
+    :return: None if training was interrupted.
     """
-    scalor, held_out = prepared.scalor, None
+    own = fresh_run(config)
+    begun = resume and world.on_rank_0(lambda: RunFolder(folder).state.exists())
+    if resume and not begun:
+        world.on_rank_0(lambda: RunFolder(folder).discard())  # what it wrote before its first checkpoint
+    pyro.set_rng_seed(config.seed)
+    scalor = Scalor(own.model).to(device)
+    _stand_still(scalor)
+    ended = train(scalor, prepared.clips, own, folder, resume=begun, progress=progress, world=world)
+    scalor.schedule(config.train.scheduled(config.train.steps))  # as the first model, so that their ELBOs compare
+    return None if ended.interrupted else Trained(scalor, own, RunFolder(folder), ended.step)
+
+
+def finish(prepared: Prepared, first: Trained, second: Trained | None) -> VideoResult:
+    """Keep the best weights in the folder of the run, and write figures, pictures and the player.
+
+    :param prepared: the run.
+    :param first: the model that it has trained.
+    :param second: the one that began with random weights, if there is one.
+    """
+    folder, choice, best = first.folder, None, first
     if prepared.held_out is not None:
-        learned = dict(scalor.named_parameters())
-        scheduled = {name: value for name, value in scalor.state_dict().items() if name not in learned}
-        start = {**prepared.start, **scheduled}
-        clips = prepared.held_out.batch(0, COMPARED).tensor(next(scalor.parameters()).device)
-        held_out = compare(scalor, start, clips)
-        if not held_out.is_better:
-            scalor.load_state_dict(start)
-            write_weights(folder.weights, copy_weights(scalor), config_to_dict(config), {"step": 0})
-    figures, notes = report(scalor, prepared.clips, config, folder)
-    about: dict[str, Any] = {"steps": steps, **figures._asdict()}
-    if held_out is not None:
-        kept = "end" if held_out.is_better else "start"
-        about["held_out"] = {**held_out._asdict(), "kept": kept}
+        start = at_the_start(prepared, first)
+        choice = chosen(prepared.held_out, first, start, second)
+        if choice.kept == "fresh" and second is not None:
+            best = second
+            state = load_training_state(second.folder.state)
+            export_weights(folder, replace(state, weights=copy_weights(second.scalor)))
+        elif choice.kept == "start":
+            first.scalor.load_state_dict(start)
+            write_weights(folder.weights, copy_weights(first.scalor), config_to_dict(first.config), {"step": 0})
+    figures, notes = report(best.scalor, prepared.clips, best.config, folder, best.folder.rows())
+    about: dict[str, Any] = {"steps": best.steps, **figures._asdict()}
+    if choice is not None:
+        fresh = {} if choice.fresh is None else {"fresh": choice.fresh._asdict()}
+        about["held_out"] = {**choice.trained._asdict(), **fresh, "kept": choice.kept}
     write_atomically(folder.path / RESULTS, json.dumps(about, indent=1).encode())
-    return VideoResult(figures, held_out, notes)
+    return VideoResult(figures, choice, notes)
+
+
+def at_the_start(prepared: Prepared, trained: Trained) -> dict[str, Tensor]:
+    """The weights that a training began with; what schedules drive is as at its end."""
+    learned = dict(trained.scalor.named_parameters())
+    scheduled = {name: value for name, value in trained.scalor.state_dict().items() if name not in learned}
+    return {**prepared.start, **scheduled}
+
+
+def chosen(held_out: Clips | SeenClips, first: Trained, start: Mapping[str, Tensor], second: Trained | None) -> Choice:
+    """Compare the models of a run on clips that they have not seen."""
+    clips = held_out.batch(0, COMPARED).tensor(next(first.scalor.parameters()).device)
+    after, trained = on_clips(first.scalor, clips), copy_weights(first.scalor)
+    first.scalor.load_state_dict(dict(start))
+    before = on_clips(first.scalor, clips)
+    first.scalor.load_state_dict(trained)
+    fresh = None if second is None else compared(before, on_clips(second.scalor, clips))
+    return Choice(compared(before, after), fresh)
 
 
 def report(
-    scalor: Scalor, clips: Clips | SeenClips, config: VideoRunConfig, folder: RunFolder
+    scalor: Scalor,
+    clips: Clips | SeenClips,
+    config: VideoRunConfig,
+    folder: RunFolder,
+    rows: Sequence[Mapping[str, Any]],
 ) -> tuple[VideoFigures, list[str]]:
     """Apply the model to some clips: draw pictures and the player.
 
+    :param rows: the metrics of its training.
     :return: the figures, and what seems wrong.
     """
     batch = clips.batch(LOOKED_AT_FROM, LOOKED_AT)
@@ -300,7 +392,7 @@ def report(
     notes = of_inference(inference, model.slots, side, options.stride, region if config.sees_differences else None)
     if isinstance(batch, SeenBatch):
         frames, inference = batch.original(), batch.shown(inference)
-    save_pictures(folder.pictures, frames, inference, rows=folder.rows())
+    save_pictures(folder.pictures, frames, inference, rows=rows)
     write_player(folder.path / "player.html", frames, inference)
     return figures, notes
 

@@ -134,6 +134,31 @@ def test_the_file_is_above_the_proposal_and_the_command_line_above_the_file(
     assert (by_hand.train.precision, by_hand.train.capture) == ("fp32", False)
 
 
+def test_a_second_model_is_settled_like_the_first_and_shares_its_minutes(
+    small_run: Path, small_any_scene: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[VideoRunConfig] = []
+    monkeypatch.setattr(command, "run_on_videos", lambda config, *_, **__: taken.append(config))
+    file = tmp_path / "some.json"
+    start = ["--start-from", str(small_any_scene)]
+
+    def settled(said: dict[str, object], *options: str) -> VideoRunConfig:
+        file.write_text(json.dumps(said))
+        out = ["--out", str(tmp_path / "run"), "--config", str(file)]
+        assert main(["train", str(small_run / "street.mkv"), *out, *start, *options]) == 130
+        return taken[-1]
+
+    both = settled({"fresh": {"train": {"clip": 3.0}}, "model": {"sigma": 0.2}}, "--minutes", "6", "--no-capture")
+    assert both.fresh is not None and both.fresh.model.sigma == both.model.sigma == 0.2
+    assert both.train.minutes == pytest.approx(2) and both.fresh.train.minutes == pytest.approx(4)
+    assert (both.fresh.train.clip, both.train.clip) == (3.0, 1.0)
+    assert both.fresh.train.capture is both.train.capture is False
+    by_steps = settled({"train": {"minutes": 6.0}}, "--steps", "7")
+    assert by_steps.fresh is not None
+    assert [(each.steps, each.minutes) for each in (by_steps.train, by_steps.fresh.train)] == [(7, None)] * 2
+    assert settled({"fresh": None}).fresh is None and settled({}, "--adapt-only").fresh is None
+
+
 def test_the_config_of_a_run_describes_the_same_run_again(
     small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -177,6 +202,11 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["--resume", "--out", "new"], "new holds no run"),
         (["street.mkv", "--resume", "--out", "runs/street"], "only --out and --device may.*--start-from"),
         (["--resume", "--out", "runs/street", "--from-scratch"], "only --out and --device may.*--start-from"),
+        (["--resume", "--out", "runs/street", "--adapt-only"], "only --out and --device may.*--start-from"),
+        (
+            ["street.mkv", "--out", "new", "--from-scratch", "--adapt-only"],
+            "adapt-only: expected weights to start from",
+        ),
         (["--resume", "--out", "runs/street", "--stride", "2"], "only --out and --device may.*--start-from"),
         (["--resume", "--out", "runs/street", "--steps", "9"], "only --out and --device may.*--start-from"),
         (
@@ -219,6 +249,9 @@ def test_bad_input_is_one_sentence_and_status_2(
         ('{"video": {"paths": [7]}}', "video.paths: expected a list of paths"),
         ('{"video": {"options": []}}', "video.options, config: expected a table of settings"),
         ('{"video": {"options": {"stride": 0}}}', "video.options, stride: expected .* got 0"),
+        ('{"fresh": []}', "expected .*fresh, .*as in the config.json of a run"),
+        ('{"fresh": {"train": 1}}', "expected .*fresh, .*as in the config.json of a run"),
+        ('{"fresh": {"model": {"z_what_dim": "few"}}}', "fresh.model.z_what_dim: expected a whole number, got 'few'"),
         ('{"model": {"slots": "many"}}', "model.slots: expected a whole number, got 'many'"),
     ],
 )

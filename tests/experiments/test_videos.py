@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from scalor_pyro.cli import main
-from scalor_pyro.config import Crop, VideoRunConfig
+from scalor_pyro.cli import train as train_command
+from scalor_pyro.config import ConfigError, Crop, VideoRunConfig, config_from_dict, config_to_dict
 from scalor_pyro.data.movers import differences
 from scalor_pyro.experiments import comparing
-from scalor_pyro.experiments.comparing import HeldOut, compare, elbos, jackknife, left_out, share
-from scalor_pyro.experiments.videos import load_figures
+from scalor_pyro.experiments import videos as video_run
+from scalor_pyro.experiments.comparing import Choice, HeldOut, compared, elbos, jackknife, left_out, on_clips, share
+from scalor_pyro.experiments.videos import FRESH, load_figures
 from scalor_pyro.experiments.windows import SeenClips, grid
 from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.loading import load_model
+from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.runs.loading import load_config_to_resume, load_model
 from scalor_pyro.tracks.any_scene import Differences
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import tracker_of
@@ -93,7 +96,8 @@ def test_what_was_compared_and_kept_is_in_the_results(run: Path, capsys: pytest.
     results = json.loads(before["results.json"])
     held_out = results["held_out"]
     assert results["steps"] == load(run).config.train.steps
-    assert held_out["clips"] == 3 and held_out["kept"] in ("start", "end")
+    assert held_out["clips"] == held_out["fresh"]["clips"] == 3 and held_out["kept"] in ("start", "end", "fresh")
+    assert held_out["fresh"]["start"] == held_out["start"], "both are compared with the same start"
     assert load_figures(run).objects_per_frame >= 0
     assert main(["train", "--resume", "--out", str(run)]) == 0, "a run that is done reports the same again"
     assert {name: (run / name).read_bytes() for name in before} == before
@@ -114,7 +118,7 @@ def test_the_better_weights_are_kept(
     monkeypatch.setattr(comparing, "followed", lambda _, clips: torch.ones(len(clips), 2))
     out = tmp_path / "run"
     arguments = ["train", str(street), "--out", str(out), "--steps", "1", "--start-from", str(small_any_scene)]
-    assert main(arguments) == 0
+    assert main([*arguments, "--adapt-only"]) == 0 and not (out / FRESH).exists()
     (_, start), (_, kept) = load_model(small_any_scene), load_model(out)
     parameters = [name for name, _ in load(out).scalor.named_parameters() if name != "background.decoder.image"]
     same = all(torch.equal(start[name], kept[name]) for name in parameters)
@@ -123,6 +127,79 @@ def test_the_better_weights_are_kept(
     assert ("has not improved" if same else "has improved") in said
     assert ("--from-scratch learns" in said) == same
     assert json.loads((out / "results.json").read_text())["held_out"]["kept"] == ("start" if same else "end")
+
+
+@pytest.fixture
+def fresh_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = Choice(HeldOut(0.0, 1.0, 0.1, 0.9, 0.9, 0.1, 3), HeldOut(0.0, 2.0, 0.1, 0.9, 0.9, 0.1, 3))
+    monkeypatch.setattr(video_run, "chosen", lambda *_: choice)
+
+
+@pytest.fixture
+def fresh_run(street: Path, small: None, small_any_scene: Path, fresh_is_best: None, tmp_path: Path) -> Path:
+    """A run folder whose second model was kept."""
+    out = tmp_path / "run"
+    arguments = ["train", str(street), "--out", str(out), "--steps", "1", "--start-from", str(small_any_scene)]
+    assert main(arguments) == 0
+    return out
+
+
+def test_the_model_that_began_with_random_weights_is_kept_if_it_is_the_best(
+    fresh_run: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model, kept), (_, fresh) = load_model(fresh_run), load_model(fresh_run / FRESH)
+    parameters = [name for name, _ in load(fresh_run).scalor.named_parameters()]
+    assert all(torch.equal(kept[name], fresh[name]) for name in parameters)
+    assert model.size_range < 0.4 and load(fresh_run).config.model == model
+    files = {name: (fresh_run / name).read_bytes() for name in ("results.json", "weights.safetensors", "config.json")}
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", str(fresh_run)]) == 0, "the run goes on with the config that it had"
+    said = capsys.readouterr().out
+    assert "began with random weights is the best" in said and "then 1 steps from random weights" in said
+    assert {name: (fresh_run / name).read_bytes() for name in files} == files
+    assert main(["track", str(street), "--weights", str(fresh_run), "--out", str(tmp_path / "tracks")]) == 0
+
+
+def test_the_config_of_a_second_model_that_was_kept_describes_it(
+    fresh_run: Path, street: Path, small_any_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_command, "ANY_SCENE", str(small_any_scene))
+    again = tmp_path / "again"
+    assert main(["train", "--config", str(fresh_run / "config.json"), "--out", str(again)]) == 0
+    assert load(again).config == load(fresh_run).config and not (again / FRESH).exists()
+
+
+def test_a_run_that_was_stopped_in_its_second_training_goes_on_there(
+    run: Path,
+    street: Path,
+    small_any_scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["train", str(street), "--out", str(out), "--steps", "2", "--start-from", str(small_any_scene)]
+    with monkeypatch.context() as patch:
+        patch.setattr(video_run, "train_fresh", lambda *_: None)
+        assert main(arguments) == 130
+    assert not (out / "results.json").exists()
+    (out / FRESH / "metrics.jsonl").write_text('{"step": 1}\n')  # of a process that was killed before its checkpoint
+    capsys.readouterr()
+    assert main(["train", "--resume", "--out", str(out)]) == 0
+    assert "has used its budget" not in capsys.readouterr().out
+    for name in ("weights.safetensors", "results.json"):
+        assert (out / name).read_bytes() == (run / name).read_bytes(), "as if it had not been stopped"
+
+
+def test_a_second_model_must_see_what_the_first_sees(run: Path) -> None:
+    config = config_to_dict(load_config_to_resume(RunFolder(run), VideoRunConfig))
+    config["fresh"]["model"]["sigma"] *= 2
+    with pytest.raises(ConfigError, match=r"fresh.model.sigma: expected that of the model, .* got"):
+        config_from_dict(VideoRunConfig, config)
+    config["fresh"]["model"]["sigma"] /= 2
+    config["fresh"]["train"]["start_from"] = "any-scene"
+    with pytest.raises(ConfigError, match="train.start_from: expected null, because the weights are random"):
+        config_from_dict(VideoRunConfig, config)
 
 
 def test_a_run_starts_from_one_that_sees_differences(run: Path, street: Path, small: None, tmp_path: Path) -> None:
@@ -196,7 +273,21 @@ def test_weights_are_better_only_beyond_chance_and_if_as_many_objects_are_follow
 ) -> None:
     held_out = HeldOut(start, end, error, before, after, chance, 9)
     assert held_out.is_better == (end - start > 2 * error and before - after <= 2 * chance)
-    assert held_out.sentence().endswith("are kept.")
+    assert Choice(held_out, None).kept == ("end" if held_out.is_better else "start")
+
+
+@given(*[st.tuples(st.floats(-9, 9), st.floats(0, 9), st.floats(0, 1), st.floats(0, 0.1))] * 2)
+def test_the_best_of_the_better_models_is_kept(
+    end: tuple[float, float, float, float], fresh: tuple[float, float, float, float]
+) -> None:
+    both = {
+        name: HeldOut(0.0, elbo, error, 0.5, share_after, chance, 9)
+        for name, (elbo, error, share_after, chance) in {"end": end, "fresh": fresh}.items()
+    }
+    choice = Choice(both["end"], both["fresh"])
+    better = {name: each.end for name, each in both.items() if each.is_better}
+    assert better[choice.kept] == max(better.values()) if better else choice.kept == "start"
+    assert choice.sentence().endswith(" kept.") and "9 held-out clips" in choice.sentence()
 
 
 @given(arrays(np.float64, 7, elements=st.floats(-9, 9)))
@@ -214,14 +305,16 @@ def test_shares_of_all_clips_but_one(counts: np.ndarray) -> None:
 
 def test_a_model_is_not_better_than_itself_and_is_left_as_it_was(busy: Scalor, videos: torch.Tensor) -> None:
     weights = {name: value.clone() for name, value in busy.state_dict().items()}
-    found = compare(busy, weights, videos)
+    own = on_clips(busy, videos)
+    found = compared(own, on_clips(busy, videos))
     assert found.start == found.end and found.error == 0 and not found.is_better
-    worse = {
-        name: value + 0.3 * torch.randn_like(value) if value.dim() > 1 else value for name, value in weights.items()
-    }
-    against = compare(busy, worse, videos)
-    assert against.end == found.end > against.start
     assert all(torch.equal(value, weights[name]) for name, value in busy.state_dict().items())
+    busy.load_state_dict(
+        {name: value + 0.3 * torch.randn_like(value) if value.dim() > 1 else value for name, value in weights.items()}
+    )
+    against = compared(on_clips(busy, videos), own)
+    busy.load_state_dict(weights)
+    assert against.end == found.end > against.start
 
 
 def test_elbos_have_noise_of_their_own(busy: Scalor, videos: torch.Tensor) -> None:
