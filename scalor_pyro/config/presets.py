@@ -202,7 +202,10 @@ def dense_discovery() -> RunConfig:
     config = preset("sprites", "MD")
     data = replace(config.data, count_min=0, count_max=0, object_size=7.0, arrivals=(1, 5, 9))
     model = replace(config.model, cells=(16, 16), object_size=7.0, slots=48, first_shortlist=16, shortlist=16)
-    return replace(config, data=data, model=model)
+    # The first objects appear in the second frame. In clips of two frames none of them could be propagated, so that
+    # propagation would not be learned, there or later.
+    train = replace(config.train, curriculum=(Stage(0.6, 4, 16), Stage(1.0, 8, 8)))
+    return replace(config, data=data, model=model, train=train)
 
 
 def occlusion() -> RunConfig:

@@ -67,6 +67,16 @@ def test_preset_holds_what_its_videos_show(build: Callable[[], RunConfig]) -> No
 
 
 @pytest.mark.parametrize("build", PRESETS.values(), ids=PRESETS)
+def test_the_shortest_clips_show_objects_twice(build: Callable[[], RunConfig]) -> None:
+    """Without an object to propagate, a training learns to propagate none, and does not recover."""
+    config = build()
+    shortest = min(stage.frames for stage in config.train.curriculum)
+    (truth,) = SyntheticVideos(replace(config.data, digits="uci"), 0, "train").batch(0, 1).truth
+    seen = {(int(frame), int(each)) for frame, each in zip(truth.frame, truth.identity, strict=True)}
+    assert any((frame - 1, each) in seen for frame, each in seen if frame < shortest)
+
+
+@pytest.mark.parametrize("build", PRESETS.values(), ids=PRESETS)
 def test_preset_comes_back_from_json(build: Callable[[], RunConfig]) -> None:
     for config in (build(), paper(build())):
         assert config_from_dict(RunConfig, config_to_dict(config)) == config
