@@ -4,7 +4,8 @@
     python benchmarks/adapting.py --movers 908 928 --out runs/adapting
 
 Each video is tracked with the weights for any scene, then trained on as `scalor train` does without an option, and
-tracked with the weights at the end of the training, whether or not `scalor train` keeps them. What follows `--` goes to
+tracked with the weights that training ended with, from those for any scene and from random ones, whether or not
+`scalor train` keeps them. What follows `--` goes to
 `scalor train`; a run that is there is continued, or, if it is done, compared again. FOLDER is one of annotated videos,
 as benchmarks/any_scene.py takes it. --movers makes videos of made-up movers, larger, longer and more different in size
 than those that the weights have seen, one for each seed. Scores are by centres within one size.
@@ -27,6 +28,7 @@ from scalor_pyro.config import ConfigError, MoverConfig
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.evaluation.metrics import true_tracks, without_nan
 from scalor_pyro.evaluation.tables import markdown_table, shown
+from scalor_pyro.experiments.videos import FRESH
 from scalor_pyro.files import write_atomically
 from scalor_pyro.runs.checkpoint import export_weights, load_training_state
 from scalor_pyro.runs.folder import RunFolder
@@ -53,9 +55,11 @@ def compared(video: Annotated, out: Path, training: Sequence[str]) -> dict[str, 
     before, _ = tracked(video.video, out / "any-scene", [])
     train(video.video, run, training)
     after, _ = tracked(video.video, out / "trained", ["--weights", str(at_the_end(run))])
-    results = json.loads((run / "results.json").read_text())
-    scores = {name: scored(tracks, truth)["centres"] for name, tracks in (("before", before), ("after", after))}
-    return {**scores, "training": results}
+    found = {"before": before, "after": after}
+    if (run / FRESH).exists():
+        found["fresh"], _ = tracked(video.video, out / FRESH, ["--weights", str(run / FRESH)])
+    scores = {name: scored(tracks, truth)["centres"] for name, tracks in found.items()}
+    return {**scores, "training": json.loads((run / "results.json").read_text())}
 
 
 def at_the_end(run: Path) -> Path:
@@ -74,17 +78,24 @@ def train(video: Path, run: Path, options: Sequence[str]) -> None:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """Two rows for each video."""
+    """Two or three rows for each video."""
     rows = []
     for name, of in results.items():
         held_out = of["training"]["held_out"]
-        gain = f"{held_out['end'] - held_out['start']:+.1f} ± {held_out['error']:.1f}"
-        rows.append([name, "no", *(shown(of["before"][key]) for key in SHOWN), "", "", ""])
-        error = held_out["propagated_error"]
-        share = f"{held_out['propagated_start']:.4f} → {held_out['propagated_end']:.4f} ± {error:.4f}"
-        rows.append(["", "yes", *(shown(of["after"][key]) for key in SHOWN), gain, share, held_out["kept"]])
-    heads = ["", "trained", *SHOWN.values(), "held-out ELBO, nats per frame", "propagated", "weights kept"]
+        ends = {"after": ("any scene", held_out), "fresh": ("random weights", held_out.get("fresh"))}
+        rows.append([name, "no", *(shown(of["before"][key]) for key in SHOWN), "", "", held_out["kept"]])
+        for key, (start, compared) in ends.items():
+            if compared is not None:
+                rows.append(["", start, *(shown(of[key][score]) for score in SHOWN), *gained(compared), ""])
+    heads = ["", "trained from", *SHOWN.values(), "held-out ELBO, nats per frame", "propagated", "weights kept"]
     return markdown_table(heads, rows)
+
+
+def gained(compared: dict[str, float]) -> list[str]:
+    """The gain of a training on held-out clips, and the share of propagated objects before and after."""
+    gain = f"{compared['end'] - compared['start']:+.1f} ± {compared['error']:.1f}"
+    before, after, error = (compared[f"propagated_{name}"] for name in ("start", "end", "error"))
+    return [gain, f"{before:.4f} → {after:.4f} ± {error:.4f}"]
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -27,9 +27,10 @@ def test_tracks_with_and_without_training_are_scored(
         return truth if options else truth.rows(truth.identity > 0), 1.0
 
     def train(video: Path, run: Path, options: list[str]) -> None:
-        run.mkdir(parents=True)
+        (run / "fresh").mkdir(parents=True)
         held_out = {"start": 1.0, "end": 3.5, "error": 0.5, "clips": 3, "kept": "end"}
         held_out |= {"propagated_start": 0.96, "propagated_end": 0.95, "propagated_error": 0.01}
+        held_out["fresh"] = {**held_out, "end": 0.0}
         (run / "results.json").write_text(json.dumps({"held_out": held_out}))
         assert options == ["--steps", "3"]
 
@@ -39,9 +40,12 @@ def test_tracks_with_and_without_training_are_scored(
     monkeypatch.setattr(adapting, "at_the_end", lambda run: run.with_name("end"))
     out = tmp_path / "out"
     assert adapting.main(["--movers", "5", "--out", str(out), "--", "--steps", "3"]) == 0
-    assert asked == [[], ["--weights", str(out / "movers-5" / "end")]]
-    printed = capsys.readouterr().out
-    assert "| movers 5 | no |" in printed and "+2.5 ± 0.5 | 0.9600 → 0.9500 ± 0.0100 | end |" in printed
+    trained = [out / "movers-5" / "end", out / "movers-5" / "run" / "fresh"]
+    assert asked == [[], *(["--weights", str(each)] for each in trained)]
+    _, _, first, second, third = (line for line in capsys.readouterr().out.splitlines() if line.startswith("|"))
+    assert first.startswith("| movers 5 | no |") and first.endswith("| end |")
+    assert "| any scene |" in second and "+2.5 ± 0.5 | 0.9600 → 0.9500 ± 0.0100 |" in second
+    assert "| random weights |" in third and "-1.0 ± 0.5 |" in third
     of = json.loads((out / "results.json").read_text())["videos"]["movers 5"]
     assert of["before"]["recall"] < of["after"]["recall"] == 1.0
     assert adapting.main(["--out", str(out)]) == 2
