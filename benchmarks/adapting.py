@@ -83,19 +83,30 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     for name, of in results.items():
         held_out = of["training"]["held_out"]
         ends = {"after": ("any scene", held_out), "fresh": ("random weights", held_out.get("fresh"))}
-        rows.append([name, "no", *(shown(of["before"][key]) for key in SHOWN), "", "", held_out["kept"]])
+        rows.append([name, "no", *(shown(of["before"][key]) for key in SHOWN), "", "", "", held_out["kept"]])
         for key, (start, compared) in ends.items():
             if compared is not None:
                 rows.append(["", start, *(shown(of[key][score]) for score in SHOWN), *gained(compared), ""])
-    heads = ["", "trained from", *SHOWN.values(), "held-out ELBO, nats per frame", "propagated", "weights kept"]
+    heads = [
+        "",
+        "trained from",
+        *SHOWN.values(),
+        "held-out ELBO, nats per frame",
+        "followed",
+        "propagated",
+        "weights kept",
+    ]
     return markdown_table(heads, rows)
 
 
-def gained(compared: dict[str, float]) -> list[str]:
-    """The gain of a training on held-out clips, and the share of propagated objects before and after."""
-    gain = f"{compared['end'] - compared['start']:+.1f} ± {compared['error']:.1f}"
-    before, after, error = (compared[f"propagated_{name}"] for name in ("start", "end", "error"))
-    return [gain, f"{before:.4f} → {after:.4f} ± {error:.4f}"]
+def gained(compared: dict[str, dict[str, float]]) -> list[str]:
+    """What a training has changed on held-out clips."""
+    elbo, followed, share = (compared[name] for name in ("elbo", "followed", "propagated"))
+    return [
+        f"{elbo['end'] - elbo['start']:+.1f} ± {elbo['error']:.1f}",
+        f"{followed['start']:.1f} → {followed['end']:.1f} ± {followed['error']:.1f}",
+        f"{share['start']:.4f} → {share['end']:.4f} ± {share['error']:.4f}",
+    ]
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -28,7 +28,8 @@ from scalor_pyro.cli.tracking.figures import Seen
 from scalor_pyro.config import DataConfig, Stage, TrainConfig, VideoRunConfig
 from scalor_pyro.data import GroundTruth
 from scalor_pyro.evaluation.metrics import CARE_SHARE, Tally, markdown, without_nan
-from scalor_pyro.experiments.videos import proposed_run, run_on_videos
+from scalor_pyro.experiments.video_configs import proposed_run
+from scalor_pyro.experiments.videos import run_on_videos
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor

@@ -34,7 +34,8 @@ from scalor_pyro.config.baselines import FrameModelConfig, SequentialVAEConfig, 
 from scalor_pyro.experiments.assessment import reconstruction
 from scalor_pyro.experiments.baselines import FRAMES_TRAIN
 from scalor_pyro.experiments.synthetic import EVALUATION_BATCH
-from scalor_pyro.experiments.videos import proposed_run, run_on_videos
+from scalor_pyro.experiments.video_configs import proposed_run
+from scalor_pyro.experiments.videos import run_on_videos
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.likelihood import nll
 from scalor_pyro.inference.posterior import infer

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scalor_pyro import cli as command
 from scalor_pyro.config import AnySceneRunConfig, ModelConfig, MoverConfig, Stage, TrainConfig, config_to_dict, movers
+from scalor_pyro.experiments import video_configs
 from scalor_pyro.experiments import videos as video_run
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.weights import copy_weights, write_weights
@@ -50,8 +51,8 @@ SMALL = {"feature_dim": 16, "tracker_dim": 16, "prior_dim": 8, "z_what_dim": 8, 
 def small() -> Iterator[None]:
     """Small networks and short steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_run, "ModelConfig", partial(ModelConfig, **SMALL))
-        patch.setattr(video_run, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
+        patch.setattr(video_configs, "ModelConfig", partial(ModelConfig, **SMALL))
+        patch.setattr(video_configs, "TrainConfig", partial(TrainConfig, curriculum=(Stage(1.0, 4, 2),)))
         patch.setattr(video_run, "LOOKED_AT", 2)
         patch.setattr(video_run, "COMPARED", 3)
         patch.setattr(movers, "VIDEO_STAGE", Stage(1.0, 4, 2))

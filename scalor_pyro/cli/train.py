@@ -26,7 +26,8 @@ from scalor_pyro.config.kinds import sees_differences
 from scalor_pyro.config.movers import VIDEO_STEPS
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.tables import named_values
-from scalor_pyro.experiments.videos import FRESH, VideoFigures, fresh_run, proposed_run, run_from, run_on_videos
+from scalor_pyro.experiments.video_configs import fresh_run, proposed_run, run_from
+from scalor_pyro.experiments.videos import FRESH, VideoFigures, run_on_videos
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.configs import CheckpointError, read_json
 from scalor_pyro.runs.folder import CONFIG, RunFolder
@@ -127,6 +128,8 @@ def run_in(world: World, options: argparse.Namespace) -> int:
         print(f"\nInterrupted. To continue: scalor train --resume --out {options.out}")
         return INTERRUPTED
     if result.choice is not None:
+        clips = result.choice.trained.clips
+        print(f"\ncompared on {clips} held-out clips\n{named_values(result.choice.rows())}")
         print(f"\n{result.choice.sentence()}")
         if result.choice.kept == "start":
             print("--from-scratch learns a model of its own, in ten minutes, which sometimes gives better tracks.")

@@ -1,13 +1,14 @@
 """Is a model better after training than before? Both are compared on clips that training did not see.
 
-The ELBO says how well clips are explained, not whether objects are followed: it can rise while tracks break more often.
-So the share of objects that continue one of the frame before must not fall by more than chance, either.
+The ELBO says how well clips are explained, not whether objects are followed: it can rise while tracks break more often,
+and a model that parts objects which another one draws as one may explain pixels no better. So how many objects continue
+one of the frame before counts as well, as a number and as a share.
 
 ELBOs of models with other networks or priors compare, too, as long as the frames and their σ are the same.
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyro
 import torch
@@ -29,56 +30,89 @@ class OnClips(NamedTuple):
     followed: Tensor  # (B, 2) see :func:`followed`
 
 
+class Gain(NamedTuple):
+    """A figure before and after training."""
+
+    start: float
+    end: float
+    error: float  # standard error of end - start, over clips
+
+    @property
+    def has_risen(self) -> bool:
+        """Whether it is larger, beyond chance."""
+        return self.end - self.start > LEAST_ERRORS * self.error
+
+    @property
+    def has_fallen(self) -> bool:
+        """Whether it is smaller, beyond chance."""
+        return self.start - self.end > LEAST_ERRORS * self.error
+
+    def words(self, digits: str) -> str:
+        """The difference, as ``+1.2 ± 0.3``."""
+        return f"{self.end - self.start:+{digits}} ± {self.error:{digits}}"
+
+
 class HeldOut(NamedTuple):
     """What the weights of the start and of the end of a training are worth on clips that it did not see."""
 
-    start: float  # ELBO, nats per frame
-    end: float
-    error: float  # standard error of end - start, over clips
-    propagated_start: float  # of the objects after the first frame, the share that continue one of the frame before
-    propagated_end: float
-    propagated_error: float  # standard error of propagated_end - propagated_start, over clips
+    elbo: Gain  # nats per frame
+    followed: Gain  # objects of a clip, after its first frame, that continue one of the frame before
+    propagated: Gain  # their share of all objects after the first frame
     clips: int
 
     @property
     def is_better(self) -> bool:
-        """Whether the ELBO has risen beyond chance, and the propagated share has not fallen beyond chance."""
-        lost = self.propagated_start - self.propagated_end
-        return self.end - self.start > LEAST_ERRORS * self.error and lost <= LEAST_ERRORS * self.propagated_error
+        """Whether the clips are better explained, or more objects followed, and no figure has fallen, beyond chance."""
+        fallen = any(each.has_fallen for each in (self.elbo, self.followed, self.propagated))
+        return not fallen and (self.elbo.has_risen or self.followed.has_risen)
 
-    def gain(self) -> str:
-        """The difference between both, in words."""
-        return (
-            f"ELBO {self.end - self.start:+.1f} ± {self.error:.1f} nats per frame, propagated"
-            f" {self.propagated_start:.4f} before and {self.propagated_end:.4f} ± {self.propagated_error:.4f} after"
-        )
+    def plain(self) -> dict[str, Any]:
+        """The figures by name, ready for JSON."""
+        figures = {name: getattr(self, name)._asdict() for name in ("elbo", "followed", "propagated")}
+        return {**figures, "clips": self.clips}
 
 
 class Choice(NamedTuple):
     """Which model of a run is kept: the best on held-out clips, or that of the start if none is better than it."""
 
     trained: HeldOut  # the start's weights, and the same trained further
-    fresh: HeldOut | None  # … and those that began at random; None: none did
+    fresh: HeldOut | None = None  # … and those that began at random; None: none did
+    between: HeldOut | None = None  # from the former end to the latter
 
     @property
     def kept(self) -> Literal["start", "end", "fresh"]:
         """The weights of the start, of the end of their training, or of the model that began at random."""
-        end, fresh = self.trained, self.fresh
-        if fresh is not None and fresh.is_better and not (end.is_better and end.end >= fresh.end):
-            return "fresh"
-        return "end" if end.is_better else "start"
+        if self.fresh is None or self.between is None or not self.fresh.is_better:
+            return "end" if self.trained.is_better else "start"
+        followed, elbo = self.between.followed, self.between.elbo
+        more = followed.has_risen or (not followed.has_fallen and elbo.end > elbo.start)
+        return "fresh" if more or not self.trained.is_better else "end"
 
     def sentence(self) -> str:
-        """What came out, in words."""
-        found = self.trained.gain()
-        if self.fresh is not None:
-            found += f"; from random weights: {self.fresh.gain()}"
-        found = f"{found}; on {self.trained.clips} held-out clips"
+        """What is kept, in words."""
         return {
-            "start": f"Training has not improved the model ({found}), so the weights that it started from are kept.",
-            "end": f"Training has improved the model ({found}), so the trained weights are kept.",
-            "fresh": f"The model that began with random weights is the best ({found}), so it is kept.",
+            "start": "Training has not improved the model, so the weights that it started from are kept.",
+            "end": "Training has improved the model, so the trained weights are kept.",
+            "fresh": "The model that began with random weights is the best, so it is kept.",
         }[self.kept]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The figures by name: those of the start, and what has been gained."""
+        shown = {"elbo": ("ELBO", ".1f", "nats per frame"), "followed": ("followed", ".1f", "objects per clip")}
+        shown["propagated"] = ("propagated", ".4f", "of the objects")
+        rows = []
+        for name, (title, digits, unit) in shown.items():
+            trained: Gain = getattr(self.trained, name)
+            words = f"{trained.start:{digits}} {unit} at the start; trained {trained.words(digits)}"
+            if self.fresh is not None:
+                words += f"; from random weights {getattr(self.fresh, name).words(digits)}"
+            rows.append((title, words))
+        return rows
+
+    def plain(self) -> dict[str, Any]:
+        """The figures by name, ready for JSON."""
+        fresh = {} if self.fresh is None else {"fresh": self.fresh.plain()}
+        return {**self.trained.plain(), **fresh, "kept": self.kept}
 
 
 def on_clips(scalor: Scalor, clips: Tensor) -> OnClips:
@@ -91,16 +125,17 @@ def on_clips(scalor: Scalor, clips: Tensor) -> OnClips:
 
 def compared(before: OnClips, after: OnClips) -> HeldOut:
     """Compare two models by what they are worth on the same clips, as they see them."""
-    gain = after.elbos - before.elbos
-    return HeldOut(
-        float(before.elbos.mean()),
-        float(after.elbos.mean()),
-        float(gain.std() / math.sqrt(len(gain))),
-        float(share(before.followed)),
-        float(share(after.followed)),
-        float(jackknife(share(left_out(after.followed)) - share(left_out(before.followed)))),
-        clips=len(gain),
-    )
+    share_gain = share(left_out(after.followed)) - share(left_out(before.followed))
+    propagated = Gain(float(share(before.followed)), float(share(after.followed)), float(jackknife(share_gain)))
+    counted = gain(before.followed[:, 0], after.followed[:, 0])
+    return HeldOut(gain(before.elbos, after.elbos), counted, propagated, clips=len(before.elbos))
+
+
+def gain(before: Tensor, after: Tensor) -> Gain:
+    """The means of a figure over clips, and the standard error of their difference. (B,), (B,) →"""
+    differences = after - before
+    error = float(differences.std() / math.sqrt(len(differences)))
+    return Gain(float(before.mean()), float(after.mean()), error)
 
 
 def followed(scalor: Scalor, clips: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
-"""A run on the user's videos: its config, and from there a trained model and pictures.
+"""A run on the user's videos: from its config to a trained model and pictures.
 
 The camera stands still; all videos of a run show one scene and are read with the same options. A run starts from
 trained weights, those for any scene unless others are named, or from scratch. In the first case, a second model may be
 trained on the same clips from random weights, and the better one is kept.
+
+:mod:`~scalor_pyro.experiments.video_configs` makes the configs.
 """
 
 import json
@@ -17,27 +19,14 @@ import pyro
 import torch
 from torch import Tensor
 
-from scalor_pyro.config import (
-    ConfigError,
-    FreshConfig,
-    ModelConfig,
-    TrainConfig,
-    VideoData,
-    VideoRunConfig,
-    config_to_dict,
-)
-from scalor_pyro.config.checks import require
-from scalor_pyro.config.kinds import sees_differences
-from scalor_pyro.config.movers import fresh_on_a_video, on_a_video
-from scalor_pyro.config.presets import HELD_AT_FIRST
+from scalor_pyro.config import ConfigError, VideoRunConfig, config_to_dict
 from scalor_pyro.data.movers import STILL
 from scalor_pyro.experiments.comparing import Choice, compared, on_clips
+from scalor_pyro.experiments.video_configs import fresh_run, may_restart, with_half_the_sigma
 from scalor_pyro.experiments.windows import SeenBatch, SeenClips, seen_clips
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.posterior import Inference, infer
-from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.model.views import nearest_size, viewing
 from scalor_pyro.plots.pictures import save_pictures
 from scalor_pyro.plots.player import write_player
 from scalor_pyro.runs.checkpoint import export_weights, load_training_state
@@ -45,16 +34,13 @@ from scalor_pyro.runs.configs import read_json
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
 from scalor_pyro.runs.weights import copy_weights, write_weights
-from scalor_pyro.tracks.any_scene import require_suitable
-from scalor_pyro.tracks.checks.sentences import levels_of, of_inference
-from scalor_pyro.tracks.scaling import look_for
+from scalor_pyro.tracks.checks.sentences import of_inference
 from scalor_pyro.training.collapse import VanishWatch
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import parameters_to_start, train
-from scalor_pyro.video import Clips, Proposal, ReadOptions, Survey, Video
+from scalor_pyro.video import Clips, Video
 from scalor_pyro.video.background_files import region_background_image, save_background_image
 from scalor_pyro.video.background_image import BACKGROUND_FRAMES, BackgroundImage
-from scalor_pyro.video.proposal import ASPECT_RANGE, SIZE_RANGE
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +51,6 @@ FRESH = "fresh"
 LOOKED_AT, LOOKED_AT_FROM = 16, 1_000_000_000
 # The part of each video, at its end, that weights are compared on, and the number of clips for that.
 HELD_OUT, COMPARED = 0.2, 24
-# A window needs so many times the slots that are its share of the region's: objects are not spread evenly.
-CROWDED = 2.0
-# Shorter clips leave no time to follow an object; the clips of a short video are this part of its frames.
-LEAST_CLIP, CLIP_SHARE = 2, 0.25
 
 
 class VideoFigures(NamedTuple):
@@ -85,87 +67,6 @@ class VideoResult(NamedTuple):
     figures: VideoFigures
     choice: Choice | None  # None: there was no start to compare with, because it was random
     notes: list[str]  # what seems wrong, a sentence each
-
-
-def proposed_run(paths: tuple[str, ...], given: ReadOptions, proposal: Proposal) -> VideoRunConfig:
-    """The config of a run from scratch with the proposed sizes, and with the schedules that a static background needs
-    at first.
-
-    :param given: the options that the survey read the first video with.
-    :param proposal: from that survey.
-    """
-    model = ModelConfig(background="static", colour_start=True)
-    slots = max(proposal.slots, proposal.region_slots)
-    return VideoRunConfig(
-        video=VideoData(
-            paths,
-            proposal.options(given),
-            levels=levels_of(Video(paths[0])),
-            region=given.crop,
-            region_slots=slots,
-        ),
-        model=proposal.model(model),
-        train=TrainConfig(**HELD_AT_FIRST),
-    )
-
-
-def run_from(
-    start: TrainedRun,
-    paths: tuple[str, ...],
-    given: ReadOptions,
-    seen: Survey,
-    slots: int | None = None,
-    correct: bool = True,
-    fresh: bool = True,
-) -> VideoRunConfig:
-    """The config of a run that starts from weights that see differences.
-
-    The model keeps its sizes, and the video is brought to their scale. Windows of the frames are trained on, as large
-    as the images that the model knows.
-
-    A fresh model sees the same windows, but knows from the survey how large objects are, and in which aspect, so that
-    two of them do not fit into one box.
-
-    :param start: these weights.
-    :param given: the options that the survey read the first video with.
-    :param seen: by that survey.
-    :param slots: K for the whole region; None: enough for the fullest frame.
-    :param correct: see :func:`~scalor_pyro.tracks.scaling.look_for`.
-    :param fresh: train a second model, from random weights.
-    :raises ConfigError: if the given size does not consist of whole cells, or these weights see frames as they are.
-    :raises VideoError: if the video does not suit such weights.
-    """
-    config, video = start.config, Video(paths[0], given)
-    if not sees_differences(config):
-        raise ConfigError(f"start_from: expected weights that see differences, got those in {start.folder}.")
-    require_suitable(seen, video)
-    look = look_for(start.scalor, config, video, seen, slots, correct and given.size is None)
-    if given.size is not None:  # which says the scale
-        fitting = nearest_size(config.model, given.size)
-        require(fitting == given.size, "size", given.size, f"whole cells of the model, such as {fitting}")
-        look = look._replace(options=replace(look.options, size=given.size))
-    size = look.options.size
-    assert size is not None
-    known = config.model.view or config.model.image_size
-    window = min(size[0], known[0]), min(size[1], known[1])
-    crowded = math.ceil(CROWDED * look.slots * math.prod(window) / math.prod(size))
-    model = viewing(config.model, window, max(config.model.slots, min(look.slots, crowded)))
-    shortest = min(Video(path, look.options).expected_frames for path in paths)
-    frames = max(LEAST_CLIP, int(CLIP_SHARE * shortest))
-    data = VideoData(
-        paths,
-        look.options,
-        seen_as="differences",
-        gain=look.gain,
-        levels=levels_of(video),
-        region=given.crop,
-        region_slots=look.slots,
-    )
-    run = VideoRunConfig(data, model, on_a_video(config.train, frames))
-    if not fresh:
-        return run
-    narrow = replace(model, size_range=SIZE_RANGE, aspect_range=ASPECT_RANGE, aspect=round(seen.height / seen.width, 2))
-    return replace(run, fresh=FreshConfig(narrow, fresh_on_a_video(run.clip_length)))
 
 
 def run_on_videos(
@@ -219,16 +120,6 @@ def run_on_videos(
         if second is None:
             return None
     return world.on_rank_0(lambda: finish(prepared, first, second))
-
-
-def may_restart(config: VideoRunConfig) -> bool:
-    """Whether a run may begin again with half the sigma: once, and not where trained weights know the objects."""
-    return config.train.start_from is None and not config.restarted
-
-
-def with_half_the_sigma(config: VideoRunConfig) -> VideoRunConfig:
-    """The config of the second attempt."""
-    return replace(config, model=replace(config.model, sigma=config.model.sigma / 2), restarted=True)
 
 
 def begin_again(before: VideoRunConfig, after: VideoRunConfig, step: int, folder: RunFolder) -> None:
@@ -290,12 +181,6 @@ class Trained(NamedTuple):
     steps: int
 
 
-def fresh_run(config: VideoRunConfig) -> VideoRunConfig:
-    """The run of the second model, as if it were the only one."""
-    assert config.fresh is not None
-    return replace(config, model=config.fresh.model, train=config.fresh.train, fresh=None)
-
-
 def train_fresh(
     prepared: Prepared,
     config: VideoRunConfig,
@@ -344,8 +229,7 @@ def finish(prepared: Prepared, first: Trained, second: Trained | None) -> VideoR
     figures, notes = report(best.scalor, prepared.clips, best.config, folder, best.folder.rows())
     about: dict[str, Any] = {"steps": best.steps, **figures._asdict()}
     if choice is not None:
-        fresh = {} if choice.fresh is None else {"fresh": choice.fresh._asdict()}
-        about["held_out"] = {**choice.trained._asdict(), **fresh, "kept": choice.kept}
+        about["held_out"] = choice.plain()
     write_atomically(folder.path / RESULTS, json.dumps(about, indent=1).encode())
     return VideoResult(figures, choice, notes)
 
@@ -364,8 +248,10 @@ def chosen(held_out: Clips | SeenClips, first: Trained, start: Mapping[str, Tens
     first.scalor.load_state_dict(dict(start))
     before = on_clips(first.scalor, clips)
     first.scalor.load_state_dict(trained)
-    fresh = None if second is None else compared(before, on_clips(second.scalor, clips))
-    return Choice(compared(before, after), fresh)
+    if second is None:
+        return Choice(compared(before, after))
+    fresh = on_clips(second.scalor, clips)
+    return Choice(compared(before, after), compared(before, fresh), compared(after, fresh))
 
 
 def report(

@@ -28,9 +28,16 @@ def test_tracks_with_and_without_training_are_scored(
 
     def train(video: Path, run: Path, options: list[str]) -> None:
         (run / "fresh").mkdir(parents=True)
-        held_out = {"start": 1.0, "end": 3.5, "error": 0.5, "clips": 3, "kept": "end"}
-        held_out |= {"propagated_start": 0.96, "propagated_end": 0.95, "propagated_error": 0.01}
-        held_out["fresh"] = {**held_out, "end": 0.0}
+        held_out: dict[str, object] = {
+            name: {"start": start, "end": end, "error": error}
+            for name, start, end, error in (
+                ("elbo", 1.0, 3.5, 0.5),
+                ("followed", 9.0, 9.5, 0.2),
+                ("propagated", 0.96, 0.95, 0.01),
+            )
+        }
+        held_out["fresh"] = {**held_out, "elbo": {"start": 1.0, "end": 0.0, "error": 0.5}}
+        held_out["kept"] = "end"
         (run / "results.json").write_text(json.dumps({"held_out": held_out}))
         assert options == ["--steps", "3"]
 
@@ -44,7 +51,7 @@ def test_tracks_with_and_without_training_are_scored(
     assert asked == [[], *(["--weights", str(each)] for each in trained)]
     _, _, first, second, third = (line for line in capsys.readouterr().out.splitlines() if line.startswith("|"))
     assert first.startswith("| movers 5 | no |") and first.endswith("| end |")
-    assert "| any scene |" in second and "+2.5 ± 0.5 | 0.9600 → 0.9500 ± 0.0100 |" in second
+    assert "| any scene |" in second and "+2.5 ± 0.5 | 9.0 → 9.5 ± 0.2 | 0.9600 → 0.9500 ± 0.0100 |" in second
     assert "| random weights |" in third and "-1.0 ± 0.5 |" in third
     of = json.loads((out / "results.json").read_text())["videos"]["movers 5"]
     assert of["before"]["recall"] < of["after"]["recall"] == 1.0

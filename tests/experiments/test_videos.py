@@ -16,7 +16,17 @@ from scalor_pyro.config import ConfigError, Crop, VideoRunConfig, config_from_di
 from scalor_pyro.data.movers import differences
 from scalor_pyro.experiments import comparing
 from scalor_pyro.experiments import videos as video_run
-from scalor_pyro.experiments.comparing import Choice, HeldOut, compared, elbos, jackknife, left_out, on_clips, share
+from scalor_pyro.experiments.comparing import (
+    Choice,
+    Gain,
+    HeldOut,
+    compared,
+    elbos,
+    jackknife,
+    left_out,
+    on_clips,
+    share,
+)
 from scalor_pyro.experiments.videos import FRESH, load_figures
 from scalor_pyro.experiments.windows import SeenClips, grid
 from scalor_pyro.inference.trained import load
@@ -97,7 +107,7 @@ def test_what_was_compared_and_kept_is_in_the_results(run: Path, capsys: pytest.
     held_out = results["held_out"]
     assert results["steps"] == load(run).config.train.steps
     assert held_out["clips"] == held_out["fresh"]["clips"] == 3 and held_out["kept"] in ("start", "end", "fresh")
-    assert held_out["fresh"]["start"] == held_out["start"], "both are compared with the same start"
+    assert held_out["fresh"]["elbo"]["start"] == held_out["elbo"]["start"], "both are compared with the same start"
     assert load_figures(run).objects_per_frame >= 0
     assert main(["train", "--resume", "--out", str(run)]) == 0, "a run that is done reports the same again"
     assert {name: (run / name).read_bytes() for name in before} == before
@@ -116,6 +126,7 @@ def test_the_better_weights_are_kept(
 ) -> None:
     monkeypatch.setattr(comparing, "LEAST_ERRORS", needed)
     monkeypatch.setattr(comparing, "followed", lambda _, clips: torch.ones(len(clips), 2))
+    monkeypatch.setattr(Gain, "has_fallen", False)
     out = tmp_path / "run"
     arguments = ["train", str(street), "--out", str(out), "--steps", "1", "--start-from", str(small_any_scene)]
     assert main([*arguments, "--adapt-only"]) == 0 and not (out / FRESH).exists()
@@ -131,7 +142,10 @@ def test_the_better_weights_are_kept(
 
 @pytest.fixture
 def fresh_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    choice = Choice(HeldOut(0.0, 1.0, 0.1, 0.9, 0.9, 0.1, 3), HeldOut(0.0, 2.0, 0.1, 0.9, 0.9, 0.1, 3))
+    same = Gain(0.9, 0.9, 0.1)
+    worse, better = (HeldOut(Gain(0.0, elbo, 0.1), same, same, 3) for elbo in (1.0, 2.0))
+    choice = Choice(worse, better, HeldOut(Gain(1.0, 2.0, 0.1), same, same, 3))
+    assert choice.kept == "fresh"
     monkeypatch.setattr(video_run, "chosen", lambda *_: choice)
 
 
@@ -267,27 +281,27 @@ def test_held_out_clips_have_no_frame_in_common_with_the_others(tmp_path: Path) 
         Clips([video], 11).split(0.2)
 
 
-@given(st.floats(-100, 100), st.floats(-100, 100), st.floats(0, 50), *[st.floats(0, 1)] * 2, st.floats(0, 0.1))
-def test_weights_are_better_only_beyond_chance_and_if_as_many_objects_are_followed(
-    start: float, end: float, error: float, before: float, after: float, chance: float
-) -> None:
-    held_out = HeldOut(start, end, error, before, after, chance, 9)
-    assert held_out.is_better == (end - start > 2 * error and before - after <= 2 * chance)
-    assert Choice(held_out, None).kept == ("end" if held_out.is_better else "start")
+GAINS = st.builds(Gain, st.floats(0, 9), st.floats(0, 9), st.floats(0, 2))
+WORTHS = st.builds(HeldOut, GAINS, GAINS, GAINS, st.just(9))
 
 
-@given(*[st.tuples(st.floats(-9, 9), st.floats(0, 9), st.floats(0, 1), st.floats(0, 0.1))] * 2)
-def test_the_best_of_the_better_models_is_kept(
-    end: tuple[float, float, float, float], fresh: tuple[float, float, float, float]
-) -> None:
-    both = {
-        name: HeldOut(0.0, elbo, error, 0.5, share_after, chance, 9)
-        for name, (elbo, error, share_after, chance) in {"end": end, "fresh": fresh}.items()
-    }
-    choice = Choice(both["end"], both["fresh"])
-    better = {name: each.end for name, each in both.items() if each.is_better}
-    assert better[choice.kept] == max(better.values()) if better else choice.kept == "start"
-    assert choice.sentence().endswith(" kept.") and "9 held-out clips" in choice.sentence()
+@given(WORTHS)
+def test_weights_are_better_only_beyond_chance_and_if_nothing_is_worse(found: HeldOut) -> None:
+    limits = {name: 2 * getattr(found, name).error for name in ("elbo", "followed", "propagated")}
+    gains = {name: getattr(found, name).end - getattr(found, name).start for name in limits}
+    worse = any(gains[name] < -limits[name] for name in limits)
+    assert found.is_better == (not worse and any(gains[name] > limits[name] for name in ("elbo", "followed")))
+    assert Choice(found).kept == ("end" if found.is_better else "start")
+
+
+@given(WORTHS, WORTHS, WORTHS)
+def test_only_models_that_are_better_are_kept(trained: HeldOut, fresh: HeldOut, between: HeldOut) -> None:
+    choice = Choice(trained, fresh, between)
+    better = {name for name, each in {"end": trained, "fresh": fresh}.items() if each.is_better}
+    assert choice.kept in (better or {"start"})
+    if len(better) == 2 and (between.followed.has_risen or between.followed.has_fallen):
+        assert choice.kept == ("fresh" if between.followed.has_risen else "end"), "that which follows more objects"
+    assert choice.sentence().endswith(" kept.")
 
 
 @given(arrays(np.float64, 7, elements=st.floats(-9, 9)))
@@ -307,14 +321,14 @@ def test_a_model_is_not_better_than_itself_and_is_left_as_it_was(busy: Scalor, v
     weights = {name: value.clone() for name, value in busy.state_dict().items()}
     own = on_clips(busy, videos)
     found = compared(own, on_clips(busy, videos))
-    assert found.start == found.end and found.error == 0 and not found.is_better
+    assert found.elbo.start == found.elbo.end and found.elbo.error == 0 and not found.is_better
     assert all(torch.equal(value, weights[name]) for name, value in busy.state_dict().items())
     busy.load_state_dict(
         {name: value + 0.3 * torch.randn_like(value) if value.dim() > 1 else value for name, value in weights.items()}
     )
     against = compared(on_clips(busy, videos), own)
     busy.load_state_dict(weights)
-    assert against.end == found.end > against.start
+    assert against.elbo.end == found.elbo.end > against.elbo.start
 
 
 def test_elbos_have_noise_of_their_own(busy: Scalor, videos: torch.Tensor) -> None:
