@@ -2,7 +2,8 @@
 
 The ELBO says how well clips are explained, not whether objects are followed: it can rise while tracks break more often,
 and a model that parts objects which another one draws as one may explain pixels no better. So how many objects continue
-one of the frame before counts as well, as a number and as a share.
+one of the frame before counts as well: as a number, because their share of all objects falls if a model also finds
+those that are hard to follow.
 
 ELBOs of models with other networks or priors compare, too, as long as the frames and their σ are the same.
 """
@@ -57,14 +58,14 @@ class HeldOut(NamedTuple):
 
     elbo: Gain  # nats per frame
     followed: Gain  # objects of a clip, after its first frame, that continue one of the frame before
-    propagated: Gain  # their share of all objects after the first frame
+    propagated: Gain  # their share of all objects after the first frame, which decides nothing
     clips: int
 
     @property
     def is_better(self) -> bool:
-        """Whether the clips are better explained, or more objects followed, and no figure has fallen, beyond chance."""
-        fallen = any(each.has_fallen for each in (self.elbo, self.followed, self.propagated))
-        return not fallen and (self.elbo.has_risen or self.followed.has_risen)
+        """Whether the clips are better explained, or more objects followed, and neither has fallen, beyond chance."""
+        elbo, followed = self.elbo, self.followed
+        return not (elbo.has_fallen or followed.has_fallen) and (elbo.has_risen or followed.has_risen)
 
     def plain(self) -> dict[str, Any]:
         """The figures by name, ready for JSON."""
