@@ -9,7 +9,8 @@ likelier with it. A proposal with latents z stays if
 
 where ρ is the prior probability of a discovery in its cell: the terms of the ELBO that change when z_pres goes from 0
 to 1, and τ nats more. The proposal that gains most among its neighbours is drawn first, and the others are weighed
-again over it. A track ends where the frame is hardly less likely without its object, in two frames running.
+again over it. A track ends where the frame is hardly less likely without its object, in two frames running; with
+hindsight, it does not reach into a first frame that is hardly less likely without it.
 
 Which of two objects hides the other is decided in the same way: a tracked object goes to the front, or to the back,
 where
@@ -105,6 +106,7 @@ class Weigher:
         # The guide infers the background after the objects, so that of the frame before stands in for it.
         self._behind = None if scalor.background_image is None else scalor.background_image[None]
         self._before: _Weak | None = None
+        self._turning = False
 
     @torch.no_grad()
     def order(self, frame: Tensor, propagated: Objects, patches: Patches) -> tuple[Objects, Patches]:
@@ -156,6 +158,10 @@ class Weigher:
         stays, canvas = best_first(new, canvas, cost, gather(likely, chosen))
         return Kept(going_on, none.scatter(1, chosen, stays.to(none.dtype)), canvas.drawn())
 
+    def turn(self) -> None:
+        """The next frame is the first of a video: what has no evidence there is not hidden, but not there yet."""
+        self._turning = True
+
     @torch.no_grad()
     def infer_behind(self, z_bg: Tensor) -> None:
         """Take the background that the guide has inferred. (B, 1, D_bg)"""
@@ -163,10 +169,16 @@ class Weigher:
         self._behind = self.scalor.background.decoder(z_bg[:, 0])
 
     def _needless(self, tracked: "Weighed", canvas: "Sum", previous: Slots, presence: Tensor) -> Tensor:
-        """Tracks without which the frame is hardly less likely, now and in the frame before. (B, K) bool"""
+        """Tracks without which the frame is hardly less likely, now and in the frame before. (B, K) bool
+
+        In a first frame that is seen after later ones, now is enough: before it, there was nothing to be hidden from.
+        """
         lost = -tracked.gain(canvas, -1)
         weak = (lost < self.evidence.go_on) & (presence > self.scalor.config.presence_threshold)
         before, self._before = self._before, _Weak(weak, previous.identity)
+        if self._turning:
+            self._turning = False
+            return weak
         if before is None or before.weak.shape != weak.shape:
             return torch.zeros_like(weak)
         return weak & before.weak & (before.identity == previous.identity)

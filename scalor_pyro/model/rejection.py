@@ -65,6 +65,9 @@ class Acceptance(Protocol):
         :param patches: what the propagated objects draw.
         """
 
+    def turn(self) -> None:
+        """The next frame is the first of a video, to which the guide comes back from later ones."""
+
     def infer_behind(self, z_bg: Tensor) -> None:
         """Take the background of a frame, which the guide infers after its objects. (B, 1, D_bg)"""
 

@@ -289,6 +289,8 @@ class Scalor(StoredModule):
                 if acceptance is None:
                     settled = once(self.settle, slots, propagated, proposals)
                 else:
+                    if turning and t == 0:
+                        acceptance.turn()
                     kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed, patches)
                     settled = self.settle(slots, propagated, proposals, kept)
                 if turning and t == 0:

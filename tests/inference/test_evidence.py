@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalor_pyro.config import ConfigError
 from scalor_pyro.inference.evidence import Weigher, Worth, worth_for
-from scalor_pyro.inference.posterior import infer
+from scalor_pyro.inference.posterior import follow, infer, seen_before
 from scalor_pyro.inference.weighing import View, best_first, best_order
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Patches, draw, weighted_patches
@@ -194,6 +194,29 @@ def test_a_track_ends_when_its_object_is_gone_for_two_frames(weigher: Callable[.
     frames = [picture(two), gone, picture(two), gone, gone]
     kept = [rule.keep(1, frame, slots, two, none, free(1)).propagated for frame in frames]
     assert [part.tolist() for part in kept if part is not None] == [[[1, 1]], [[1, 1]], [[1, 1]], [[1, 1]], [[1, 0]]]
+
+
+def test_an_object_that_is_not_in_the_first_frame_is_not_carried_back_into_it(weigher: Callable[..., Weigher]) -> None:
+    two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
+    rule, slots = weigher(Worth(go_on=5.0)), fill_slots(None, None, two, 2, 0.5)
+    none = disks([(0.9, 0.9)], [0.0])._replace(presence=torch.zeros(1, 1))
+    rule.keep(1, picture(two), slots, two, none, free(1))
+    rule.turn()
+    only_first = picture(two, torch.tensor([[1.0, 0.0]]))
+    kept = [rule.keep(0, frame, slots, two, none, free(1)).propagated for frame in (only_first, picture(two))]
+    assert [part.tolist() for part in kept if part is not None] == [[[1, 0]], [[1, 1]]]
+
+
+def test_hindsight_says_when_it_comes_to_the_first_frame(make_scalor: Callable[..., Scalor]) -> None:
+    scalor = make_scalor()
+    turned = []
+    acceptance = Weigher(scalor, Worth())
+    acceptance.turn = lambda: turned.append(True)  # type: ignore[method-assign]
+    x = torch.rand(1, 4, scalor.config.channels, *scalor.config.image_size)
+    before = seen_before(scalor, x, None, acceptance)
+    assert turned == []
+    follow(scalor, x, before, acceptance)
+    assert turned == [True], "once, for the first frame"
 
 
 def test_with_go_on_0_no_track_ends(weigher: Callable[..., Weigher]) -> None:
