@@ -11,8 +11,8 @@ tuned with the truth of the first half of the video: all settings of finding (FI
 of their boxes, and the best few are linked with all settings of the linker (LAP, OC_SORT, LINK); the largest
 MOTA + IDF1 wins. ``--untuned`` takes default settings and the size of the blobs instead. Scalor gets no option:
 ``scalor`` is `scalor track`, ``scalor-online`` sees no later frame and links nothing. For the videos that --trained
-names, there is also `scalor train` on the video itself, without its truth, for 2 and 10 minutes, from the weights for
-any scene and from random ones.
+names, there is also `scalor train` on the video itself, without its truth, for 2 and 10 minutes, as by default and from
+scratch.
 
 All are scored on the second half, and on the whole video. Results are kept in --out, a file for each video and method,
 and are not made again unless --again names the method; runs of `scalor train` are kept even then. Frames a second are

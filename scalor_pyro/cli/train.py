@@ -25,6 +25,7 @@ from scalor_pyro.config.checks import require
 from scalor_pyro.config.kinds import sees_differences
 from scalor_pyro.config.movers import VIDEO_STEPS
 from scalor_pyro.config.options import add_option, given
+from scalor_pyro.config.run import ALIKE
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.experiments.video_configs import fresh_run, proposed_run, run_from
 from scalor_pyro.experiments.videos import FRESH, VideoFigures, run_on_videos
@@ -57,8 +58,6 @@ EXAMPLES = """examples:
 MINUTES = 10.0
 # Parts of a settings file that are tables themselves.
 PARTS = ("video", "model", "train")
-# What a second model has in common with the first, so that they compare.
-ALIKE = ("image_size", "channels", "background", "sigma")
 # Settings of "video" that do not say how to read videos: where to look for objects, and how the model sees them.
 REGION = ("region", "region_slots", "gain", "levels")
 # The share of --minutes for weights that are trained on: steps from random weights take about twice as long.
@@ -172,9 +171,10 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
     print(f"found in {seen.frames} sampled frames\n{named_values(survey_rows(seen))}")
     absolute = tuple(str(Path(path).absolute()) for path in paths)
     if start is None and file.get("video", {}).get("seen_as") == "differences":  # a second model that was kept
-        plan = fresh_run(proposed(absolute, reading, seen, ANY_SCENE, options.slots, box is not None, True))
+        plan = fresh_run(proposed(absolute, reading, seen, ANY_SCENE, options.slots, sized=box is not None))
     else:
-        plan = proposed(absolute, reading, seen, start, options.slots, box is not None, not options.adapt_only)
+        fresh = not options.adapt_only
+        plan = proposed(absolute, reading, seen, start, options.slots, sized=box is not None, fresh=fresh)
     config = settled(plan, start, file, options)
     rows = [*training_rows(config.video.options, config.model), *seen_rows(config), *start_rows(config.train)]
     print(f"\ntraining with\n{named_values([*rows, ('budget', budget(config))])}")
@@ -203,7 +203,7 @@ def proposed(
     start: str | None,
     slots: int | None,
     sized: bool,
-    fresh: bool,
+    fresh: bool = True,
 ) -> VideoRunConfig:
     """The config of a run as the videos and the weights to start from suggest it.
 
@@ -213,7 +213,7 @@ def proposed(
     """
     if start is None or not sees_differences(load_config(start)):
         return proposed_run(paths, reading.options, propose(seen, *reading))
-    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, not sized, fresh)
+    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, correct=not sized, fresh=fresh)
 
 
 def require_valid(options: argparse.Namespace) -> None:

@@ -97,7 +97,7 @@ VIDEO_RATE, VIDEO_FINAL_RATE, VIDEO_DECAY = 1e-4, 1e-5, 0.3
 VIDEO_STAGE = Stage(1.0, 8, 4)
 # About a minute of one core, and twice as long from random weights.
 VIDEO_STEPS, VIDEO_LOG_EVERY = 160, 10
-FRESH_STAGES = (Stage(0.1, 2, 32), Stage(0.6, 4, 16), Stage(1.0, 8, 8))
+FRESH_STAGES = TrainConfig.curriculum
 # … whose objects are released in half the steps of a longer training, so that they are free at its end.
 HELD_BRIEFLY: dict[str, Any] = {
     "discovery_bound": Schedule(((30, 1.5), (60, 8.8))),

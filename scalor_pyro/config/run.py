@@ -44,6 +44,10 @@ class VideoData:
             at_least_1(self, "region_slots", most=MOST_OBJECTS)
 
 
+# What a second model has in common with the first, so that their ELBOs compare.
+ALIKE = ("image_size", "channels", "background", "sigma")
+
+
 @dataclass(frozen=True)
 class FreshConfig:
     """A model that is trained from random weights, beside one that starts from trained ones, on the same clips.
@@ -94,7 +98,7 @@ class VideoRunConfig:
     def _require_alike(self, fresh: ModelConfig) -> None:
         """Refuse a second model whose ELBO says nothing beside that of the first."""
         require(self.sees_differences, "fresh", "a model", "null, because the model sees frames as they are")
-        for name in ("image_size", "channels", "background", "sigma"):
+        for name in ALIKE:
             own, expected = getattr(fresh, name), getattr(self.model, name)
             require(own == expected, f"fresh.model.{name}", own, f"that of the model, {expected}")
 

@@ -147,21 +147,28 @@ def prepare(config: VideoRunConfig, device: torch.device | str) -> Prepared:
     """Read the videos of a run, and make its model as it is before training."""
     videos = [Video(path, config.video.options) for path in config.video.paths]
     whole = Clips(videos, config.clip_length, config.seed)
-    pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
-    scalor = Scalor(config.model).to(device)
+    scalor = _untrained(config, device)
     clips: Clips | SeenClips = whole
     held_out: Clips | SeenClips | None = None
     background = None
     if config.sees_differences:
         background = region_background_image(config)
         clips = seen_clips(whole, config, background.image)
-        _stand_still(scalor)
     if config.train.start_from is not None:
         clips, held_out = clips.split(HELD_OUT)
         start_from(config.train.start_from, parameters_to_start(scalor))
     if not config.sees_differences:
         scalor.set_background_image(clips.batch(0, BACKGROUND_FRAMES, frames=1).tensor(device).flatten(0, 1))
     return Prepared(scalor, clips, held_out, copy_weights(scalor), background)
+
+
+def _untrained(config: VideoRunConfig, device: torch.device | str) -> Scalor:
+    """The model of a run with random weights."""
+    pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
+    scalor = Scalor(config.model).to(device)
+    if config.sees_differences:
+        _stand_still(scalor)
+    return scalor
 
 
 def _stand_still(scalor: Scalor) -> None:
@@ -200,9 +207,7 @@ def train_fresh(
     begun = resume and world.on_rank_0(lambda: RunFolder(folder).state.exists())
     if resume and not begun:
         world.on_rank_0(lambda: RunFolder(folder).discard())  # what it wrote before its first checkpoint
-    pyro.set_rng_seed(config.seed)
-    scalor = Scalor(own.model).to(device)
-    _stand_still(scalor)
+    scalor = _untrained(own, device)
     ended = train(scalor, prepared.clips, own, folder, resume=begun, progress=progress, world=world)
     scalor.schedule(config.train.scheduled(config.train.steps))  # as the first model, so that their ELBOs compare
     return None if ended.interrupted else Trained(scalor, own, RunFolder(folder), ended.step)

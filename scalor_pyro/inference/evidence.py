@@ -159,7 +159,7 @@ class Weigher:
         return Kept(going_on, none.scatter(1, chosen, stays.to(none.dtype)), canvas.drawn())
 
     def turn(self) -> None:
-        """The next frame is the first of a video: what has no evidence there is not hidden, but not there yet."""
+        """The next frame is the first of a video. An object without evidence in it has not come yet."""
         self._turning = True
 
     @torch.no_grad()
