@@ -72,6 +72,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_option(parser, Options, "background_image", also="--scene")
     add_option(parser, Options, "object_size")
     add_option(parser, Options, "example")
+    add_option(parser, Options, "sizes")
     also = parser.add_argument_group("further output, for street.mp4")
     also.add_argument("--annotate", action="store_true", help="street-tracks.mp4: video with boxes, numbers and trails")
     also.add_argument("--masks", action="store_true", help="street-masks/: which object each pixel belongs to")

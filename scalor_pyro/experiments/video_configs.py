@@ -18,9 +18,9 @@ from scalor_pyro.config.movers import fresh_on_a_video, on_a_video
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.views import nearest_size, viewing
-from scalor_pyro.tracks.any_scene import require_suitable
+from scalor_pyro.tracks.any_scene.looks import require_suitable
+from scalor_pyro.tracks.any_scene.trials import look_for
 from scalor_pyro.tracks.checks.sentences import levels_of
-from scalor_pyro.tracks.scaling import look_for
 from scalor_pyro.video import Proposal, Survey, Video
 from scalor_pyro.video.proposal import ASPECT_RANGE, SIZE_RANGE
 
@@ -73,7 +73,7 @@ def run_from(
     :param given: the options that the survey read the first video with.
     :param seen: by that survey.
     :param slots: K for the whole region; None: enough for the fullest frame.
-    :param correct: see :func:`~scalor_pyro.tracks.scaling.look_for`.
+    :param correct: see :func:`~scalor_pyro.tracks.any_scene.trials.look_for`.
     :param fresh: train a second model, from random weights.
     :raises ConfigError: if the given size does not consist of whole cells, or these weights see frames as they are.
     :raises VideoError: if the video does not suit such weights.
@@ -86,13 +86,14 @@ def run_from(
     if given.size is not None:  # which says the scale
         fitting = nearest_size(config.model, given.size)
         require(fitting == given.size, "size", given.size, f"whole cells of the model, such as {fitting}")
-        look = look._replace(options=replace(look.options, size=given.size))
+        look = look._replace(options=replace(look.options, size=given.size), boxes=None)
     size = look.options.size
     assert size is not None
     known = config.model.view or config.model.image_size
     window = min(size[0], known[0]), min(size[1], known[1])
     crowded = math.ceil(CROWDED * look.slots * math.prod(window) / math.prod(size))
-    model = viewing(config.model, window, max(config.model.slots, min(look.slots, crowded)))
+    known_boxes = config.model if look.boxes is None else look.boxes.of(config.model)
+    model = viewing(known_boxes, window, max(config.model.slots, min(look.slots, crowded)))
     shortest = min(Video(path, look.options).expected_frames for path in paths)
     frames = max(LEAST_CLIP, int(CLIP_SHARE * shortest))
     data = VideoData(

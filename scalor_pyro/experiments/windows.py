@@ -12,7 +12,7 @@ from torch import Tensor
 from scalor_pyro.config import VideoRunConfig
 from scalor_pyro.data.movers import STILL
 from scalor_pyro.inference.posterior import Inference
-from scalor_pyro.tracks.any_scene import Differences
+from scalor_pyro.tracks.any_scene.looks import Differences
 from scalor_pyro.video import ClipBatch, Clips, Crop
 
 # Windows lie this part of their side apart, so that each object is whole in one of them.

@@ -61,6 +61,7 @@ def with_view(
     background_image: Tensor | None = None,
     slots: int | None = None,
     flicker: Tensor | None = None,
+    config: ModelConfig | None = None,
 ) -> Scalor:
     """A trained model, for images of another size.
 
@@ -68,12 +69,13 @@ def with_view(
     :param background_image: (C, H, W) in [0, 1], for a static background; None for other ones.
     :param slots: K; default: in proportion to the area.
     :param flicker: (C, H, W) how much each pixel of the background varies by itself; None: nowhere.
+    :param config: the model's, with other bounds of boxes; None: as in training.
     :raises ValueError: for another size, a background image of another size, none for a static background or one for
         another background, and for priors that were given to the model as modules.
     """
     if background_image is None and scalor.background_image is not None:
         raise ValueError("The model's background is 'static': expected a background image for the new size, got none.")
-    larger = scalor.rebuilt(viewing(scalor.config, image_size, slots)).to(next(scalor.parameters()).device)
+    larger = scalor.rebuilt(viewing(config or scalor.config, image_size, slots)).to(next(scalor.parameters()).device)
     if background_image is not None:
         larger.set_background_image(background_image[None], flicker)
     own = {name: value for name, value in larger.state_dict().items() if name in OF_THE_VIEW}

@@ -37,9 +37,10 @@ from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene import Differences, differences_of, require_frames, require_suitable
+from scalor_pyro.tracks.any_scene.alike import BoxRanges, Sizes
+from scalor_pyro.tracks.any_scene.looks import Differences, differences_of, require_frames, require_suitable
+from scalor_pyro.tracks.any_scene.trials import look_for
 from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, changed_part, levels_of, like_in_training
-from scalor_pyro.tracks.scaling import look_for
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video, survey
 from scalor_pyro.video.background_files import load_background_image, region_options
 from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
@@ -89,6 +90,11 @@ class Options:
         none="found in the video, or, for weights that are not for any scene, the scale of training",
     )
     example: Example | None = option(None, EXAMPLE_HELP, metavar=EXAMPLE_METAVAR)
+    sizes: Sizes = option(
+        "auto",
+        "how far the sizes of objects differ, with weights for any scene: alike (by 10 %; keeps pairs that touch"
+        " apart), any (from 0.6 to 1.4 of the typical one); auto: a trial says",
+    )
     background_image: Literal["auto", "run", "video"] = option(
         "auto",
         "what the camera sees without objects: the image in RUN or the median of the video; auto: the first if it fits",
@@ -127,6 +133,7 @@ class Options:
         if self.background_image not in BACKGROUND_SOURCES:
             expected = ", ".join(BACKGROUND_SOURCES)
             raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
+        require_choice(self, "sizes", "auto", "alike", "any")
         self._require_decisions()
         if not 0 <= self.light_step <= 1:
             raise ConfigError(f"light_step: expected a number from 0 to 1, got {self.light_step}.")
@@ -168,10 +175,14 @@ def opened(run: TrainedRun, video: VideoLike, options: Options) -> Opened:
     """Open a video for a run.
 
     :raises VideoError: if the video cannot be read as asked, or, for a run for any scene, nothing moves.
-    :raises ConfigError: if the background image does not fit.
+    :raises ConfigError: if the background image does not fit, or an option is for another kind of weights.
     """
     if isinstance(run.config, AnySceneRunConfig):
         return _for_any_scene(run, run.config, video, options)
+    if options.sizes != "auto":
+        raise ConfigError(
+            f"sizes: expected 'auto', because only weights for any scene have boxes of any size, got {options.sizes!r}."
+        )
     reader = video_for(run, video, options)
     if isinstance(run.config, VideoRunConfig) and run.config.sees_differences:
         slots = options.slots or run.config.video.region_slots
@@ -194,9 +205,9 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     seen = survey(part_of_it, box=options.box)
     require_frames(part_of_it)
     require_suitable(seen, part_of_it)
-    look = look_for(run.scalor, config, part_of_it, seen, options.slots, correct=options.box is None)
+    look = look_for(run.scalor, config, part_of_it, seen, options.slots, options.box is None, options.sizes)
     reader = whole.again(look.options)
-    scalor = _over_still(run.scalor, reader.geometry.size, look.slots)
+    scalor = _over_still(run.scalor, reader.geometry.size, look.slots, look.boxes)
     return Opened(reader, scalor, differences_of(reader, look.gain))
 
 
@@ -211,12 +222,12 @@ def boxes_for(run: TrainedRun, options: Options) -> BoxesOf:
     return "mask" if isinstance(run.config, AnySceneRunConfig | VideoRunConfig) else "glimpse"
 
 
-def _over_still(scalor: Scalor, size: tuple[int, int], slots: int | None) -> Scalor:
+def _over_still(scalor: Scalor, size: tuple[int, int], slots: int | None, boxes: BoxRanges | None = None) -> Scalor:
     """A model that sees differences, for frames of a size (H, W): where nothing moves, they are grey."""
     like = next(scalor.parameters())
     still = torch.full((scalor.config.channels, *size), STILL, dtype=like.dtype)
     with torch.random.fork_rng(devices=[]), default_dtype_of(scalor):
-        return with_view(scalor, size, still, slots)
+        return with_view(scalor, size, still, slots, config=None if boxes is None else boxes.of(scalor.config))
 
 
 def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:

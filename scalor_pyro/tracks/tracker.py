@@ -41,7 +41,8 @@ from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks import linking
-from scalor_pyro.tracks.any_scene import Differences
+from scalor_pyro.tracks.any_scene.alike import Sizes
+from scalor_pyro.tracks.any_scene.looks import Differences
 from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import (
     LIGHT_STEP,
@@ -255,6 +256,7 @@ def track(
     slots: int | None = None,
     object_size: ObjectSize | None = None,
     example: Example | None = None,
+    sizes: Sizes = "auto",
     background_image: Literal["auto", "run", "video"] = "auto",
     lookahead: int = LOOKAHEAD,
     decide_by: Literal["evidence", "masks"] = "evidence",
@@ -280,6 +282,8 @@ def track(
     :param object_size: side of the box of a typical object, or its width and height, px of the file; default: found in
         the video, or, for weights that are not for any scene, the scale of training.
     :param example: box around one typical object, instead: x, y, width, height.
+    :param sizes: how far the sizes of objects differ, with weights for any scene: "alike" (by 10 %), "any" (from 0.6
+        to 1.4 of the typical one), or "auto" (a trial on some frames says).
     :param background_image: "run" (the image in the run folder), "video" (the median of the video), or "auto" (the
         first if it fits, else the second).
     :param lookahead: frames after the first that are seen before it; 0: online, no frame depends on later ones.
@@ -305,6 +309,7 @@ def track(
         slots,
         object_size,
         example,
+        sizes,
         background_image,
         lookahead=lookahead,
         decide_by=decide_by,

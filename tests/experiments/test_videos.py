@@ -33,7 +33,7 @@ from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import load_config_to_resume, load_model
-from scalor_pyro.tracks.any_scene import Differences
+from scalor_pyro.tracks.any_scene.looks import Differences
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.training import collapse

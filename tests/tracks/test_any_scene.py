@@ -14,7 +14,7 @@ from scalor_pyro.config import AnySceneRunConfig, ConfigError, Crop, MoverConfig
 from scalor_pyro.data.movers import STILL
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.any_scene import Differences, look_at
+from scalor_pyro.tracks.any_scene.looks import Differences, look_at
 from scalor_pyro.tracks.opening import Options, frames_for
 from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.video import Video

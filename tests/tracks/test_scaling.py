@@ -14,10 +14,10 @@ from scalor_pyro.data.movers import gain_for
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
-from scalor_pyro.tracks import any_scene
-from scalor_pyro.tracks.any_scene import Look, look_at, require_frames, require_suitable
+from scalor_pyro.tracks.any_scene import looks
+from scalor_pyro.tracks.any_scene.looks import Look, look_at, require_frames, require_suitable
+from scalor_pyro.tracks.any_scene.trials import mask_sides, misfit, trial
 from scalor_pyro.tracks.opening import Options
-from scalor_pyro.tracks.scaling import mask_sides, misfit, trial
 from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
 from scalor_pyro.video import Video, VideoError, survey
 from tests.video_files import squares
@@ -49,8 +49,8 @@ def test_a_wrong_scale_is_noticed_and_a_right_one_is_kept(run: TrainedRun, confi
     frames = np.moveaxis(MoverVideos(MoverConfig((128, 128), 10.0, 16, 8, 0.0), seed=3).video(2)[0], 1, -1)
     video = Video(frames)
     seen = survey(video)
-    ratios = [trial(run.scalor, seen, look_at(config, video, seen=seen, side=side)) for side in (20.0, 10.0, 5.0)]
-    smaller, right, larger = ratios
+    trials = [trial(run.scalor, seen, look_at(config, video, seen=seen, side=side)) for side in (20.0, 10.0, 5.0)]
+    smaller, right, larger = (misfit(each.sides, 10.0) for each in trials)
     assert right is None
     assert smaller is not None and smaller < 0.75
     assert larger is not None and larger > 1.35
@@ -60,7 +60,7 @@ def test_a_video_is_read_again_at_the_scale_of_its_masks(
     run: TrainedRun, street: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     usual = tracker_of(run, street)[1].geometry.size
-    monkeypatch.setattr("scalor_pyro.tracks.scaling.trial", lambda *_: 0.5)
+    monkeypatch.setattr("scalor_pyro.tracks.any_scene.trials.misfit", lambda *_: 0.5)
     with caplog.at_level(logging.WARNING):
         corrected = tracker_of(run, street)[1].geometry.size
     assert corrected[0] == pytest.approx(2 * usual[0], rel=0.15)
@@ -80,10 +80,10 @@ def test_masks_are_measured_by_their_boxes(run: TrainedRun, config: AnySceneRunC
     found = infer(run.scalor, batch.tensor())
     sides = mask_sides(found)
     assert len(sides) > 20 and float(np.median(sides)) == pytest.approx(10, rel=0.25)
-    assert misfit(found, 10.0) is None
-    assert misfit(found, 5.0) == pytest.approx(float(np.median(sides)) / 5)
+    assert misfit(sides, 10.0) is None
+    assert misfit(sides, 5.0) == pytest.approx(float(np.median(sides)) / 5)
     empty = found._replace(presence=torch.zeros_like(found.presence))
-    assert len(mask_sides(empty)) == 0 and misfit(empty, 5.0) is None
+    assert len(mask_sides(empty)) == 0 and misfit(mask_sides(empty), 5.0) is None
 
 
 # ------------------------------------------------------------------ bounds
@@ -102,10 +102,10 @@ def test_the_work_is_bounded_for_small_objects_and_large_frames(config: AnyScene
     for height, width, side in ((424, 640, 4.0), (2160, 3840, 10.0), (240, 320, 2.0)):
         look = looked_at(config, height, width, side)
         assert look.options.size is not None and look.note is not None
-        assert np.prod(look.options.size) <= 1.03 * any_scene.MOST_PIXELS
-        assert look.options.size[0] <= 1.05 * any_scene.MOST_ENLARGED * height
+        assert np.prod(look.options.size) <= 1.03 * looks.MOST_PIXELS
+        assert look.options.size[0] <= 1.05 * looks.MOST_ENLARGED * height
         assert f"resized to {look.options.size[1]} × {look.options.size[0]} px" in look.note
-    assert looked_at(config, 480, 640, 20, most=5000).slots == any_scene.MOST_SLOTS
+    assert looked_at(config, 480, 640, 20, most=5000).slots == looks.MOST_SLOTS
 
 
 # ------------------------------------------------------------------ videos that do not suit

@@ -1,15 +1,18 @@
 """Figures of a video while it is tracked, and in words at its end."""
 
+import math
 import time
 from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scalor_pyro.config import ModelConfig
 from scalor_pyro.evaluation.tables import ordinal
 from scalor_pyro.tracks.finishing import Finished
 from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.tracker import Tracked
+from scalor_pyro.video import Video
 
 
 class Seen:
@@ -92,6 +95,17 @@ class Seen:
                 f"{of['propagation_rate']:.3f} of the objects after the first frame; the rest are new",
             ),
         ]
+
+
+def box_sides(model: ModelConfig, video: Video) -> tuple[float, float]:
+    """The sides of the boxes that a model can draw, of the square with their area: smallest and largest, px of the
+    file.
+
+    :param model: for frames of the size in which the video is read.
+    """
+    (height, width), crop = video.geometry.size, video.geometry.crop
+    typical = model.object_size * model.box_margin * math.sqrt(crop.height / height * crop.width / width)
+    return typical * (1 - model.size_range), typical * (1 + model.size_range)
 
 
 def stride_rows(stride: int) -> list[tuple[str, str]]:

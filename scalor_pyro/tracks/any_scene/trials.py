@@ -1,11 +1,13 @@
-"""Whether a video is read at the scale that its objects need: the masks that the model draws say.
+"""A trial: the model looks at some frames, and the masks that it draws say whether it sees them as it should.
 
 A survey sees boxes of whatever moves, and takes parts for objects, or groups. The model has learned what objects are:
-where the scale is wrong, it draws them smaller than those that it was trained on, or larger.
+where the scale is wrong, it draws them smaller than those that it was trained on, or larger. Where all are alike, its
+boxes need no other size (:mod:`~scalor_pyro.tracks.any_scene.alike`).
 """
 
 import logging
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +19,8 @@ from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene import Look, look_at, size_of
+from scalor_pyro.tracks.any_scene.alike import Sizes, box_ranges
+from scalor_pyro.tracks.any_scene.looks import Look, look_at, size_of
 from scalor_pyro.video import Survey, Video
 from scalor_pyro.video.blobs import joined
 from scalor_pyro.video.developing import LUMA, resized
@@ -57,14 +60,14 @@ def mask_sides(inference: Inference) -> NDArray[np.float64]:
     return SIDE_OF_BOX * sides[sides > 0]
 
 
-def misfit(inference: Inference, expected: float) -> float | None:
+def misfit(sides: NDArray[np.float64], expected: float) -> float | None:
     """How many times as large as expected the masks of objects are, where they are clearly smaller or larger.
 
+    :param sides: of masks, px of the model.
     :param expected: the side of the square with the area of an object, px of the model: `object_size` of a model for
         any scene.
     :return: None where they are as expected, or too few to tell.
     """
-    sides = mask_sides(inference)
     if len(sides) < LEAST_MASKS:
         return None
     ratio = float(np.median(sides)) / expected
@@ -78,8 +81,9 @@ def look_for(
     seen: Survey,
     slots: int | None = None,
     correct: bool = True,
+    sizes: Sizes = "auto",
 ) -> Look:
-    """How to see a video; a trial corrects the scale, and the log says so.
+    """How to see a video; trials correct the scale, and the log says so, and find the bounds of boxes.
 
     :param scalor: a model that sees differences.
     :param config: of its run.
@@ -87,12 +91,14 @@ def look_for(
     :param seen: by a survey of it.
     :param slots: K; None: enough for the fullest frame.
     :param correct: False where the size of the objects was given.
+    :param sizes: how far the sizes of objects may differ.
     """
     look = look_at(config, video, slots=slots, seen=seen)
-    if correct and look.note is None:
-        with torch.random.fork_rng(devices=[]):
-            ratio = trial(scalor, seen, look)
-        if ratio is not None:
+    with torch.random.fork_rng(devices=[]):
+        found = trial(scalor, seen, look)
+        # The scale is not that of the median object.
+        ratio = misfit(found.sides, scalor.config.object_size * seen.side / seen.middle_side)
+        if correct and look.note is None and ratio is not None:
             side = ratio * seen.middle_side
             logger.warning(
                 "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
@@ -103,14 +109,25 @@ def look_for(
                 seen.middle_side,
             )
             look = look_at(config, video, slots=slots, seen=seen, side=side)
+            found = trial(scalor, seen, look)
     if look.note is not None:
         logger.warning("%s", look.note)
-    return look
+    ranges = box_ranges(scalor.config, found.boxes, found.sides, sizes)
+    if ranges is None and sizes == "alike":
+        logger.warning("%s: a trial found no object, so boxes of all sizes are used.", video.path)
+    return look._replace(boxes=ranges)
+
+
+class Trial(NamedTuple):
+    """The objects that are reported in a trial, each in every frame, px of the model."""
+
+    boxes: NDArray[np.float64]  # (n, 2) heights and widths, of z_where
+    sides: NDArray[np.float64]  # see :func:`mask_sides`
 
 
 @torch.no_grad()
-def trial(scalor: Scalor, seen: Survey, how: Look) -> float | None:
-    """:func:`misfit` of a model for any scene, in some of the frames that a survey has looked at.
+def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
+    """What a model for any scene finds in some of the frames that a survey has looked at.
 
     :param how: the video would be seen.
     """
@@ -126,8 +143,9 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> float | None:
     still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
     share = window[0] * window[1] / (size[0] * size[1])
     slots = min(how.slots, math.ceil(DENSER * share * how.slots))
-    typical = scalor.config.object_size * seen.side / seen.middle_side  # the scale is not that of the median object
-    return misfit(infer(with_view(scalor, window, still, slots), x), typical)
+    found = infer(with_view(scalor, window, still, slots), x)
+    where = found.where[reported(found)].double().numpy()
+    return Trial(where[:, 1::-1] * window, mask_sides(found))
 
 
 def _runs(seen: Survey) -> list[list[int]]:

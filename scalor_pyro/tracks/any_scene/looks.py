@@ -16,6 +16,7 @@ from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences, gain_for
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.model.views import nearest_size
+from scalor_pyro.tracks.any_scene.alike import BoxRanges
 from scalor_pyro.video import ReadOptions, Survey, Video, VideoError, survey
 from scalor_pyro.video.background_image import estimate_background_image
 
@@ -67,6 +68,8 @@ class Look(NamedTuple):
     slots: int
     #: What the user should know of the scale, a sentence; None: nothing.
     note: str | None = None
+    #: Bounds of boxes; None: those of training.
+    boxes: BoxRanges | None = None
 
 
 def size_of(look: Look) -> tuple[int, int]:

@@ -1,0 +1,106 @@
+"""What is gained where boxes keep to one size, because a trial says that all objects of a video have it?
+
+    python benchmarks/alike.py --movers 1001 1002 --sprites 71 72 --out runs/alike
+
+Each video is tracked with the weights for any scene twice: with boxes of all sizes (`--sizes any`), and as without an
+option. --movers makes videos of made-up movers, as benchmarks/adapting.py does, --sprites videos of 14 like sprites,
+over black for even seeds and over a texture for odd ones. Scores are by centres within one size.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from adapting import made
+from any_scene import Annotated, scored, tracked
+from sprite_video import make, textured_scene
+
+from scalor_pyro.cli.errors import command
+from scalor_pyro.config import ConfigError, DataConfig
+from scalor_pyro.config.movers import any_scene
+from scalor_pyro.evaluation.metrics import true_tracks, without_nan
+from scalor_pyro.evaluation.tables import markdown_table
+from scalor_pyro.files import write_atomically
+from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
+from scalor_pyro.tracks.text import read_mot, write_mot
+
+FRAMES, SIZE = 240, (96, 128)
+SPRITES = DataConfig(
+    objects="sprites", count_min=14, count_max=14, object_size=14.0, image_size=SIZE, speed_min=1.0, speed_max=3.0
+)
+WAYS = {"any": ("--sizes", "any"), "auto": ()}
+SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA"}
+
+
+def sprites(seed: int, folder: Path) -> Annotated:
+    """A video of like sprites, and its truth: over black for even seeds, over a texture for odd ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scene = textured_scene(SIZE, 40) * (seed % 2)
+    truth = make(folder / "clip.mp4", SPRITES, seed, FRAMES, scene)
+    write_mot(folder / "gt.txt", true_tracks(truth))
+    return Annotated(f"sprites {seed}", folder / "clip.mp4", folder / "gt.txt")
+
+
+def compared(video: Annotated, out: Path) -> dict[str, Any]:
+    """Scores in both ways, and whether the objects were taken for alike."""
+    truth, results = read_mot(video.truth), {}
+    for way, options in WAYS.items():
+        tracks, _ = tracked(video.video, out / way, [*options, "--no-report"])
+        scores = scored(tracks, truth)
+        results[way] = {**scores["centres"], "mota_by_boxes": scores["boxes"]["mota"]}
+    low, high = json.loads((out / "auto" / f"{video.video.stem}.json").read_text())["box_sides"]
+    usual = any_scene().model.size_range
+    return {**results, "alike": (high - low) / (high + low) < usual - 0.01}
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """A row for each video; then what is gained over those whose objects were taken for alike."""
+    rows = []
+    for name, ways in results.items():
+        cells = [" / ".join(f"{ways[way][key]:.3f}" for key in (*SHOWN, "mota_by_boxes")) for way in WAYS]
+        rows.append([name, "yes" if ways["alike"] else "no", *cells])
+    figures = " / ".join((*SHOWN.values(), "MOTA by boxes"))
+    lines = [markdown_table(["video", "alike", f"boxes of any size: {figures}", "as a trial says"], rows)]
+    alike = [ways for ways in results.values() if ways["alike"]]
+    for key in (*SHOWN, "mota_by_boxes") if len(alike) > 1 else ():
+        gains = [ways["auto"][key] - ways["any"][key] for ways in alike]
+        error = statistics.stdev(gains) / len(gains) ** 0.5
+        worse = sum(gain < 0 for gain in gains)
+        lines.append(f"{key}: {statistics.mean(gains):+.3f} ± {error:.3f} over {len(gains)} videos, lower in {worse}")
+    return "\n".join(lines)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--movers", nargs="+", type=int, default=[], metavar="SEED", help="videos of made-up movers")
+    parser.add_argument("--sprites", nargs="+", type=int, default=[], metavar="SEED", help="videos of sprites")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos, tracks and scores")
+    options = parser.parse_args(arguments)
+    if not options.movers and not options.sprites:
+        raise ConfigError("expected --movers or --sprites, to know which videos to make, got neither.")
+    return options
+
+
+@command
+def main(arguments: list[str] | None = None) -> int:
+    """Make, track, score and print."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse(arguments)
+    results: dict[str, dict[str, Any]] = {}
+    for make_video, seeds in ((made, options.movers), (sprites, options.sprites)):
+        for seed in seeds:
+            folder = options.out / f"{make_video.__name__}-{seed}"
+            video = make_video(seed, folder)
+            results[video.name] = compared(video, folder)
+    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
+    write_atomically(options.out / "alike.json", json.dumps(without_nan(about), indent=1).encode())
+    print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

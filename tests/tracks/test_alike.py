@@ -1,0 +1,122 @@
+"""Boxes of one size where all objects have it."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from scalor_pyro.config import ConfigError, ModelConfig
+from scalor_pyro.config.movers import any_scene
+from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.runs.pretrained import ANY_SCENE
+from scalor_pyro.tracks.any_scene.alike import LEAST_OBJECTS, BoxRanges, box_ranges
+from scalor_pyro.tracks.opening import Options
+from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
+from tests.video_files import squares
+
+CONFIG = any_scene().model
+
+
+def boxes(sides: NDArray[np.float64], aspect: NDArray[np.float64] | float = 1.0) -> NDArray[np.float64]:
+    """Heights and widths of objects of these sides, with the margin that boxes have."""
+    root = np.sqrt(np.broadcast_to(aspect, sides.shape))
+    return CONFIG.box_margin * np.stack((sides * root, sides / root), 1)
+
+
+def found(sides: NDArray[np.float64], aspect: NDArray[np.float64] | float = 1.0) -> BoxRanges | None:
+    return box_ranges(CONFIG, boxes(sides, aspect), sides, "auto")
+
+
+@given(side=st.floats(6, 14), aspect=st.floats(0.4, 2.5), seed=st.integers(0, 99), spread=st.floats(0, 0.15))
+def test_the_boxes_of_like_objects_surround_most_of_them(side: float, aspect: float, seed: int, spread: float) -> None:
+    random = np.random.default_rng(seed)
+    sides, aspects = (each * np.exp(spread * random.normal(size=60)) for each in (side, aspect))
+    ranges = found(sides, aspects)
+    assert ranges is not None
+    assert ranges.size_range < CONFIG.size_range / 2 and ranges.aspect_range < CONFIG.aspect_range / 2
+    low, high = (ranges.object_size * (1 + sign * ranges.size_range) for sign in (-1, 1))
+    flat, tall = (ranges.aspect * np.exp(sign * ranges.aspect_range) for sign in (-1, 1))
+    assert ((sides > low) & (sides < high)).mean() > 0.3
+    assert ((aspects > flat) & (aspects < tall)).mean() > 0.3
+    assert CONFIG == any_scene().model and ranges.of(CONFIG).object_size == ranges.object_size
+
+
+def test_pairs_do_not_widen_the_boxes() -> None:
+    sides = np.repeat([10.0, 14.0], [30, 8])  # a pair side by side covers twice the area
+    ranges = found(sides, np.repeat([1.0, 2.0], [30, 8]))
+    assert ranges is not None
+    assert ranges.object_size * (1 + ranges.size_range) < 14
+
+
+def test_objects_of_different_sizes_keep_the_boxes_of_training() -> None:
+    sides = np.geomspace(6, 14, 40)
+    assert found(sides) is None
+    forced = box_ranges(CONFIG, boxes(sides), sides, "alike")
+    assert forced is not None and forced.size_range < CONFIG.size_range
+
+
+def test_bodies_that_turn_keep_the_aspects_of_training() -> None:
+    ranges = found(np.full(40, 10.0), np.geomspace(0.5, 2, 40))
+    assert ranges is not None
+    assert (ranges.aspect, ranges.aspect_range) == (CONFIG.aspect, CONFIG.aspect_range)
+    assert ranges.size_range < CONFIG.size_range
+
+
+def test_few_objects_do_not_tell_unless_the_user_does() -> None:
+    few = np.full(LEAST_OBJECTS - 1, 10.0)
+    assert found(few) is None and found(np.append(few, 10.0)) is not None
+    assert box_ranges(CONFIG, boxes(few), few, "alike") is not None
+    assert box_ranges(CONFIG, boxes(few[:0]), few[:0], "alike") is None
+    many = np.full(50, 10.0)
+    assert box_ranges(CONFIG, boxes(many), many, "any") is None
+
+
+def test_boxes_are_never_wider_than_in_training() -> None:
+    narrow = ModelConfig(size_range=0.05, aspect_range=0.1)
+    sides = np.full(50, narrow.object_size)
+    ranges = box_ranges(narrow, boxes(sides), sides, "alike")
+    assert ranges is not None and (ranges.size_range, ranges.aspect_range) == (0.05, 0.1)
+
+
+# ------------------------------------------------------------------ in a video
+
+
+@pytest.fixture(scope="module")
+def run() -> TrainedRun:
+    return load_for_tracking(ANY_SCENE)
+
+
+@pytest.fixture(scope="module")
+def street() -> NDArray[np.uint8]:
+    """Five squares of 16 px."""
+    return squares(20, size=(128, 192), side=16, speed=4)
+
+
+def test_a_trial_tells_that_squares_are_alike(run: TrainedRun, street: NDArray[np.uint8]) -> None:
+    (usual, video), (wide, _) = (tracker_of(run, street, Options(sizes=each)) for each in ("auto", "any"))
+    one, any_size = usual.scalor.config, wide.scalor.config
+    assert any_size.size_range == run.config.model.size_range and any_size.object_size == run.config.model.object_size
+    assert one.size_range < any_size.size_range and one.aspect_range < any_size.aspect_range
+    scale = video.geometry.size[0] / 128
+    assert one.object_size == pytest.approx(16 * scale, rel=0.2)
+
+
+def test_a_video_without_objects_to_try_says_so(
+    run: TrainedRun, street: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("scalor_pyro.tracks.any_scene.trials.box_ranges", lambda *_: None)
+    with caplog.at_level(logging.WARNING):
+        tracker_of(run, street, Options(sizes="alike"))
+        tracker_of(run, street)
+    assert caplog.text.count("a trial found no object") == 1
+
+
+def test_sizes_are_those_of_a_run_unless_it_is_for_any_scene(street: NDArray[np.uint8], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sizes: expected 'auto', because only weights for any scene"):
+        track(street, "sprites-md", sizes="alike")
+    with pytest.raises(ConfigError, match="sizes: expected .*'alike'.*got 'some'"):
+        Options(sizes="some")  # type: ignore[arg-type]
