@@ -1,0 +1,40 @@
+"""The configs of runs on users' videos that start from the weights for any scene."""
+
+from pathlib import Path
+
+import pytest
+
+from scalor_pyro.config import ReadOptions
+from scalor_pyro.experiments.video_configs import run_from
+from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.runs.pretrained import ANY_SCENE
+from scalor_pyro.tracks.tracker import load_for_tracking, tracker_of
+from scalor_pyro.video import Video, survey
+from tests.video_files import squares, write_video
+
+
+@pytest.fixture(scope="module")
+def run() -> TrainedRun:
+    return load_for_tracking(ANY_SCENE)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """Five squares of 16 px."""
+    return write_video(tmp_path / "street.mkv", squares(40, size=(128, 192), side=16, speed=4))
+
+
+def test_training_and_tracking_agree_on_the_boxes_of_like_objects(run: TrainedRun, street: Path) -> None:
+    trained = run_from(run, (str(street),), ReadOptions(), survey(Video(street))).model
+    tracked = tracker_of(run, street)[0].scalor.config
+    for name in ("object_size", "size_range", "aspect", "aspect_range"):
+        assert getattr(trained, name) == getattr(tracked, name)
+    assert trained.size_range < run.config.model.size_range
+
+
+def test_at_another_scale_boxes_have_the_sizes_of_training(run: TrainedRun, street: Path) -> None:
+    given = ReadOptions(size=(128, 192))
+    config = run_from(run, (str(street),), given, survey(Video(street, given)))
+    assert config.video.options.size == (128, 192)
+    assert config.model.size_range == run.config.model.size_range
+    assert config.model.object_size == run.config.model.object_size
