@@ -31,7 +31,7 @@ def found(sides: NDArray[np.float64], aspect: NDArray[np.float64] | float = 1.0)
     return box_ranges(CONFIG, boxes(sides, aspect), sides, "auto")
 
 
-@given(side=st.floats(6, 14), aspect=st.floats(0.4, 2.5), seed=st.integers(0, 99), spread=st.floats(0, 0.15))
+@given(side=st.floats(6.5, 11.5), aspect=st.floats(0.4, 2.5), seed=st.integers(0, 99), spread=st.floats(0, 0.1))
 def test_the_boxes_of_like_objects_surround_most_of_them(side: float, aspect: float, seed: int, spread: float) -> None:
     random = np.random.default_rng(seed)
     sides, aspects = (each * np.exp(spread * random.normal(size=60)) for each in (side, aspect))
@@ -64,6 +64,12 @@ def test_bodies_that_turn_keep_the_aspects_of_training() -> None:
     assert ranges is not None
     assert (ranges.aspect, ranges.aspect_range) == (CONFIG.aspect, CONFIG.aspect_range)
     assert ranges.size_range < CONFIG.size_range
+
+
+def test_objects_as_large_as_boxes_can_be_do_not_tell() -> None:
+    largest = np.full(40, CONFIG.object_size * (1 + CONFIG.size_range))
+    assert found(0.85 * largest) is not None and found(0.97 * largest) is None
+    assert box_ranges(CONFIG, boxes(0.97 * largest), largest, "alike") is not None
 
 
 def test_few_objects_do_not_tell_unless_the_user_does() -> None:

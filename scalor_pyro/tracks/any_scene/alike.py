@@ -16,9 +16,11 @@ from scalor_pyro.config import ModelConfig
 Sizes = Literal["auto", "alike", "any"]
 
 # Objects are alike if the middle half of their masks' log sides spans no more than this …
-ALIKE = 0.32
-# … and of one shape if the middle half of their boxes' log aspects spans no more than this. Both were chosen on
-# made-up movers; identical sprites that touch span 0.15 to 0.3, and bodies that turn more in their aspects.
+ALIKE = 0.25
+# … unless the median box is near the largest one, which larger objects have as well …
+NEAR_LARGEST = 0.9
+# … and of one shape if the middle half of their boxes' log aspects spans no more than this. All were chosen on made-up
+# videos. Identical sprites that touch span 0.07 to 0.3, and bodies that turn more in their aspects.
 ALIKE_ASPECTS = 0.35
 # Fewer objects, counted in every frame, do not tell.
 LEAST_OBJECTS = 16
@@ -51,9 +53,10 @@ def box_ranges(
     """
     if sizes == "any" or len(sides) == 0:
         return None
-    if sizes == "auto" and (len(sides) < LEAST_OBJECTS or _spread(sides) > ALIKE):
-        return None
     size = float(np.median(np.sqrt(boxes.prod(1)))) / config.box_margin
+    largest = config.object_size * (1 + config.size_range)
+    if sizes == "auto" and (len(sides) < LEAST_OBJECTS or _spread(sides) > ALIKE or size > NEAR_LARGEST * largest):
+        return None
     ranges = BoxRanges(size, min(SIZE_RANGE, config.size_range), config.aspect, config.aspect_range)
     aspects = boxes[:, 0] / boxes[:, 1]
     if _spread(aspects) > ALIKE_ASPECTS:
