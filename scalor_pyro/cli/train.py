@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from scalor_pyro.runs.configs import CheckpointError, read_json
 from scalor_pyro.runs.folder import CONFIG, RunFolder
 from scalor_pyro.runs.loading import load_config, load_config_to_resume
 from scalor_pyro.runs.pretrained import ANY_SCENE, recorded
+from scalor_pyro.tracks.any_scene.alike import Sizes
+from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import load_for_tracking
 from scalor_pyro.training.device import add_computing_options, computing, device_of
 from scalor_pyro.training.distributed import World, join
@@ -104,6 +107,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_computing_options(parser)
     add("--resume", action="store_true", help="continue the run in the folder")
     add_size_options(parser)
+    add_option(parser, Options, "sizes")
     add_reading_options(parser)
     parser.set_defaults(run=run)
 
@@ -170,11 +174,12 @@ def configured(options: argparse.Namespace) -> VideoRunConfig:
     seen = survey(*videos, box=box)
     print(f"found in {seen.frames} sampled frames\n{named_values(survey_rows(seen))}")
     absolute = tuple(str(Path(path).absolute()) for path in paths)
+    suggested = partial(proposed, absolute, reading, seen, slots=options.slots, sized=box is not None)
+    sizes: Sizes = options.sizes or "auto"
     if start is None and file.get("video", {}).get("seen_as") == "differences":  # a second model that was kept
-        plan = fresh_run(proposed(absolute, reading, seen, ANY_SCENE, options.slots, sized=box is not None))
+        plan = fresh_run(suggested(ANY_SCENE, sizes=sizes))
     else:
-        fresh = not options.adapt_only
-        plan = proposed(absolute, reading, seen, start, options.slots, sized=box is not None, fresh=fresh)
+        plan = suggested(start, sizes=sizes, fresh=not options.adapt_only)
     config = settled(plan, start, file, options)
     rows = [*training_rows(config.video.options, config.model), *seen_rows(config), *start_rows(config.train)]
     print(f"\ntraining with\n{named_values([*rows, ('budget', budget(config))])}")
@@ -203,17 +208,21 @@ def proposed(
     start: str | None,
     slots: int | None,
     sized: bool,
+    sizes: Sizes = "auto",
     fresh: bool = True,
 ) -> VideoRunConfig:
     """The config of a run as the videos and the weights to start from suggest it.
 
     :param sized: whether the size of the objects was given.
+    :param sizes: how far the sizes of objects differ.
     :param fresh: whether a second model is trained, if there are weights to start from.
     :raises ValueError: if the weights cannot be used, or the given size cannot be that of a model.
     """
     if start is None or not sees_differences(load_config(start)):
+        if sizes != "auto":
+            raise ConfigError(f"--sizes: expected none but with weights for any scene to start from, got {sizes!r}.")
         return proposed_run(paths, reading.options, propose(seen, *reading))
-    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, correct=not sized, fresh=fresh)
+    return run_from(load_for_tracking(start), paths, reading.options, seen, slots, not sized, sizes, fresh)
 
 
 def require_valid(options: argparse.Namespace) -> None:
@@ -338,7 +347,8 @@ def resumed(options: argparse.Namespace) -> VideoRunConfig:
 
     :raises ValueError: if there is none, or options that a run cannot change are given.
     """
-    describing = ("object_size", "example", "minutes", "steps", "slots", "sigma", "seed", "start_from", "config")
+    sizes = "object_size", "example", "sizes", "slots"
+    describing = (*sizes, "minutes", "steps", "sigma", "seed", "start_from", "config")
     described = any(getattr(options, name) is not None for name in describing) or computing(options)
     described = described or options.from_scratch or options.adapt_only
     if options.videos or described or reading_of(options).given:

@@ -18,6 +18,7 @@ from scalor_pyro.config.movers import fresh_on_a_video, on_a_video
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.views import nearest_size, viewing
+from scalor_pyro.tracks.any_scene.alike import Sizes
 from scalor_pyro.tracks.any_scene.looks import require_suitable
 from scalor_pyro.tracks.any_scene.trials import look_for
 from scalor_pyro.tracks.checks.sentences import levels_of
@@ -59,6 +60,7 @@ def run_from(
     seen: Survey,
     slots: int | None = None,
     correct: bool = True,
+    sizes: Sizes = "auto",
     fresh: bool = True,
 ) -> VideoRunConfig:
     """The config of a run that starts from weights that see differences.
@@ -74,6 +76,7 @@ def run_from(
     :param seen: by that survey.
     :param slots: K for the whole region; None: enough for the fullest frame.
     :param correct: see :func:`~scalor_pyro.tracks.any_scene.trials.look_for`.
+    :param sizes: likewise.
     :param fresh: train a second model, from random weights.
     :raises ConfigError: if the given size does not consist of whole cells, or these weights see frames as they are.
     :raises VideoError: if the video does not suit such weights.
@@ -82,7 +85,7 @@ def run_from(
     if not sees_differences(config):
         raise ConfigError(f"start_from: expected weights that see differences, got those in {start.folder}.")
     require_suitable(seen, video)
-    look = look_for(start.scalor, config, video, seen, slots, correct and given.size is None)
+    look = look_for(start.scalor, config, video, seen, slots, correct and given.size is None, sizes)
     if given.size is not None:  # which says the scale
         fitting = nearest_size(config.model, given.size)
         require(fitting == given.size, "size", given.size, f"whole cells of the model, such as {fitting}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scalor_pyro.cli import main
 from scalor_pyro.config import ReadOptions
 from scalor_pyro.experiments.video_configs import run_from
 from scalor_pyro.inference.trained import TrainedRun
@@ -30,6 +31,15 @@ def test_training_and_tracking_agree_on_the_boxes_of_like_objects(run: TrainedRu
     for name in ("object_size", "size_range", "aspect", "aspect_range"):
         assert getattr(trained, name) == getattr(tracked, name)
     assert trained.size_range < run.config.model.size_range
+
+
+def test_sizes_can_be_said(run: TrainedRun, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths, seen = (str(street),), survey(Video(street))
+    assert run_from(run, paths, ReadOptions(), seen, sizes="any").model.size_range == run.config.model.size_range
+    for given in (["--from-scratch"], ["--start-from", "sprites-md"]):
+        assert main(["train", str(street), "--out", str(tmp_path / "run"), "--sizes", "alike", *given]) == 2
+        assert "--sizes: expected none but with weights for any scene to start from" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_at_another_scale_boxes_have_the_sizes_of_training(run: TrainedRun, street: Path) -> None:
