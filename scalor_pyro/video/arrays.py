@@ -4,6 +4,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -70,7 +71,7 @@ class ArraySource:
         """
         with self._opened() as (file, _):
             for number in range(self.count()):
-                yield Shot(number, None, lambda number=number: self._read(file, number))  # type: ignore[misc]  # of this number
+                yield Shot(number, None, partial(self._read, file, number))
             if self._member is not None:
                 with reading(self.path, "an npz file"):
                     while file.read(SKIPPED):
@@ -168,7 +169,7 @@ class MemorySource:
     def shots(self) -> Iterator[Shot]:
         """The frames."""
         for number in range(len(self._array)):
-            yield Shot(number, None, lambda number=number: self._pixels(number))  # type: ignore[misc]  # of this number
+            yield Shot(number, None, partial(self._pixels, number))
 
     def _pixels(self, number: int) -> Pixels:
         return self._array[number]
