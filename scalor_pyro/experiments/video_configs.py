@@ -89,14 +89,15 @@ def run_from(
     if given.size is not None:  # which says the scale
         fitting = nearest_size(config.model, given.size)
         require(fitting == given.size, "size", given.size, f"whole cells of the model, such as {fitting}")
+        require(sizes != "alike", "sizes", sizes, "another one where the size of frames is given")
         look = look._replace(options=replace(look.options, size=given.size), boxes=None)
     size = look.options.size
     assert size is not None
     known = config.model.view or config.model.image_size
     window = min(size[0], known[0]), min(size[1], known[1])
     crowded = math.ceil(CROWDED * look.slots * math.prod(window) / math.prod(size))
-    known_boxes = config.model if look.boxes is None else look.boxes.of(config.model)
-    model = viewing(known_boxes, window, max(config.model.slots, min(look.slots, crowded)))
+    bounded = config.model if look.boxes is None else look.boxes.of(config.model)
+    model = viewing(bounded, window, max(config.model.slots, min(look.slots, crowded)))
     shortest = min(Video(path, look.options).expected_frames for path in paths)
     frames = max(LEAST_CLIP, int(CLIP_SHARE * shortest))
     data = VideoData(

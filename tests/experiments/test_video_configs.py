@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scalor_pyro.cli import main
-from scalor_pyro.config import ReadOptions
+from scalor_pyro.config import ConfigError, ReadOptions
 from scalor_pyro.experiments.video_configs import run_from
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
@@ -48,3 +48,5 @@ def test_at_another_scale_boxes_have_the_sizes_of_training(run: TrainedRun, stre
     assert config.video.options.size == (128, 192)
     assert config.model.size_range == run.config.model.size_range
     assert config.model.object_size == run.config.model.object_size
+    with pytest.raises(ConfigError, match="sizes: expected another one where the size of frames is given.*got 'alike'"):
+        run_from(run, (str(street),), given, survey(Video(street, given)), sizes="alike")
