@@ -188,7 +188,7 @@ def cues(scalor: Scalor, seen: Seen, behind: Tensor) -> tuple[Tensor, dict[str, 
     boxes, found = halves(scalor, objects)
     view = View.of(scalor, frame, behind)
     alive = slots.alive.to(frame.dtype)
-    drawn = view.weighed(objects).patches
+    drawn = view.drawn_by(objects)
     canvas = view.empty().plus(drawn, alive)
     both = objects.take(torch.arange(alive.shape[1]).repeat_interleave(2)[None])
     one, cost = encoded(scalor, frame, objects.where, objects)

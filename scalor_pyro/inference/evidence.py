@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.inference.weighing import Sum, View, Weighed, best_first, best_order
+from scalor_pyro.inference.weighing import Sum, View, Weighed, best_first, best_order, touching
 from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import Patches
 from scalor_pyro.model.discovery import Proposed
@@ -114,13 +114,22 @@ class Weigher:
         unknown = self.scalor.background is not None and self._behind is None
         if unknown or not self.evidence.order:
             return propagated, patches
-        weighed = View.of(self.scalor, frame, self._behind).weighed(propagated, patches)
         there = propagated.presence > self.scalor.config.presence_threshold
-        meeting = (weighed.near & there[:, None] & there[..., None]).sum(-1) > 1
-        if not meeting.any():
+        meeting = (touching(propagated) & there[:, None] & there[..., None]).sum(-1) > 1
+        most = int(meeting.sum(1).max())
+        if most == 0:
             return propagated, patches
-        depth, patches = best_order(weighed, propagated.depth[..., 0], meeting, self.scalor.config.depth_range)
-        return propagated._replace(depth=depth[..., None]), patches
+        which = meeting.to(propagated.presence.dtype).topk(most, 1).indices
+        depth, times = best_order(
+            View.of(self.scalor, frame, self._behind).weighed(patches.take(which)),
+            Sum.of(patches, self.scalor.config.image_size),
+            gather(propagated.depth[..., 0], which),
+            gather(meeting, which),
+            self.scalor.config.depth_range,
+        )
+        moved = propagated.depth.scatter(1, which[..., None], depth[..., None])
+        scaled = patches.scaled(torch.ones_like(moved[..., 0]).scatter(1, which, times))
+        return propagated._replace(depth=moved), scaled
 
     @torch.no_grad()
     def keep(
@@ -141,7 +150,7 @@ class Weigher:
         canvas = view.empty()
         if previous is not None and propagated is not None:
             going_on = scalor.carried_on(previous, propagated)
-            tracked = view.weighed(propagated, patches)
+            tracked = view.weighed(view.drawn_by(propagated) if patches is None else patches)
             canvas = canvas.plus(tracked.patches, going_on)
             if self.evidence.go_on > 0:
                 needless = self._needless(tracked, canvas, previous, going_on * propagated.presence)
@@ -154,7 +163,7 @@ class Weigher:
             return Kept(going_on, none, canvas.drawn())
         chosen = proposals.presence.topk(most, 1).indices
         cost = gather(self._cost(t, proposed) + self.evidence.discover, chosen)
-        new = view.weighed(proposals.take(chosen))
+        new = view.weighed(view.drawn_by(proposals.take(chosen)))
         stays, canvas = best_first(new, canvas, cost, gather(likely, chosen))
         return Kept(going_on, none.scatter(1, chosen, stays.to(none.dtype)), canvas.drawn())
 

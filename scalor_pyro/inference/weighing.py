@@ -61,58 +61,65 @@ class View(NamedTuple):
         nothing = self.frame.new_zeros(batch, channels + 1, height * width)
         return Sum(nothing, nothing[:, :1], (height, width))
 
-    def weighed(self, objects: Objects, patches: Patches | None = None) -> "Weighed":
-        """Objects, to be weighed each in its own window.
+    def drawn_by(self, objects: Objects) -> Patches:
+        """What objects draw in it."""
+        parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
+        return weighted_patches(*parts, (self.frame.shape[-2], self.frame.shape[-1]), self.window)
 
-        :param patches: what they draw, if it is known.
-        """
+    def weighed(self, patches: Patches) -> "Weighed":
+        """Objects that draw these patches, to be weighed each in its own window."""
         size = (self.frame.shape[-2], self.frame.shape[-1])
-        if patches is None:
-            parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
-            patches = weighted_patches(*parts, size, self.window)
+        images = torch.cat((self.frame - self.behind, self.behind, torch.ones_like(self.frame)), 1)
+        images = (images.unflatten(1, (3, -1)) / self.sigma[:, None]).flatten(1, 2).flatten(2)
         index = patches.pixel.flatten(1)[:, None]
-        unexplained, behind, sigma = (
-            image.flatten(2).gather(2, index.expand(-1, image.shape[1], -1))
-            for image in (self.frame - self.behind, self.behind, self.sigma)
-        )
+        unexplained, behind, precision = images.gather(2, index.expand(-1, images.shape[1], -1)).chunk(3, 1)
         # Origins of windows are whole pixels: windows overlap where these differ by less than their sides.
         origin = torch.stack((patches.pixel[..., 0, 0] // size[1], patches.pixel[..., 0, 0] % size[1]), -1)
         apart = (origin[:, :, None] - origin[:, None]).abs()  # (B, n, n, 2)
         near = (apart < torch.tensor(self.window, device=apart.device)).all(-1)
-        return Weighed(patches, unexplained, behind, sigma, near, size)
+        return Weighed(patches, unexplained, behind, precision, near, size)
+
+
+def touching(objects: Objects) -> Tensor:
+    """Whether two objects may draw in the same pixel. (B, n, n) bool"""
+    reach = objects.where[..., :2] * (1 + 1 / objects.glimpse.shape[-1])  # glimpses fade beyond their boxes
+    centre = objects.where[..., 2:]
+    apart = (centre[:, :, None] - centre[:, None]).abs()
+    return (apart < reach[:, :, None] + reach[:, None]).all(-1)
 
 
 class Weighed(NamedTuple):
     """Objects that are weighed: all that one of them changes lies in its own window of P pixels."""
 
     patches: Patches  # of n objects
-    unexplained: Tensor  # (B, C, n·P) the frame minus what is behind
-    behind: Tensor  # (B, C, n·P)
-    sigma: Tensor  # (B, C, n·P)
+    unexplained: Tensor  # (B, C, n·P) the frame minus what is behind, over σ
+    behind: Tensor  # (B, C, n·P) what is behind, over σ
+    precision: Tensor  # (B, C, n·P) 1 over σ
     near: Tensor  # (B, n, n) bool: their windows overlap
     image_size: tuple[int, int]
 
     def gain(self, canvas: Sum, more: float | Tensor) -> Tensor:
-        """Nats by which the frame is likelier if one object alone is changed. (B, n)
+        """Nats by which the frame is likelier if one object alone is changed. (…, B, n)
 
-        :param more: how many times what the object draws is added: 1 draws it as well, −1 leaves it out. (B, n), or
-            one number for all.
+        :param more: how many times what the object draws is added: 1 draws it as well, −1 leaves it out. One number
+            for all, or (…, B, n): several changes are weighed at once.
         """
         if isinstance(more, Tensor):
-            more = more.repeat_interleave(self.unexplained.shape[-1] // more.shape[-1], -1)[:, None]
+            more = more.repeat_interleave(self.unexplained.shape[-1] // more.shape[-1], -1)[..., None, :]
         index = self.patches.pixel.flatten(1)[:, None]
         summed = canvas.summed.gather(2, index.expand(-1, canvas.summed.shape[1], -1))
         total = canvas.importance.gather(2, index)
         other = summed + more * self.patches.summed.flatten(2)
         other_total = (total + more * self.patches.importance.flatten(2)).clamp(min=0)
         nats = self._misfit(summed, total) - self._misfit(other, other_total)
-        return nats.unflatten(1, (self.near.shape[1], -1)).sum(-1)
+        return nats.unflatten(-1, (self.near.shape[1], -1)).sum(-1)
 
     def _misfit(self, summed: Tensor, total: Tensor) -> Tensor:
-        """−log p of each pixel, up to a constant. (B, n·P)"""
+        """−log p of each pixel, up to a constant. (…, B, n·P)"""
         seen = summed / (total + EPSILON)
-        colour, alpha = seen[:, :-1], seen[:, -1:]
-        return ((self.unexplained - colour + alpha * self.behind) / self.sigma).square().sum(1) / 2
+        colour, alpha = seen[..., :-1, :], seen[..., -1:, :]
+        left = torch.addcmul(self.unexplained, alpha, self.behind).addcmul(colour, self.precision, value=-1)
+        return left.square().sum(-2) / 2
 
 
 def best_first(weighed: Weighed, canvas: Sum, cost: Tensor, candidates: Tensor) -> tuple[Tensor, Sum]:
@@ -140,31 +147,26 @@ def _best_nearby(gains: Tensor, near: Tensor) -> Tensor:
     return (gains > 0) & (rank == best)
 
 
-def best_order(weighed: Weighed, depth: Tensor, candidates: Tensor, reach: float) -> tuple[Tensor, Patches]:
+def best_order(weighed: Weighed, canvas: Sum, depth: Tensor, candidates: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """The depths that explain a frame best: the object that gains most among its neighbours moves first.
 
+    :param canvas: with all objects of the frame.
     :param depth: (B, n)
     :param candidates: (B, n) bool: the objects that may move.
     :param reach: depth of an object at the back; −reach at the front.
-    :return: (B, n), and the patches with these depths.
+    :return: (B, n) depths, and (B, n) how many times as important each object is with them.
     """
-    canvas = Sum.of(weighed.patches, weighed.image_size)
+    ends = torch.stack((torch.full_like(depth, -reach), torch.full_like(depth, reach)))  # (2, B, n)
+    times = torch.ones_like(depth)
     for _ in range(MOVES):
-        front, front_gain = _moved(weighed, canvas, depth, -reach)
-        back, back_gain = _moved(weighed, canvas, depth, reach)
-        forward = front_gain > back_gain
-        gains = torch.where(forward, front_gain, back_gain).masked_fill(~candidates, -torch.inf)
-        chosen = _best_nearby(gains, weighed.near)
+        more = torch.sigmoid(-ends) / torch.sigmoid(-depth) - 1
+        gains, end = (weighed.gain(canvas, more) - (ends.square() - depth.square()) / 2).max(0)
+        chosen = _best_nearby(gains.masked_fill(~candidates, -torch.inf), weighed.near)
         if not chosen.any():
             break
-        change = torch.where(forward, front, back) * chosen
+        change = more.gather(0, end[None])[0] * chosen
         canvas = canvas.plus(weighed.patches, change)
         weighed = weighed._replace(patches=weighed.patches.scaled(1 + change))
-        depth = torch.where(chosen, torch.where(forward, -reach, reach), depth)
-    return depth, weighed.patches
-
-
-def _moved(weighed: Weighed, canvas: Sum, depth: Tensor, to: float) -> tuple[Tensor, Tensor]:
-    """What going to a depth adds to each object's importance, as a share of it, and what it gains in nats. (B, n)"""
-    more = torch.sigmoid(torch.full_like(depth, -to)) / torch.sigmoid(-depth) - 1
-    return more, weighed.gain(canvas, more) - (to**2 - depth**2) / 2
+        times = times * (1 + change)
+        depth = torch.where(chosen, ends.gather(0, end[None])[0], depth)
+    return depth, times

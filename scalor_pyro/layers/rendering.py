@@ -165,6 +165,15 @@ class Patches(NamedTuple):
     importance: Tensor  # (B, 1, n, P_y, P_x) α·z_pres·σ(−z_depth)
     pixel: Tensor  # (B, n, P_y, P_x) index of each pixel in the flattened image
 
+    def take(self, index: Tensor) -> "Patches":
+        """Those of the objects at an index (B, k)."""
+        where = index[:, None, :, None, None]
+
+        def taken(values: Tensor) -> Tensor:
+            return values.gather(2, where.expand(-1, values.shape[1], -1, *values.shape[3:]))
+
+        return Patches(taken(self.summed), taken(self.importance), taken(self.pixel[:, None])[:, 0])
+
     def scaled(self, factor: Tensor) -> "Patches":
         """With the importance of each object times a factor (B, n)."""
         factor = factor[:, None, :, None, None]

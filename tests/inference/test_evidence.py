@@ -12,7 +12,7 @@ from torch import Tensor
 from scalor_pyro.config import ConfigError
 from scalor_pyro.inference.evidence import Weigher, Worth, worth_for
 from scalor_pyro.inference.posterior import follow, infer, seen_before
-from scalor_pyro.inference.weighing import View, best_first, best_order
+from scalor_pyro.inference.weighing import Sum, View, best_first, best_order
 from scalor_pyro.layers.objects import Objects
 from scalor_pyro.layers.rendering import Patches, draw, weighted_patches
 from scalor_pyro.model.discovery import Proposed
@@ -56,7 +56,7 @@ def test_a_gain_is_the_difference_of_two_log_likelihoods(seed: int, n: int) -> N
     frame = torch.rand(1, 3, H, W, generator=noise)
     behind = torch.rand(1, 3, H, W, generator=noise)
     kept = (torch.rand(1, n, generator=noise) < 0.5).float()
-    weighed = View(frame, behind, torch.full_like(frame, SIGMA), WINDOW).weighed(objects)
+    weighed = View(frame, behind, torch.full_like(frame, SIGMA), WINDOW).weighed(patches_of(objects))
     canvas = view(frame).empty().plus(weighed.patches, kept)
 
     def seen(chosen: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def test_the_choice_cannot_be_bettered_by_one_more(seed: int, n: int, cost: floa
     objects = disks([(x, y) for x, y in centres], torch.rand(n, generator=noise).tolist())
     frame = picture(objects, (torch.rand(1, n, generator=noise) < 0.6).float())
     frame = frame + 0.05 * torch.randn(frame.shape, generator=noise)
-    weighed, costs = view(frame).weighed(objects), torch.full((1, n), cost)
+    weighed, costs = view(frame).weighed(patches_of(objects)), torch.full((1, n), cost)
     candidates = torch.rand(1, n, generator=noise) < 0.8
     stays, drawn = best_first(weighed, view(frame).empty(), costs, candidates)
     assert not (stays & ~candidates).any()
@@ -111,7 +111,8 @@ def test_a_new_order_explains_the_frame_at_least_as_well_as_the_old_one(seed: in
     frame = torch.rand(1, 3, H, W, generator=noise)
     patches, depth = patches_of(objects), objects.depth[..., 0]
     some = torch.rand(1, n, generator=noise) < 0.8
-    found, ordered = best_order(view(frame).weighed(objects, patches), depth, some, reach)
+    found, times = best_order(view(frame).weighed(patches), Sum.of(patches, (H, W)), depth, some, reach)
+    ordered = patches.scaled(times)
     after = objects._replace(depth=found[..., None])
     torch.testing.assert_close(ordered.summed, patches_of(after).summed, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ordered.importance, patches_of(after).importance, rtol=1e-4, atol=1e-5)
@@ -171,7 +172,7 @@ def test_of_two_proposals_for_one_object_one_stays_and_two_objects_that_touch_bo
 def test_a_proposal_must_gain_more_than_it_costs(weigher: Callable[..., Weigher]) -> None:
     faint = disks([(0.0, 0.0)], [0.3])
     frame, rule = picture(faint), Worth()
-    gain = float(view(frame).weighed(faint).gain(view(frame).empty(), 1))
+    gain = float(view(frame).weighed(patches_of(faint)).gain(view(frame).empty(), 1))
     discovery = -float(torch.logit(weigher(rule).scalor.annealed.discovery_prior))
     left = gain - discovery
     assert left > 20
