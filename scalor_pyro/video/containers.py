@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -128,16 +129,17 @@ class ContainerSource:
         """
         numbering = _Numbering(self._clock)
         errors: list[str] = []
+        reformatter = VideoReformatter()  # one for all frames: each frame's own would set itself up anew
         with self._opened() as (container, stream):
             stream.thread_type = "AUTO"
             for frame in _decoded(container, stream, errors):
                 number, time = numbering.of(frame.time)
-                yield Shot(number, time, partial(self._pixels, frame))
+                yield Shot(number, time, partial(self._pixels, reformatter, frame))
         self._compare(numbering, errors)
 
-    def _pixels(self, frame: VideoFrame) -> Pixels:
+    def _pixels(self, reformatter: VideoReformatter, frame: VideoFrame) -> Pixels:
         with reading(self.path, EXPECTED):
-            return _turned(frame.to_ndarray(format=self._format), self._turn)
+            return _turned(reformatter.reformat(frame, format=self._format).to_ndarray(), self._turn)
 
     def _compare(self, numbering: "_Numbering", errors: list[str]) -> None:
         """Say so if frames are missing. Of a variable rate only an error tells, or a count in the header."""

@@ -40,7 +40,15 @@ from scalor_pyro.tracks.linking.calibration import belief
 from scalor_pyro.tracks.linking.comings import Comings, Rates
 from scalor_pyro.tracks.linking.cuts import UNCUT, cut
 from scalor_pyro.tracks.linking.hosts import Hosts, hosts_of
-from scalor_pyro.tracks.linking.pieces import Counts, Numbers, Pieces, pieces_of, rows_of_identities, wholly_in_view
+from scalor_pyro.tracks.linking.pieces import (
+    Counts,
+    Flags,
+    Numbers,
+    Pieces,
+    pieces_of,
+    rows_of_identities,
+    wholly_in_view,
+)
 from scalor_pyro.tracks.linking.place import motion_of
 from scalor_pyro.tracks.linking.results import Linked, events_of, identities_of, rows_kept, table_of
 from scalor_pyro.tracks.table import Tracks, from_dataframe
@@ -158,6 +166,15 @@ def _stride(tracks: Tracks) -> int:
     return int(np.gcd.reduce(np.diff(np.unique(tracks.frame)))) or 1
 
 
+class _Candidates(NamedTuple):
+    """E pairs of a piece that ends and one that begins later, which may be of one object."""
+
+    end: Counts  # (E,)
+    begin: Counts  # (E,)
+    together: Flags  # (E,) both are seen in some frames
+    density: Numbers  # log-density of how far apart they are then, per px²; of these pairs alone
+
+
 class _Pairs(NamedTuple):
     """E pairs of a piece that ends and one that begins later."""
 
@@ -197,12 +214,20 @@ class _Linking:
     def links(self, pieces: Pieces, hosts: Hosts) -> Links:
         """Decide the links: of those found from different first guesses of the rates, the most likely."""
         comings = Comings(self.tracks, pieces, self.image_size, self.gap, self.returns)
-        found = [self._settled(pieces, hosts, comings, rates) for rates in comings.guesses()]
+        motion, candidates = motion_of(self.tracks, pieces), self.candidates(pieces)
+        found = [self._settled(pieces, hosts, comings, motion, candidates, rates) for rates in comings.guesses()]
         return max(found, key=lambda each: comings.log_probability(*each))[0]
 
-    def _settled(self, pieces: Pieces, hosts: Hosts, comings: Comings, rates: Rates) -> tuple[Links, Rates]:
+    def _settled(
+        self,
+        pieces: Pieces,
+        hosts: Hosts,
+        comings: Comings,
+        motion: of_place.Motion,
+        candidates: _Candidates,
+        rates: Rates,
+    ) -> tuple[Links, Rates]:
         """Links and rates, each estimated from the other in rounds."""
-        motion, candidates = motion_of(self.tracks, pieces), self.candidates(pieces)
         model = two_covariances(pieces)
         informative = bool(len(model.between))
         believed = belief(pieces, model.along_axes(self.appearance), self.whole, model) if informative else 0.0
@@ -220,7 +245,7 @@ class _Linking:
             rates = comings.rates(links)
         return links, used
 
-    def candidates(self, pieces: Pieces) -> tuple[Counts, Counts]:
+    def candidates(self, pieces: Pieces) -> _Candidates:
         """Pairs of pieces that may be linked: the gap is small enough, and each goes on beyond the other."""
         ends, begins = [], []
         order = np.argsort(pieces.first, kind="stable")
@@ -232,12 +257,15 @@ class _Linking:
             near = near[(pieces.first[near] > pieces.first[end]) & (pieces.last[near] > last)]
             begins.append(near)
             ends.append(np.full(len(near), end))
-        return np.concatenate(ends), np.concatenate(begins)
+        before, after = np.concatenate(ends), np.concatenate(begins)
+        together = pieces.first[after] <= pieces.last[before]
+        density = of_place.log_density_of_overlap(self.tracks, pieces, before[together], after[together])
+        return _Candidates(before, after, together, density)
 
     def _placed(
         self,
         pieces: Pieces,
-        candidates: tuple[Counts, Counts],
+        candidates: _Candidates,
         hosts: Hosts,
         links: Links,
         motion: of_place.Motion,
@@ -245,7 +273,7 @@ class _Linking:
         anywhere: bool,
     ) -> _Pairs:
         """The candidates that are not too far apart, or, if appearance tells objects apart, anywhere."""
-        end, begin = candidates
+        end, begin, together, overlap = candidates
         objects = np.array([links.first_of(piece) for piece in range(len(pieces))])
         before, after = hosts.at_end[end], hosts.at_begin[begin]
         same_host = (before >= 0) & (after >= 0) & (objects[before] == objects[after])
@@ -257,8 +285,7 @@ class _Linking:
             density = unlikely * there + (1 - unlikely) * density
         with np.errstate(divide="ignore"):
             place = np.log(density)
-        together = pieces.first[begin] <= pieces.last[end]
-        place[together] = of_place.log_density_of_overlap(self.tracks, pieces, end[together], begin[together])
+        place[together] = overlap
         far = of_place.too_far(pieces, end, begin, motion, self.image_size) & ~together
         near = ~far & (place > of_place.NEVER)
         return _Pairs(end[near], begin[near], place[near])
