@@ -1,18 +1,35 @@
-"""The command ``scalor``: one subcommand for each task, each in a module of its own with `add_to` and `run`."""
+"""The command ``scalor``: one subcommand for each task, each in a module of its own with `add_to` and `run`.
+
+Only the module of the subcommand that is run is imported: torch alone takes seconds, which help and typing errors need
+not wait for.
+"""
 
 import argparse
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from scalor_pyro.cli import evaluate, generate, info, link, report, track, train, weights
 from scalor_pyro.cli.errors import USER_ERROR, command
 from scalor_pyro.cli.sizes import with_pairs
 
-SUBCOMMANDS = (info, train, track, link, report, generate, evaluate, weights)
+SUBCOMMANDS = {
+    "info": "show what a video holds, what moves in it, and the sizes to train with",
+    "train": "learn to find and follow what moves in a video",
+    "track": "follow the objects of videos of any length",
+    "link": "give tracks of one object one identity; filter tracks",
+    "report": "make a page to look at from tracks and their video",
+    "generate": "forecast how a video continues, or sample new videos",
+    "evaluate": "score tracks against a ground truth",
+    "weights": "list the packaged weights",
+}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parser(subcommand: str | None = None) -> argparse.ArgumentParser:
+    """The command line.
+
+    :param subcommand: the only one whose options are needed; of the others, names and summaries are enough. Default:
+        the options of all.
+    """
     top = argparse.ArgumentParser(
         prog="scalor",
         description="Find, follow and describe many moving objects in video, without labels.",
@@ -21,8 +38,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"scalor {_version()}")
     top.set_defaults(run=None)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for subcommand in SUBCOMMANDS:
-        subcommand.add_to(commands)
+    for name, summary in SUBCOMMANDS.items():
+        if subcommand in (None, name):
+            import_module(f"scalor_pyro.cli.{name}").add_to(commands, summary)
+        else:
+            commands.add_parser(name, help=summary)
     return top
 
 
@@ -33,8 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     :param arguments: without the program's name; None: those of the process.
     :return: the exit status, see :func:`scalor_pyro.cli.errors.command`.
     """
-    top = parser()
-    options = top.parse_args(with_pairs(sys.argv[1:] if arguments is None else arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    top = parser(given[0] if given else "")
+    options = top.parse_args(with_pairs(given))
     if options.run is None:
         top.print_help(sys.stderr)
         return USER_ERROR

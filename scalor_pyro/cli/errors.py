@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec
 
-import torch
 from av.error import FFmpegError
 
 USER_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -78,7 +77,7 @@ def sentence_of(error: Exception, folders: Sequence[Path] = (PACKAGE,)) -> str |
 
     :param folders: with code whose ``raise ValueError`` is a message to the user.
     """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _torch_lacks_memory(error):
+    if isinstance(error, MemoryError) or _torch_lacks_memory(error):
         size = _BYTES.search(str(error))
         wanted = f" ({_amount(*size.groups())} more were needed)" if size else ""
         return f"Out of memory{wanted}; use smaller or fewer frames, a smaller batch, or fewer slots or samples."
@@ -131,7 +130,10 @@ def _printable_names() -> Iterator[None]:
 
 
 def _torch_lacks_memory(error: Exception) -> bool:
-    return type(error) is RuntimeError and bool(_NO_MEMORY.search(str(error)))
+    if type(error) is RuntimeError:
+        return bool(_NO_MEMORY.search(str(error)))
+    torch = sys.modules.get("torch")  # not imported for this: it takes seconds
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def _amount(number: str, unit: str) -> str:

@@ -43,11 +43,11 @@ FORECAST: dict[str, Any] = {"observed": 5, "start": 0, "discover": False}
 IMAGINE: dict[str, Any] = {"first_presence": None}
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summary: str) -> None:
     """Add this subcommand."""
     parser = commands.add_parser(
         "generate",
-        help="forecast how a video continues, or sample new videos",
+        help=summary,
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

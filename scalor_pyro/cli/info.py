@@ -24,11 +24,11 @@ EXAMPLES = """examples:
   scalor info cells.tif --crop 0 0 512 512 --stop 300"""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summary: str) -> None:
     """Add this subcommand."""
     parser = commands.add_parser(
         "info",
-        help="show what a video holds, what moves in it, and the sizes to train with",
+        help=summary,
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -39,11 +39,11 @@ EXAMPLES = """examples:
   scalor link out/street.csv --gap 0 --min-length 10 --fill-gaps 5 --smooth     filters alone"""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summary: str) -> None:
     """Add this subcommand."""
     parser = commands.add_parser(
         "link",
-        help="give tracks of one object one identity; filter tracks",
+        help=summary,
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -32,11 +32,11 @@ EXAMPLES = """examples:
 PART_SHOWN = ("crop", "start", "stop", "stride")
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summary: str) -> None:
     """Add this subcommand."""
     parser = commands.add_parser(
         "report",
-        help="make a page to look at from tracks and their video",
+        help=summary,
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

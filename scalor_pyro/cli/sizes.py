@@ -2,10 +2,13 @@
 
 import argparse
 import re
+from typing import TYPE_CHECKING
 
 from scalor_pyro.config.options import PAIR, add_option, given
 from scalor_pyro.config.sizes import SizeOptions, require_inside
-from scalor_pyro.video import Video
+
+if TYPE_CHECKING:  # to read videos is not needed for help
+    from scalor_pyro.video import Video
 
 SIZE = "--object-size"
 _NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
@@ -17,7 +20,7 @@ def add_size_options(parser: argparse._ActionsContainer) -> None:
     add_option(parser, SizeOptions, "example")
 
 
-def box_given(options: argparse.Namespace, *videos: Video) -> tuple[float, float] | None:
+def box_given(options: argparse.Namespace, *videos: "Video") -> tuple[float, float] | None:
     """H, W of a typical object, px of the file; None: not given.
 
     :raises ConfigError: for a size that no object of these videos can have.

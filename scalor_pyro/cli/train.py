@@ -69,11 +69,11 @@ ADAPTING = 1 / 3
 MODEL, TRAIN = ("slots", "sigma"), ("minutes", "steps", "precision", "capture")
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summary: str) -> None:
     """Add this subcommand."""
     parser = commands.add_parser(
         "train",
-        help="learn to find and follow what moves in a video",
+        help=summary,
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -11,9 +11,9 @@ DESCRIPTION = """List the trained models in the package: their training data, an
 name instead of a run folder; without a name, `scalor track` uses any-scene. For details see docs/weights.md."""
 
 
-def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summary: str) -> None:
     """Add this subcommand."""
-    parser = commands.add_parser("weights", help="list the packaged weights", description=DESCRIPTION)
+    parser = commands.add_parser("weights", help=summary, description=DESCRIPTION)
     parser.set_defaults(run=run)
 
 

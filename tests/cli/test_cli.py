@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scalor_pyro.cli import main
+from scalor_pyro.cli import SUBCOMMANDS, main
 from tests.video_files import shades, squares, write_video
 
 
@@ -122,3 +122,29 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0 and re.match(r"scalor \S", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["trak", "my.mp4"]])
+def test_help_and_typing_errors_do_not_wait_for_torch(words: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from scalor_pyro.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit:\n    pass\n"
+        "slow = {'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {slow}' if slow else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_each_subcommand_has_its_own_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = re.findall(r"^    (\w+) {2,}(\S.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert [name for name, _ in listed] == list(SUBCOMMANDS)
+    for name, _ in listed:
+        with pytest.raises(SystemExit) as exit_of:
+            main([name, "--help"])
+        assert exit_of.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: scalor {name}")
