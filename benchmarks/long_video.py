@@ -1,8 +1,9 @@
-"""A long video of many sprites, tracked from end to end: is memory flat, do identities last?
+"""A long video of many sprites, tracked from end to end and linked: is memory flat, do identities last?
 
 Makes two videos of one scene, 640 × 480 px at 10 frames a second, with 40 sprites that drift and bounce over a
 textured background: two minutes to train on, twenty to track. Trains (``scalor train``), tracks (``scalor track``)
-while it looks at the memory of that process, and scores the tracks against the truth::
+while it looks at the memory of that process, links (``scalor link``), and scores the tracks against the truth: as
+tracked, linked, and with identities by the truth::
 
     python benchmarks/long_video.py --out runs/long
 """
@@ -16,12 +17,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from linking import Tracked, by_truth
 from scipy.optimize import linear_sum_assignment
 from sprite_video import RATE, make, textured_scene
 
 from scalor_pyro.config import DataConfig
 from scalor_pyro.data import GroundTruth
-from scalor_pyro.evaluation.metrics import Tally
+from scalor_pyro.evaluation.metrics import hota, score
+from scalor_pyro.evaluation.tables import markdown_table
+from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import read_mot
 
@@ -81,8 +85,24 @@ def kept_over(tracks: Tracks, truth: GroundTruth, every: int, offset: int) -> fl
     return float((before == after)[both].mean())
 
 
+def scored(tracks: Tracks, truth: GroundTruth) -> dict[str, float]:
+    """Scores of the whole video, and how many identities there are."""
+    scores = asdict(score([tracks], [truth]))
+    return {**scores, "hota": hota([tracks], [truth]).hota, "identities": len(np.unique(tracks.identity))}
+
+
+def table(scores: dict[str, dict[str, float]]) -> str:
+    """A row for each way."""
+    rows = []
+    for way, each in scores.items():
+        shares = [f"{each[key]:.3f}" for key in ("mota", "mota_strict", "idf1", "hota", "precision", "recall")]
+        rows.append([way, *shares, f"{each['switches']:.0f}", f"{each['identities']:.0f}"])
+    heads = ["", "MOTA 2×", "MOTA 0.5×", "IDF1", "HOTA", "precision", "recall", "switches", "identities"]
+    return markdown_table(heads, rows)
+
+
 def main() -> None:
-    """Make, train, track, score."""
+    """Make, train, track, link, score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=20, help="length of the long video (default: 20)")
@@ -100,22 +120,34 @@ def main() -> None:
         budget = ["--from-scratch", "--minutes", str(options.training)]
         subprocess.run([*scalor, "train", str(out / name), "--out", str(out / "run"), *budget], check=True)
     tracking = ["track", str(out / LONG[0]), "--weights", str(out / "run"), "--out", str(out / "tracks"), "--overwrite"]
-    seconds, memory = watched([*scalor, *tracking, "--no-report"])
-    tally, tracks = Tally(), read_mot(out / "tracks" / "long.txt")
-    tally.add(tracks, truth)
+    seconds, memory = watched([*scalor, *tracking, "--no-report", "--no-link"])
+    linking = ["link", str(out / "tracks" / "long.csv"), "--out", str(out / "linked"), "--overwrite"]
+    to_link, memory_of_linking = watched([*scalor, *linking])
+    tracks = read_mot(out / "tracks" / "long.txt")
+    ways = {
+        "as tracked": tracks,
+        "linked": read_mot(out / "linked" / "long.txt"),
+        "identities by the truth": by_truth(Tracked(tracks, np.zeros((len(tracks), 0)), truth, SPRITES.image_size)),
+    }
+    scores = {way: scored(each, truth) for way, each in ways.items()}
     window = json.loads((out / "run" / "config.json").read_text())["video"]["options"]["crop"]["width"]
     settled = [size for at, size in memory if at >= SETTLED]
     results = {
         "frames": frames,
         "seconds": seconds,
         "frames_per_second": frames / seconds,
+        "seconds_to_link": to_link,
         "memory_mb": {"least": min(settled, default=None), "most": max(settled, default=None), "all": memory},
+        "memory_mb_to_link": max((size for _, size in memory_of_linking), default=None),
         "kept_over_window_borders": kept_over(tracks, truth, window, window),
         "kept_over_other_lines": kept_over(tracks, truth, window, window // 2),
-        "scores": asdict(tally.scores()),
+        "kept_over_window_borders_linked": kept_over(ways["linked"], truth, window, window),
+        "scores": scores,
+        "provenance": provenance(MadeBy(command_line(__file__, None)), "cpu"),
     }
     (out / "results.json").write_text(json.dumps(results, indent=1))
-    print(json.dumps({**results, "memory_mb": {**results["memory_mb"], "all": len(memory)}}, indent=1))
+    print(json.dumps({**results, "memory_mb": {**results["memory_mb"], "all": len(memory)}, "scores": None}, indent=1))
+    print(table(scores))
 
 
 if __name__ == "__main__":
