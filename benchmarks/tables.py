@@ -28,7 +28,7 @@ from scalor_pyro.files import write_atomically
 from scalor_pyro.runs.cards import synthetic_names
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDS, PAPER = ROOT / "docs" / "records", "paper.json"
+RECORDS, PAPER, GOALS = ROOT / "docs" / "records", "paper.json", "goals.json"
 # A table is rewritten between its marker and the end marker.
 MARKED = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
@@ -70,6 +70,9 @@ NATURAL = "ped2"
 OF_NATURAL = {prefix: model for prefix, model in MODELS.items() if prefix != "sqair-"}
 # Settings for which the paper gives SQAIR's scores.
 WITH_SQAIR = ("digits-vld", "sprites-vld", "sprites-ld")
+
+# What lowers MOTA.
+ERRORS = {"misses": "misses", "false_alarms": "false alarms", "switches": "identity switches"}
 
 Record = Mapping[str, Any]
 
@@ -213,6 +216,27 @@ def against_paper(book: Book) -> str:
     return markdown([*heads, *(f"{way}: {title}" for way in both_ways(book) for title in reached.values())], rows)
 
 
+def goals(book: Book) -> str:
+    """MOTA beside the goals of this project, and what lowers it, in percent of the true objects."""
+    wanted = json.loads((book.folder / GOALS).read_text(encoding="utf-8"))["settings"]
+    rows = []
+    for name, title in TRACKED.items():
+        for way, seen in both_ways(book).items():
+            mean, goal = seen.mean(name, "mota"), wanted[name][way]
+            short = NOTHING if mean is None else written("mota", max(0.0, goal - float(written("mota", mean))))
+            rows.append([title, way, written("mota", goal), seen.cell(name, "mota"), short, *_errors(seen.of(name))])
+    return markdown(["videos", "inference", "goal", "MOTA 2×", "short by", *ERRORS.values()], rows)
+
+
+def _errors(records: Sequence[Record]) -> list[str]:
+    """Errors of each kind for 100 true objects, the mean over seeds."""
+    cells = []
+    for error in ERRORS:
+        shares = [each[error] * (1 - each["recall"]) / each["misses"] for each in records]  # recall counts all objects
+        cells.append(f"{100 * statistics.fmean(shares):.1f} %" if shares else NOTHING)
+    return cells
+
+
 def reconstruction(book: Book) -> str:
     """The MSE of the paper's Table 2: all models on the same data."""
     rows = [
@@ -353,6 +377,7 @@ PAGES: dict[Path, dict[str, Callable[[Book], str]]] = {
     ROOT / "docs" / "results.md": {
         "tracking": tracking,
         "against-paper": against_paper,
+        "goals": goals,
         "reconstruction": reconstruction,
         "likelihood": likelihood,
         "natural": natural,

@@ -11,7 +11,6 @@ from scalor_pyro.cli.tracking.jobs import Ending, Job, is_done
 from scalor_pyro.config import config_to_dict
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.inference.trained import TrainedRun
-from scalor_pyro.plots.player import write_player
 from scalor_pyro.plots.report import About, write_report
 from scalor_pyro.tracks.annotate import AnnotatedVideo, annotate, rows_of_frames
 from scalor_pyro.tracks.finishing import Finished, finish, frame_by_frame, renamed, write_events
@@ -44,6 +43,8 @@ def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, optio
             tracks, events = finished.tracks, finished.linked.events
             pictured = None if pictured is None else renamed(pictured, finished.renaming)
         if pictured is not None:
+            from scalor_pyro.plots.player import write_player  # draws by matplotlib, which no other output needs
+
             numbers, frames, inference = pictured
             title = printable(job.video.name)
             write_player(job.further["player"], frames, inference, title=title, numbers=numbers.tolist())
