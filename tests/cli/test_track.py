@@ -319,7 +319,7 @@ def test_a_video_is_decoded_again_only_for_its_median_and_to_show_linked_tracks(
 ) -> None:
     frames = []
     pixels = ContainerSource._pixels
-    monkeypatch.setattr(ContainerSource, "_pixels", lambda self, frame: frames.append(1) or pixels(self, frame))
+    monkeypatch.setattr(ContainerSource, "_pixels", lambda self, *of: frames.append(1) or pixels(self, *of))
     line = [*arguments(here, *options), "--player", "3"]
     assert main(line) == 0
     assert len(frames) == times * (24 + 1) + 1  # one tells that the file has 8 bits, one that the background image fits

@@ -89,10 +89,10 @@ class Pool(NamedTuple):
         """Of some of them."""
         return Pool(self.precision[which], self.weighted[which])
 
-    def add(self, at: int, other: "Pool", which: int) -> None:
-        """Add what was seen of another, in place."""
-        self.precision[at] += other.precision[which]
-        self.weighted[at] += other.weighted[which]
+    def add(self, at: int, other: "Pool", which: int, share: float = 1.0) -> None:
+        """Add what was seen of another, or a share of it, in place."""
+        self.precision[at] += share * other.precision[which]
+        self.weighted[at] += share * other.weighted[which]
 
     def copy(self) -> "Pool":
         """One that can be changed."""

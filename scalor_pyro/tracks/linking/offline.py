@@ -55,6 +55,9 @@ from scalor_pyro.tracks.table import Tracks, from_dataframe
 
 # Times that links are decided, each time given the ones before.
 ROUNDS = 8
+# What was seen of an object counts half as much this many frames away: some link in between may be wrong, and then it
+# was another one. In 200 frames this hardly matters; in thousands, one wrong link would spoil all that follow.
+HALF_LIFE = 200.0
 # Frames that two tracks of one object may share, while one of them fades.
 OVERLAP = 16
 
@@ -291,7 +294,7 @@ class _Linking:
         return _Pairs(end[near], begin[near], place[near])
 
     def _appearances(self, pieces: Pieces, pairs: _Pairs, links: Links) -> Numbers:
-        """Log-ratios of appearance, of all that is linked to the end and to the beginning. (E,)"""
+        """Log-ratios of appearance, of all that is linked to the end and to the beginning, what is near most. (E,)"""
         objects = np.array([links.first_of(piece) for piece in range(len(pieces))])
         weight = 1 / np.bincount(objects, minlength=len(pieces))[objects]
         model = two_covariances(pieces, weight)
@@ -299,8 +302,15 @@ class _Linking:
         future = past.copy()
         for piece in np.argsort(pieces.first, kind="stable"):
             if piece in links.before:
-                past.add(piece, past, links.before[piece])
+                before = links.before[piece]
+                past.add(piece, past, before, _remembered(pieces, before, piece))
         for piece in np.argsort(-pieces.first, kind="stable"):
             if piece in links.after:
-                future.add(piece, future, links.after[piece])
+                after = links.after[piece]
+                future.add(piece, future, after, _remembered(pieces, piece, after))
         return of_appearance.log_ratio(past.of(pairs.end), future.of(pairs.begin), model.between)
+
+
+def _remembered(pieces: Pieces, earlier: int, later: int) -> float:
+    """What was seen in one piece counts so much in the other."""
+    return float(0.5 ** (max(pieces.first[later] - pieces.first[earlier], 0) / HALF_LIFE))
