@@ -111,6 +111,14 @@ def test_a_crowd_gets_its_identities_back() -> None:
         assert agreement(link(tracks, None, SIZE).identity, true) > 0.8
 
 
+def test_objects_whose_appearance_drifts_over_thousands_of_frames_keep_their_identities() -> None:
+    """What was seen of them long ago would speak for another one by now."""
+    for seed in range(2):
+        tracks, appearance, true = crowd(seed, frames=2000)
+        drift = np.random.default_rng(seed).normal(0, 0.1, (8, 2000, 5)).cumsum(axis=1)
+        assert agreement(link(tracks, appearance + drift[true, tracks.frame], SIZE).identity, true) > 0.95
+
+
 @given(seeds)
 def test_order_and_names_do_not_matter(seed: int) -> None:
     tracks, appearance, _ = crowd(seed, objects=5, frames=50)
