@@ -13,9 +13,9 @@ How far appearance is believed depends on the video (:mod:`scalor_pyro.tracks.li
 
 One assignment of ends to beginnings gives the most likely links (Huang, Wu and Nevatia, ECCV 2008; with gaps, merging
 and splitting as Jaqaman et al., Nature Methods 5, 2008, have them). Then everything is estimated again, given these
-links: what an object looks like from all its tracks, how much objects differ, how they come and go; and all links are
-decided anew, until they stay or :data:`ROUNDS` have passed. Where nothing returns and where everything does may both be
-consistent, so this is done from two first guesses, and the more likely result is kept.
+links: what an object looks like from all its tracks, those near in time first, how much objects differ, how they come
+and go; and all links are decided anew, until they stay or :data:`ROUNDS` have passed. Where nothing returns and where
+everything does may both be consistent, so this is done from two first guesses, and the more likely result is kept.
 
 Before, a track is cut where its appearance changes for good (:mod:`scalor_pyro.tracks.linking.cuts`): there it went
 over from one object to another. Both parts are linked again where nothing fits better.
@@ -55,8 +55,8 @@ from scalor_pyro.tracks.table import Tracks, from_dataframe
 
 # Times that links are decided, each time given the ones before.
 ROUNDS = 8
-# What was seen of an object counts half as much this many frames away: some link in between may be wrong, and then it
-# was another one. In 200 frames this hardly matters; in thousands, one wrong link would spoil all that follow.
+# What was seen of an object counts half as much this many tracked frames away: some link in between may be wrong, and
+# then it was another one. In 200 frames this hardly matters; in thousands, one wrong link would spoil all that follow.
 HALF_LIFE = 200.0
 # Frames that two tracks of one object may share, while one of them fades.
 OVERLAP = 16
