@@ -10,11 +10,13 @@ Without options it trains on 2–4 moving digits over black; on two cores this t
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scalor_pyro.cli.errors import INTERRUPTED, command
-from scalor_pyro.config import ConfigError, RunConfig
+from scalor_pyro.config import ConfigError, RunConfig, TrainConfig
+from scalor_pyro.config.options import add_option, given
 from scalor_pyro.config.presets import PRESETS, paper, preset, setting_of
 from scalor_pyro.evaluation.metrics import table
 from scalor_pyro.experiments.options import add_run_options, config_of_run, described, with_options
@@ -30,15 +32,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=(__doc__ or "").partition("\n")[0],
         epilog="The run folder then holds results.json, pictures/, player.html, tracks/ and the weights.",
     )
-    what = add_run_options(parser, Path("runs/scalor"))
+    what, how = add_run_options(parser, Path("runs/scalor"))
     what.add_argument("--preset", choices=["paper", *PRESETS], help="setting by name, instead of the options above; "
                       "paper: the setting of these options, trained as in the paper")  # fmt: skip
+    add_option(how, TrainConfig, "evidence", default="depends on the setting")
     return parser.parse_args(arguments)
 
 
 def configure(options: argparse.Namespace) -> RunConfig:
     """The config that the options describe."""
-    if options.resume and not described(options, "preset"):
+    if options.resume and not described(options, "preset", "evidence"):
         return config_of_run(options.out, RunConfig)
     if options.preset in (None, "paper"):
         config = preset(options.objects or "digits", options.density or "VLD", bool(options.background))
@@ -47,7 +50,8 @@ def configure(options: argparse.Namespace) -> RunConfig:
         raise ConfigError(f"--preset {options.preset} cannot be combined with --objects, --density or --background.")
     else:
         config = PRESETS[options.preset]()
-    return with_options(config, options)
+    config = with_options(config, options)
+    return replace(config, train=replace(config.train, **given(options, TrainConfig, ("evidence",))))
 
 
 @command

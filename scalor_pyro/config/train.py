@@ -75,6 +75,11 @@ class TrainConfig:
     decay_from: float = 0.6  # share of the budget at which the cosine starts
     clip: float = 1.0  # largest gradient norm, of the loss per frame
     elbo: Literal["trace", "analytic"] = "trace"  # analytic: closed-form KL where it exists
+    evidence: bool = option(
+        False,
+        "learn with evidence: what a frame gains decides which objects stay, instead of masks; steps on a GPU are then "
+        "not recorded",
+    )
     # Everything but the networks is computed in fp32.
     precision: Literal["fp32", "bf16"] = option(
         "fp32",

@@ -20,11 +20,13 @@ DESCRIBING = (
 )
 
 
-def add_run_options(parser: argparse.ArgumentParser, out: Path) -> argparse._ArgumentGroup:
+def add_run_options(
+    parser: argparse.ArgumentParser, out: Path
+) -> tuple[argparse._ArgumentGroup, argparse._ArgumentGroup]:
     """Add them to a command line.
 
     :param out: the default folder of the run.
-    :return: the group of options about the videos.
+    :return: the groups of options about the videos, and about the training.
     """
     what = parser.add_argument_group("what to train on")
     add_option(what, DataConfig, "objects")
@@ -46,7 +48,7 @@ def add_run_options(parser: argparse.ArgumentParser, out: Path) -> argparse._Arg
     run.add_argument(
         "--eval-videos", type=int, default=200, metavar="N", help="unseen videos to evaluate on (default: 200)"
     )
-    return what
+    return what, how
 
 
 def described(options: argparse.Namespace, *further: str) -> bool:

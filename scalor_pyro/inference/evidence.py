@@ -1,4 +1,4 @@
-r"""Evidence: at inference, the model itself decides which proposals stay and which tracks end.
+r"""Evidence: the model itself decides which proposals stay and which tracks end.
 
 Rejection by the overlap of masks asks whether a proposal lies on another object; evidence asks whether the frame is
 likelier with it. A proposal with latents z stays if
@@ -25,8 +25,8 @@ Differs: in the paper, a proposal is rejected where the masks of propagated obje
 is what the guide says.
 """
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ from scalor_pyro.inference.weighing import Sum, View, Weighed, best_first, best_
 from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import Patches
 from scalor_pyro.model.discovery import Proposed
+from scalor_pyro.model.frame import FrameLatents
 from scalor_pyro.model.rejection import Kept
 from scalor_pyro.model.scalor import Scalor
 
@@ -202,3 +203,48 @@ class Weigher:
         )
         divergences = [kl_divergence(q, p) for q, p in latents]
         return torch.stack(divergences).sum(0) - prior.presence.logits.gather(1, proposed.cells)
+
+
+class _Noting(Weigher):
+    """Notes what it keeps, frame after frame, and leaves the drawing to those who need its gradient."""
+
+    def __init__(self, scalor: Scalor, evidence: Worth) -> None:
+        super().__init__(scalor, evidence)
+        self.kept: list[Kept] = []
+
+    def keep(self, *frame: Any) -> Kept:
+        """1 for each object of a frame that stays, 0 for the others."""
+        self.kept.append(super().keep(*frame)._replace(canvas=None))
+        return self.kept[-1]
+
+
+class ByEvidence:
+    """Guide and model of a :class:`~scalor_pyro.model.scalor.Scalor` in which evidence decides, to learn with.
+
+    The guide decides, and the model that is replayed against it keeps what the guide kept::
+
+        by_evidence = ByEvidence(scalor)
+        svi = SVI(by_evidence.model, by_evidence.guide, optimiser, ReparamELBO())
+
+    Depths are those of the guide: one that evidence changed would not be the value of its site.
+
+    :param scalor: the model and guide.
+    :param evidence: what an object must be worth; "auto": the thresholds of :func:`worth_for`.
+    """
+
+    def __init__(self, scalor: Scalor, evidence: Worth | Literal["auto"] = "auto") -> None:
+        self.scalor = scalor
+        worth = worth_for(scalor) if evidence == "auto" else evidence
+        self.evidence = replace(worth, order=False)
+        self._kept: list[Kept] = []
+
+    def guide(self, x: Tensor) -> list[FrameLatents]:
+        """q(z | x) of frames (B, T, C, H, W)."""
+        deciding = _Noting(self.scalor, self.evidence)
+        latents = self.scalor.guide(x, acceptance=deciding)
+        self._kept = deciding.kept
+        return latents
+
+    def model(self, x: Tensor) -> list[FrameLatents]:
+        """p(x, z) of the frames that the guide was run on last."""
+        return self.scalor.model(x, kept=self._kept)

@@ -1,6 +1,6 @@
 """SCALOR as a Pyro program: the generative model and its guide."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -205,12 +205,19 @@ class Scalor(StoredModule):
 
     # ------------------------------------------------------------------ the program
 
-    def model(self, x: Tensor | None = None, frames: int | None = None, sequences: int = 1) -> list[FrameLatents]:
+    def model(
+        self,
+        x: Tensor | None = None,
+        frames: int | None = None,
+        sequences: int = 1,
+        kept: Sequence[Kept] = (),
+    ) -> list[FrameLatents]:
         """p(x, z): observes the frames it is given and imagines the rest.
 
         :param x: (B, T, C, H, W) in [0, 1], or None to observe nothing.
         :param frames: the number of frames in total; default T.
         :param sequences: B, if nothing is observed.
+        :param kept: which objects stay in the first frames, as decided elsewhere; in the others, masks decide.
         :return: one entry per frame.
         :raises ValueError: if x is not a batch of videos of the config's size.
         """
@@ -228,7 +235,7 @@ class Scalor(StoredModule):
                 propagated = self._propagate(t, going_on, slots, plates)
             discovering = self.discovery_prior(t, sequences, self.annealed)
             proposals, _ = self._discover(t, discovering, plates, first=slots is None)
-            frame = once(self.settle, slots, propagated, proposals)
+            frame = once(self.settle, slots, propagated, proposals, kept[t] if t < len(kept) else None)
             slots, frame_loc = frame.slots, frame.canvas.colour
             if self.background is not None:
                 behind = self.background.prior(z_bg, background_memory, sequences)
@@ -261,7 +268,7 @@ class Scalor(StoredModule):
         :param carried: of the last frame of an earlier call, to continue from there: x is then the frames that follow,
             and sites count from 0 again.
         :param acceptance: what decides which objects stay; default: masks, as in the model. With another one the slots
-            may differ from those of a model that is replayed against this guide.
+            may differ from those of a model that is replayed against this guide, unless it is told what was ``kept``.
         """
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
         if x is None:
@@ -286,13 +293,12 @@ class Scalor(StoredModule):
                     seen = drawn(patches, self.config.image_size)
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals, proposed = self._discover(t, discovering, plates, first=slots is None)
-                if acceptance is None:
-                    settled = once(self.settle, slots, propagated, proposals)
-                else:
+                kept = None
+                if acceptance is not None:
                     if turning and t == 0:
                         acceptance.turn()
                     kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed, patches)
-                    settled = self.settle(slots, propagated, proposals, kept)
+                settled = once(self.settle, slots, propagated, proposals, kept)
                 if turning and t == 0:
                     settled = settled._replace(slots=settled.slots.turned())
                 slots = settled.slots

@@ -17,21 +17,33 @@ class NonFiniteError(ValueError):
     """A loss or gradient that is not finite; the message names the site or parameter."""
 
 
-class Diagnosed(Protocol):
+class _Program(Protocol):
     """A model and guide whose values can be looked at."""
 
     def model(self, frames: Tensor, /) -> Any: ...
 
     def guide(self, frames: Tensor, /) -> Any: ...
 
+
+class _Parameters(Protocol):
+    """A module whose gradients can be looked at."""
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
 
 
 def diagnosis(
-    scalor: Diagnosed, loss: Tensor, frames: Tensor, random: Mapping[str, Any], world: World, where: str
+    program: _Program,
+    module: _Parameters,
+    loss: Tensor,
+    frames: Tensor,
+    random: Mapping[str, Any],
+    world: World,
+    where: str,
 ) -> NonFiniteError:
     """The error that says what was not finite in a step; the step is run again with the same random numbers.
 
+    :param program: what was run.
+    :param module: what has the parameters.
     :param loss: () of the step. If it is finite, the gradient, which the parameters still have, was not.
     :param frames: (B, T, C, H, W), the batch of the step.
     :param random: the random state before the step.
@@ -39,11 +51,11 @@ def diagnosis(
     :param where: the end of the sentence: at which step, and what follows from it.
     """
     if bool(torch.isfinite(loss)):
-        name = non_finite_gradient(scalor.named_parameters())
+        name = non_finite_gradient(module.named_parameters())
         return NonFiniteError(f"The gradient of {name or 'all parameters together'} is not finite {where}")
     set_random_state(random)
     with world.noise():
-        site = non_finite_site(scalor.model, scalor.guide, frames)
+        site = non_finite_site(program.model, program.guide, frames)
     site = next(filter(None, world.gather(site)), None)
     return NonFiniteError(f"The loss is {loss.item()}, first in {site or 'the sum over all sites'}, {where}")
 

@@ -14,7 +14,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from scalor_pyro.config import ClipRunConfig, ConfigError, TrainConfig
 from scalor_pyro.files import reserved
+from scalor_pyro.inference.evidence import ByEvidence
 from scalor_pyro.model.background import OF_THE_VIEW
+from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.checkpoint import random_state, set_random_state
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import start_from
@@ -39,7 +41,15 @@ Evaluate = Callable[[int], Mapping[str, Any]]
 Draw = Callable[[int], Mapping[str, Tensor]]
 
 
-class Trainable(Protocol):
+class Program(Protocol):
+    """A model, and the guide that is trained with it."""
+
+    def model(self, frames: Tensor, /) -> Any: ...
+
+    def guide(self, frames: Tensor, /) -> Any: ...
+
+
+class Trainable(Program, Protocol):
     """The parts of :class:`~scalor_pyro.model.scalor.Scalor` that the loop needs, besides being a module."""
 
     config: Any
@@ -47,10 +57,6 @@ class Trainable(Protocol):
     @property
     def last_statistics(self) -> Mapping[str, Tensor]:
         """Scalars of the last step, detached."""
-
-    def model(self, frames: Tensor, /) -> Any: ...
-
-    def guide(self, frames: Tensor, /) -> Any: ...
 
     def schedule(self, values: dict[str, float], /) -> Any: ...
 
@@ -246,11 +252,14 @@ class Trainer:
         self.parameters = list(scalor.parameters())
         self.device = self.parameters[0].device
         objective = ReparamELBO(analytic_kl=self.budget.elbo == "analytic") if elbo is None else elbo
-        self.loss = world.wrap(_Loss(scalor, objective), self.blank_videos())
+        self.program = _by_evidence(scalor) if self.budget.evidence else scalor
+        self.loss = world.wrap(_Loss(scalor, self.program, objective), self.blank_videos())
         self.optimiser = make_optimiser(self.parameters, self.budget)
         self.watch = CollapseWatch(config.model)
         self.check_each_step = checks_each_step(self.device)
-        capture = self.budget.capture and self.device.type == "cuda" and world.size == 1
+        # Evidence asks the host which objects stay.
+        recordable = self.budget.capture and not self.budget.evidence
+        capture = recordable and self.device.type == "cuda" and world.size == 1
         self.captured = CapturedStep(self.whole_step, enabled=capture)
         self.statistics: Mapping[str, Tensor] = {}
         self.step = 0  # steps done
@@ -396,7 +405,7 @@ class Trainer:
         if not bool(torch.isfinite(loss + norm)):
             kept = "" if self.folder is None else f", the checkpoint of step {self.checkpoints.step} is kept"
             where = f"at step {self.step}; training stopped{kept}."
-            raise diagnosis(self.scalor, loss, frames, random, self.world, where)
+            raise diagnosis(self.program, self.scalor, loss, frames, random, self.world, where)
         return self.descend(loss, norm)
 
     def gradients(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -495,13 +504,19 @@ class Trainer:
 class _Loss(nn.Module):
     """The negative ELBO of frames (B, T, C, H, W), per frame: the module whose gradient is descended."""
 
-    def __init__(self, scalor: Trainable, elbo: Elbo) -> None:
+    def __init__(self, scalor: Trainable, program: Program, elbo: Elbo) -> None:
         super().__init__()
-        self.scalor, self.elbo = scalor, elbo
+        self.scalor, self.program, self.elbo = scalor, program, elbo
 
     def forward(self, frames: Tensor) -> Tensor:
-        loss = self.elbo.differentiable_loss(self.scalor.model, self.scalor.guide, frames)
+        loss = self.elbo.differentiable_loss(self.program.model, self.program.guide, frames)
         return loss / (frames.shape[0] * frames.shape[1])
+
+
+def _by_evidence(scalor: Trainable) -> Program:
+    if not isinstance(scalor, Scalor):
+        raise ConfigError(f"evidence: expected a Scalor to learn with it, got a {type(scalor).__name__}.")
+    return ByEvidence(scalor)
 
 
 def _restarted(folder: str | Path | None, world: World) -> bool:
