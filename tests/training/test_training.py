@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from scalor_pyro.config import Schedule, constant
+from scalor_pyro.config import ConfigError, Schedule, Stage, TrainConfig, constant
 from scalor_pyro.files import OutputError
+from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.checkpoint import load_training_state
 from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.folder import RunFolder
@@ -436,3 +437,31 @@ def test_validation_is_as_before(tmp_path: Path) -> None:
     fake_train(tmp_path)
     with pytest.raises(ValueError, match="scale"):
         dist.Normal(0.0, -1.0)
+
+
+def test_learning_with_evidence_goes_another_way_and_can_be_resumed(
+    tmp_path: Path, make_scalor: Callable[..., Scalor], videos: Tensor
+) -> None:
+    def learned(evidence: bool, folder: Path, **options: Any) -> tuple[Scalor, bool]:
+        scalor = make_scalor()
+        with torch.no_grad():
+            scalor.discovery_posterior.presence_head.bias.fill_(2.0)
+        config = TrainConfig(steps=6, evidence=evidence, curriculum=(Stage(1.0, 3, 2),), eval_every=99)
+        quiet = {"progress": False, "tensorboard": False}
+        return scalor, training.train(scalor, videos, config, folder, **quiet, **options).interrupted
+
+    whole, _ = learned(True, tmp_path / "whole")
+    by_masks, _ = learned(False, tmp_path / "masks")
+    _, interrupted = learned(True, tmp_path / "parted", elbo=At(call2=interrupt))
+    assert interrupted
+    resumed, _ = learned(True, tmp_path / "parted", resume=True)
+    differ = [not torch.equal(value, by_masks.state_dict()[name]) for name, value in whole.state_dict().items()]
+    assert any(differ)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_only_scalor_learns_with_evidence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"evidence: expected a Scalor to learn with it, got a FakeScalor\."):
+        fake_train(tmp_path / "run", FakeScalor(), fake_config(evidence=True))
+    assert not (tmp_path / "run").exists()
