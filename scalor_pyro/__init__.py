@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scalor_pyro.config.presets import PRESETS, paper, preset
     from scalor_pyro.data import GroundTruth, SyntheticVideos
     from scalor_pyro.evaluation.uncertainty import TrackUncertainty, uncertainty
-    from scalor_pyro.inference.evidence import Worth
+    from scalor_pyro.inference.evidence import ByEvidence, Worth
     from scalor_pyro.inference.generation import Generated, forecast, imagine, reconstruct
     from scalor_pyro.inference.latents import Stacked, latents
     from scalor_pyro.inference.likelihood import Evidence, log_evidence, nll
@@ -101,7 +101,7 @@ _MODULES = {
     "inference.likelihood": ("Evidence", "log_evidence", "nll"),
     "evaluation.uncertainty": ("TrackUncertainty", "uncertainty"),
     # Generation, and the questions that priors ask.
-    "inference.evidence": ("Worth",),
+    "inference.evidence": ("ByEvidence", "Worth"),
     "inference.generation": ("Generated", "forecast", "imagine", "reconstruct"),
     "inference.swap_prior": ("swap_prior",),
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
@@ -137,6 +137,7 @@ _PACKAGES = (
 
 __all__ = [
     "BACKGROUND",
+    "ByEvidence",
     "Callback",
     "CheckpointError",
     "ClipRunConfig",
