@@ -111,6 +111,27 @@ def test_a_crowd_gets_its_identities_back() -> None:
         assert agreement(link(tracks, None, SIZE).identity, true) > 0.8
 
 
+def absent(tracks: Tracks, appearance: NDArray[np.float64], true: NDArray[np.int64], frames: int) -> tuple:
+    """The same, where each object in turn is away for some frames, longer than any gap."""
+    here = np.ones(len(tracks), np.bool_)
+    for each in np.unique(true):
+        start = 200 + 150 * int(each)
+        here &= ~((true == each) & (tracks.frame >= start) & (tracks.frame < start + frames))
+    return tracks.rows(here), appearance[here], true[here]
+
+
+def test_an_object_is_known_again_after_any_time_if_looks_stay() -> None:
+    for seed in range(2):
+        tracks, appearance, true = absent(*crowd(seed, frames=2000), frames=120)
+        linked = link(tracks, appearance, SIZE, LinkOptions(gap=60))
+        assert agreement(linked.identity, true) > 0.95
+        assert not len(linked.events.query("event == 'link' and log_ratio < 0"))
+        assert linked.events.query("event == 'link'").gap.max() >= 120
+        # Looks that all have in common tell nothing of who is who, and nobody comes back from so far.
+        alike = np.random.default_rng(seed).normal(0, 0.2, appearance.shape)
+        assert link(tracks, alike, SIZE, LinkOptions(gap=60)).events.query("event == 'link'").gap.max() <= 60
+
+
 def test_objects_whose_appearance_drifts_over_thousands_of_frames_keep_their_identities() -> None:
     """What was seen of them long ago would speak for another one by now."""
     for seed in range(2):

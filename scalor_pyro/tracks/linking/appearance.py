@@ -164,10 +164,15 @@ def log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors = FACTO
     :param between: (d,) λ
     :param factors: of the variance within, each with its probability.
     """
+    return np.clip(unlimited_log_ratio(one, other, between, factors), -MOST, MOST)
+
+
+def unlimited_log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors = FACTORS) -> Numbers:
+    """The same, however much that is. (n,)"""
     starts = range(0, len(one.precision), AT_A_TIME)
     pieces = [slice(start, start + AT_A_TIME) for start in starts]
     parts = [_log_ratio(Pool(*(p[s] for p in one)), Pool(*(p[s] for p in other)), between, factors) for s in pieces]
-    return np.clip(np.concatenate(parts), -MOST, MOST) if parts else np.zeros(0)
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors) -> Numbers:

@@ -37,7 +37,7 @@ from scalor_pyro.tracks.linking import place as of_place
 from scalor_pyro.tracks.linking.appearance import pool_of, two_covariances
 from scalor_pyro.tracks.linking.assignment import NO_LINKS, Links, assigned
 from scalor_pyro.tracks.linking.calibration import belief
-from scalor_pyro.tracks.linking.comings import Comings, Rates
+from scalor_pyro.tracks.linking.comings import BORDER, Comings, Rates
 from scalor_pyro.tracks.linking.cuts import UNCUT, cut
 from scalor_pyro.tracks.linking.hosts import Hosts, hosts_of
 from scalor_pyro.tracks.linking.pieces import (
@@ -50,6 +50,7 @@ from scalor_pyro.tracks.linking.pieces import (
     wholly_in_view,
 )
 from scalor_pyro.tracks.linking.place import motion_of
+from scalor_pyro.tracks.linking.reidentification import reidentified
 from scalor_pyro.tracks.linking.results import Linked, events_of, identities_of, rows_kept, table_of
 from scalor_pyro.tracks.table import Tracks, from_dataframe
 
@@ -219,7 +220,23 @@ class _Linking:
         comings = Comings(self.tracks, pieces, self.image_size, self.gap, self.returns)
         motion, candidates = motion_of(self.tracks, pieces), self.candidates(pieces)
         found = [self._settled(pieces, hosts, comings, motion, candidates, rates) for rates in comings.guesses()]
-        return max(found, key=lambda each: comings.log_probability(*each))[0]
+        links, rates = max(found, key=lambda each: comings.log_probability(*each))
+        return self._known_again(pieces, links, rates)
+
+    def _known_again(self, pieces: Pieces, links: Links, rates: Rates) -> Links:
+        """Links by which objects are known again by their looks, over the whole video."""
+        believed = self._belief(pieces)
+        if not believed:
+            return links
+        model = two_covariances(pieces, _weights(pieces, links))
+        return reidentified(pieces, model, believed, links, float(rates.found[BORDER]), OVERLAP)
+
+    def _belief(self, pieces: Pieces) -> float:
+        """How far log-ratios of appearance can be believed; 0: they say nothing."""
+        model = two_covariances(pieces)
+        if not len(model.between):
+            return 0.0
+        return belief(pieces, model.along_axes(self.appearance), self.whole, model)
 
     def _settled(
         self,
@@ -231,9 +248,8 @@ class _Linking:
         rates: Rates,
     ) -> tuple[Links, Rates]:
         """Links and rates, each estimated from the other in rounds."""
-        model = two_covariances(pieces)
-        informative = bool(len(model.between))
-        believed = belief(pieces, model.along_axes(self.appearance), self.whole, model) if informative else 0.0
+        believed = self._belief(pieces)
+        informative = believed > 0
         links = NO_LINKS
         for _ in range(ROUNDS):
             used = rates
@@ -295,9 +311,7 @@ class _Linking:
 
     def _appearances(self, pieces: Pieces, pairs: _Pairs, links: Links) -> Numbers:
         """Log-ratios of appearance, of all that is linked to the end and to the beginning, what is near most. (E,)"""
-        objects = np.array([links.first_of(piece) for piece in range(len(pieces))])
-        weight = 1 / np.bincount(objects, minlength=len(pieces))[objects]
-        model = two_covariances(pieces, weight)
+        model = two_covariances(pieces, _weights(pieces, links))
         past = pool_of(pieces, model)
         future = past.copy()
         for piece in np.argsort(pieces.first, kind="stable"):
@@ -309,6 +323,13 @@ class _Linking:
                 after = links.after[piece]
                 future.add(piece, future, after, _remembered(pieces, piece, after))
         return of_appearance.log_ratio(past.of(pairs.end), future.of(pairs.begin), model.between)
+
+
+def _weights(pieces: Pieces, links: Links) -> Numbers:
+    """Weights of pieces by which all objects count alike. (P,)"""
+    objects = np.array([links.first_of(piece) for piece in range(len(pieces))])
+    weights: Numbers = 1 / np.bincount(objects, minlength=len(pieces))[objects]
+    return weights
 
 
 def _remembered(pieces: Pieces, earlier: int, later: int) -> float:
