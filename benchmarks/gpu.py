@@ -181,7 +181,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device is available; use benchmarks/step.py to measure a CPU.")
     device, sizes = device_of(options.device), ON_GPU if options.device == "cuda" else ON_CPU
-    config = replace(preset("digits", "VLD"), seed=options.seed)
+    config = preset("digits", "VLD")
+    # Steps in which evidence decides cannot be recorded.
+    config = replace(config, seed=options.seed, train=replace(config.train, evidence=False))
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{name}, torch {torch.__version__}, {sizes.frames} frames a video")
     with_digits = replace(config, data=bundled(config.data))

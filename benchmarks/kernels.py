@@ -44,7 +44,8 @@ VIDEOS, FRAMES = 2, 10
 VLD, MD = preset("digits", "VLD"), preset("sprites", "MD", background=True)
 # Name → config of a run.
 MODELS = {
-    "vld": replace(VLD, data=replace(VLD.data, digits="uci")),  # K = M = 6
+    # K = M = 6; masks decide, as in a step that is recorded as a graph.
+    "vld": replace(VLD, data=replace(VLD.data, digits="uci"), train=replace(VLD.train, evidence=False)),
     # K = M = 16, as in benchmarks/step.py
     "moving": RunConfig(
         model=ModelConfig(background="moving", colour_start=True, contrast_input=True), data=MD.data, train=MD.train

@@ -125,21 +125,19 @@ def finished(folder: Path, mnist: Path | None = None, videos: int = VIDEOS) -> F
 
 
 def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experiment]:
-    """The kind and setting that a run states, since presets change; else those of the matching preset."""
-    if "provenance" in results:
-        stated = results["provenance"]["preset"]
-        kind = next((kind for kind in KINDS if stated is not None and stated.startswith(kind.prefix)), None)
-        if kind is not None:
-            return kind, stated, load_config(folder, kind.run)
-    else:
-        for kind in KINDS:
-            try:
-                config = load_config(folder, kind.run)
-            except CheckpointError:
-                continue  # it is of another kind
-            setting = kind.setting_of(config)
-            if setting is not None:
-                return kind, setting, config
+    """The kind and setting that a run states, since presets change; else those of the preset that it equals today."""
+    stated = results["provenance"]["preset"] if "provenance" in results else None
+    if stated is not None:
+        kind = next((kind for kind in KINDS if stated.startswith(kind.prefix)), KINDS[-1])
+        return kind, stated, load_config(folder, kind.run)
+    for kind in KINDS:
+        try:
+            config = load_config(folder, kind.run)
+        except CheckpointError:
+            continue  # it is of another kind
+        setting = kind.setting_of(config)
+        if setting is not None:
+            return kind, setting, config
     raise RecordError(f"{folder} is not a run of a preset; only those can be recorded.")
 
 

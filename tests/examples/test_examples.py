@@ -26,7 +26,7 @@ from scalor_pyro.runs.loading import load_config
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Seconds instead of minutes; the bundled digits need no network.
 TINY = ["--frames", "2", "--batch-size", "1", "--eval-videos", "1"]
-TINY_DIGITS = [*TINY, "--digits", "uci", "--steps", "6"]
+TINY_DIGITS = [*TINY, "--no-evidence", "--digits", "uci", "--steps", "6"]
 # Stands for the folder of a finished run.
 RUN = "RUN"
 TINY_ABLATION = ["--preset", "sprites-vld", "--steps", "2", "--eval-videos", "1", "--only", "no rejection"]
