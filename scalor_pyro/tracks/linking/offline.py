@@ -17,6 +17,8 @@ links: what an object looks like from all its tracks, those near in time first, 
 and go; and all links are decided anew, until they stay or :data:`ROUNDS` have passed. Where nothing returns and where
 everything does may both be consistent, so this is done from two first guesses, and the more likely result is kept.
 
+Then objects are known again over the whole video (:mod:`scalor_pyro.tracks.linking.reidentification`).
+
 Before, a track is cut where its appearance changes for good (:mod:`scalor_pyro.tracks.linking.cuts`): there it went
 over from one object to another. Both parts are linked again where nothing fits better.
 
@@ -70,7 +72,9 @@ class LinkOptions:
     :raises ConfigError: for values out of their range.
     """
 
-    gap: int = option(60, "most frames without the object; 0: link nothing", metavar="N")
+    gap: int = option(
+        60, "most frames without the object, unless its looks tell who it is; 0: link nothing", metavar="N"
+    )
     cut: bool = option(True, "cut tracks where their appearance changes for good")
     returns: float | None = option(
         None,
