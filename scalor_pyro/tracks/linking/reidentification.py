@@ -106,7 +106,8 @@ def _steady(pieces: Pieces, pool: Pool, clusters: list[Counts]) -> bool:
 
 def _in_view(pieces: Pieces, nodes: Counts, overlap: int) -> Flags:
     """In which parts of the video, of `overlap` frames each, a piece is there throughout. (n, parts)"""
-    parts = np.arange(int(pieces.last.max()) // overlap + 1) * overlap
+    start = int(pieces.first.min())
+    parts = start + np.arange((int(pieces.last.max()) - start) // overlap + 1) * overlap
     first, last = pieces.first[nodes, None], pieces.last[nodes, None]
     there: Flags = (first <= parts) & (last >= parts + overlap - 1)
     return there
@@ -225,12 +226,13 @@ def _stretches(links: Links, label: Counts, score: Numbers) -> list[_Stretch]:
 
 def _one_at_a_time(pieces: Pieces, stretches: list[_Stretch], overlap: int) -> list[_Stretch]:
     """Those that keep their label: of stretches of one object in view together, the likelier one."""
+    start, stop = int(pieces.first.min()), int(pieces.last.max()) + 1
     taken: dict[int, Flags] = {}
     kept = []
     for stretch in sorted(stretches, key=lambda each: -each.score):
-        there = np.zeros(int(pieces.last.max()) + 1, np.bool_)
+        there = np.zeros(stop - start, np.bool_)
         for piece in stretch.pieces:
-            there[pieces.first[piece] : pieces.last[piece] + 1] = True
+            there[pieces.first[piece] - start : pieces.last[piece] + 1 - start] = True
         before = taken.setdefault(stretch.label, np.zeros_like(there))
         if (before & there).sum() <= overlap:
             before |= there
