@@ -128,7 +128,7 @@ def _known(folder: Path, results: Mapping[str, Any]) -> tuple[Kind, str, Experim
     """The kind and setting that a run states, since presets change; else those of the preset that it equals today."""
     stated = results["provenance"]["preset"] if "provenance" in results else None
     if stated is not None:
-        kind = next((kind for kind in KINDS if stated.startswith(kind.prefix)), KINDS[-1])
+        kind = next(kind for kind in KINDS if stated.startswith(kind.prefix))  # the last prefix is empty
         return kind, stated, load_config(folder, kind.run)
     for kind in KINDS:
         try:

@@ -264,7 +264,7 @@ def test_in_learning_the_model_keeps_what_the_guide_kept(busy: Scalor, videos: T
     seen = trace.nodes["_RETURN"]["value"]
     frames = poutine.replay(by_evidence.model, trace=trace)(videos)
     by_masks = poutine.replay(busy.model, trace=trace)(videos)
-    # The first frame is decided by masks, since no background is known yet; later ones are worth nothing so dear.
+    # The first frame is decided by masks, since no background is known yet; in later ones nothing is worth so much.
     assert [len(frame.slots.identity.unique()) for frame in by_masks] != [len(f.slots.identity.unique()) for f in seen]
     for mine, theirs in zip(frames, seen, strict=True):
         assert torch.equal(mine.slots.identity, theirs.slots.identity)
