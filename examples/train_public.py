@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scalor_pyro.cli.errors import INTERRUPTED, command
-from scalor_pyro.config import PublicData, PublicRunConfig
+from scalor_pyro.config import PublicData, PublicRunConfig, TrainConfig
 from scalor_pyro.config.options import add_option, default_of, given
 from scalor_pyro.config.public import public_preset
 from scalor_pyro.evaluation.masks import mask_table
@@ -37,6 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         add_option(parser, PublicData, name)
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST: an .npz, or one of the four IDX files")
     add_stream_options(parser, PublicRunConfig, Path("runs/public"), "depends on the benchmark", eval_videos=1000)
+    add_option(parser, TrainConfig, "evidence", default="depends on the benchmark")
     return parser.parse_args(arguments)
 
 
