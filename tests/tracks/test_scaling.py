@@ -61,6 +61,7 @@ def test_a_video_is_read_again_at_the_scale_of_its_masks(
 ) -> None:
     usual = tracker_of(run, street)[1].geometry.size
     monkeypatch.setattr("scalor_pyro.tracks.any_scene.trials.misfit", lambda *_: 0.5)
+    monkeypatch.setattr("scalor_pyro.tracks.any_scene.trials.share_in_parts", lambda _: 0.0)  # it would undo this
     with caplog.at_level(logging.WARNING):
         corrected = tracker_of(run, street)[1].geometry.size
     assert corrected[0] == pytest.approx(2 * usual[0], rel=0.15)

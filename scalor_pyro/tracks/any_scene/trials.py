@@ -2,16 +2,19 @@
 
 A survey sees boxes of whatever moves, and takes parts for objects, or groups. The model has learned what objects are:
 where the scale is wrong, it draws them smaller than those that it was trained on, or larger. Where all are alike, its
-boxes need no other size (:mod:`~scalor_pyro.tracks.any_scene.alike`).
+boxes need no other size (:mod:`~scalor_pyro.tracks.any_scene.alike`). Where it follows parts of objects, their tracks
+are never apart (:mod:`~scalor_pyro.tracks.any_scene.parts`).
 """
 
 import logging
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences
@@ -21,6 +24,9 @@ from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.tracks.any_scene.alike import Sizes, box_ranges
 from scalor_pyro.tracks.any_scene.looks import Look, look_at, size_of
+from scalor_pyro.tracks.any_scene.parts import share_in_parts
+from scalor_pyro.tracks.shape import with_shapes
+from scalor_pyro.tracks.table import Tracks, tracks_of
 from scalor_pyro.video import Survey, Video
 from scalor_pyro.video.blobs import joined
 from scalor_pyro.video.developing import LUMA, resized
@@ -42,6 +48,11 @@ LEAST_MASKS = 8
 # Masks whose median side is within this factor of what was expected are right: so much it varies between made-up movers
 # that are seen at the right scale.
 TOLERATED = 1.35
+# So many frames are followed, in a window of at most so many px each way, to see whether objects are held in parts …
+FOLLOWED, FOLLOWED_WINDOW, SEEN_BEFORE = 40, 192, 8
+# … as they are where at least this share of the tracks is. Then objects are looked for that are larger by this factor,
+# and, if those are parts as well, once more. Chosen on made-up videos, see docs/any_scene.md.
+LEAST_IN_PARTS, LARGER, TIMES = 0.12, 1.4, 2
 
 
 def mask_sides(inference: Inference) -> NDArray[np.float64]:
@@ -93,29 +104,64 @@ def look_for(
     :param correct: False where the size of the objects was given.
     :param sizes: how far the sizes of objects may differ.
     """
-    look = look_at(config, video, slots=slots, seen=seen)
+    look, side = look_at(config, video, slots=slots, seen=seen), seen.middle_side
     with torch.random.fork_rng(devices=[]):
         found = trial(scalor, seen, look)
         # The scale is not that of the median object.
-        ratio = misfit(found.sides, scalor.config.object_size * seen.side / seen.middle_side)
+        ratio = misfit(found.sides, scalor.config.object_size * seen.side / side)
         if correct and look.note is None and ratio is not None:
-            side = ratio * seen.middle_side
             logger.warning(
                 "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
                 " for, not of %.0f px; to give their size, use --object-size.",
                 video.path,
                 ratio,
+                ratio * side,
                 side,
-                seen.middle_side,
             )
+            side *= ratio
             look = look_at(config, video, slots=slots, seen=seen, side=side)
             found = trial(scalor, seen, look)
+        look = look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes))
+        if correct and look.note is None:
+            look = _of_wholes(scalor, config, video, seen, look, side, sizes)
     if look.note is not None:
         logger.warning("%s", look.note)
-    ranges = box_ranges(scalor.config, found.boxes, found.sides, sizes)
-    if ranges is None and sizes == "alike":
+    if look.boxes is None and sizes == "alike":
         logger.warning("%s: a trial found no object, so boxes of all sizes are used.", video.path)
-    return look._replace(boxes=ranges)
+    return look
+
+
+def _of_wholes(
+    scalor: Scalor,
+    config: AnySceneRunConfig | VideoRunConfig,
+    video: Video,
+    seen: Survey,
+    look: Look,
+    side: float,
+    sizes: Sizes,
+) -> Look:
+    """How to see a video so that objects are not held in parts; the log says so.
+
+    :param look: how it would be seen.
+    :param side: of the objects that are looked for so, px of the file.
+    """
+    larger = side
+    for _ in range(TIMES):
+        if share_in_parts(rehearsed(scalor, video, seen, look)) < LEAST_IN_PARTS:
+            break
+        larger *= LARGER
+        look = look_at(config, video, slots=look.slots, seen=seen, side=larger)
+        found = trial(scalor, seen, look)
+        look = look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes))
+    if larger > side:
+        logger.warning(
+            "%s: objects of %.0f px are parts of larger ones, because their tracks never part, so objects of %.0f px"
+            " are looked for; to give their size, use --object-size.",
+            video.path,
+            side,
+            larger,
+        )
+    return look
 
 
 class Trial(NamedTuple):
@@ -131,21 +177,55 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
 
     :param how: the video would be seen.
     """
-    size = size_of(how)
-    window = nearest_size(scalor.config, (min(size[0], WINDOW), min(size[1], WINDOW)))
-    fullest = sorted(_runs(seen), key=lambda run: -sum(float(seen.copies[i].sum()) for i in run))[:RUNS]
+    window, fullest = _window_size(scalor, how, WINDOW), _fullest(seen)[:RUNS]
     shortest = min(len(run) for run in fullest)
     frames = np.stack(
         [_window(_shown(seen, run[:shortest], how), _place(seen, run, how, window), window) for run in fullest]
     )
-    like = next(scalor.parameters())
-    x = torch.from_numpy(frames).to(like.device, like.dtype).expand(-1, -1, scalor.config.channels, -1, -1)
-    still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
-    share = window[0] * window[1] / (size[0] * size[1])
-    slots = min(how.slots, math.ceil(DENSER * share * how.slots))
-    found = infer(with_view(scalor, window, still, slots), x)
+    found = infer(*_view(scalor, frames, how))
     where = found.where[reported(found)].double().numpy()
     return Trial(where[:, 1::-1] * window, mask_sides(found))
+
+
+@torch.no_grad()
+def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
+    """The tracks of a video's first frames in a window, px of the model."""
+    window, fullest = _window_size(scalor, how, FOLLOWED_WINDOW), _fullest(seen)[0]
+    options = how.options
+    stop = options.start + FOLLOWED * options.stride
+    beginning = video.again(replace(options, stop=stop if options.stop is None else min(stop, options.stop)))
+    (chunk,) = beginning.chunks(FOLLOWED)
+    shown = differences(chunk.frames.astype(np.float32) / 255, _resized(seen.background, how), how.gain)
+    frames = _window(shown, _place(seen, fullest, how, window), window)[None]
+    found = infer(*_view(scalor, frames, how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
+    alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
+    (tracks,) = tracks_of(found, window)
+    return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
+
+
+def _view(scalor: Scalor, frames: NDArray[np.float32], how: Look) -> tuple[Scalor, Tensor]:
+    """A model for a window of frames as large as `how` says, and what it sees of them.
+
+    :param frames: (B, T, C, h, w) differences in the window.
+    """
+    like, (height, width), window = next(scalor.parameters()), size_of(how), frames.shape[-2:]
+    x = torch.from_numpy(frames).to(like.device, like.dtype).expand(-1, -1, scalor.config.channels, -1, -1)
+    still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
+    share = window[0] * window[1] / (height * width)
+    slots = min(how.slots, math.ceil(DENSER * share * how.slots))
+    boxes = None if how.boxes is None else how.boxes.of(scalor.config)
+    return with_view(scalor, window, still, slots, config=boxes), x
+
+
+def _window_size(scalor: Scalor, how: Look, most: int) -> tuple[int, int]:
+    """H, W of a window of at most so many px each way."""
+    height, width = size_of(how)
+    return nearest_size(scalor.config, (min(height, most), min(width, most)))
+
+
+def _fullest(seen: Survey) -> list[list[int]]:
+    """Runs of frames that follow each other, the fullest first."""
+    return sorted(_runs(seen), key=lambda run: -sum(float(seen.copies[i].sum()) for i in run))
 
 
 def _runs(seen: Survey) -> list[list[int]]:
