@@ -50,9 +50,9 @@ LEAST_MASKS = 8
 TOLERATED = 1.35
 # So many frames are followed, in a window of at most so many px each way, to see whether objects are held in parts …
 FOLLOWED, FOLLOWED_WINDOW, SEEN_BEFORE = 40, 192, 8
-# … as they are where at least this share of the tracks is. Then objects are looked for that are larger by this factor,
-# and, if those are parts as well, once more. Chosen on made-up videos, see docs/any_scene.md.
-LEAST_IN_PARTS, LARGER, TIMES = 0.12, 1.4, 2
+# … as they are where at least this share of the tracks is: people who walk in company reach 0.25. Then objects are
+# looked for that are larger by this factor, and, if those are parts as well, once more. See docs/any_scene.md.
+LEAST_IN_PARTS, LARGER, TIMES = 0.3, 1.4, 2
 
 
 def mask_sides(inference: Inference) -> NDArray[np.float64]:
