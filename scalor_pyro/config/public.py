@@ -113,7 +113,7 @@ _SHARP: dict[str, Any] = {"sigma": 0.07}
 # Objects hide each other; until they meet, nothing says which is in front. After 600 steps on Sprites-MOT, the MOTA of
 # masks of 100 other videos was 0.951 so, and 0.928 to 0.941 with the usual depths.
 _ORDERED: dict[str, Any] = {"depth_step": 0.5, "depth_range": 4.0}
-# Seed 0 of Sprites-MOT, learned with evidence, had a MOTA of masks of 0.975 (300 videos); with masks, 0.966 (1,000).
+# Learned with evidence, MOTA of Sprites-MOT by boxes is 0.987 instead of 0.980; see docs/studies/public_benchmarks.md.
 _BY_EVIDENCE = {"sprites-mot"}
 _MODELS: dict[str, dict[str, Any]] = {
     # 21/2 px ± 10 %, aspect ± 20 %.
