@@ -1,4 +1,4 @@
-"""What is gained where tracks that never part say that objects are held in parts, and larger ones are looked for?
+"""What is gained where tracks that stay together say that objects are held in parts, and larger ones are looked for?
 
     python benchmarks/parts.py --movers 3001 3002 --sprites 371 --out runs/parts
 

@@ -113,7 +113,7 @@ _SHARP: dict[str, Any] = {"sigma": 0.07}
 # Objects hide each other; until they meet, nothing says which is in front. After 600 steps on Sprites-MOT, the MOTA of
 # masks of 100 other videos was 0.951 so, and 0.928 to 0.941 with the usual depths.
 _ORDERED: dict[str, Any] = {"depth_step": 0.5, "depth_range": 4.0}
-# Learned with evidence, MOTA of Sprites-MOT by boxes is 0.987 instead of 0.980; see docs/studies/public_benchmarks.md.
+# Two seeds each: MOTA of Sprites-MOT by boxes is 0.987 with evidence, 0.983 with masks (docs/studies).
 _BY_EVIDENCE = {"sprites-mot"}
 _MODELS: dict[str, dict[str, Any]] = {
     # 21/2 px ± 10 %, aspect ± 20 %.

@@ -1,4 +1,4 @@
-"""Tracks that never part are those of parts of one object."""
+"""Tracks that stay together are those of parts of one object."""
 
 import logging
 

@@ -1,8 +1,8 @@
-"""Whether objects are held by several boxes: then the tracks of their parts touch, and never part.
+"""Whether objects are held by several boxes: then the tracks of their parts touch, and stay together.
 
 A survey sees long bodies, and those that are dark at one end and light at the other, as several objects. At the scale
-of these, the model follows each part with a box of its own. Objects that merely meet have tracks that part again, and
-those of a dense layer, which stay where they are, touch many others.
+of these, the model follows each part with a box of its own. Objects that merely meet have tracks that separate again,
+and those of a dense layer, which stay where they are, touch many others.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 A survey sees boxes of whatever moves, and takes parts for objects, or groups. The model has learned what objects are:
 where the scale is wrong, it draws them smaller than those that it was trained on, or larger. Where all are alike, its
 boxes need no other size (:mod:`~scalor_pyro.tracks.any_scene.alike`). Where it follows parts of objects, their tracks
-are never apart (:mod:`~scalor_pyro.tracks.any_scene.parts`).
+are stay together (:mod:`~scalor_pyro.tracks.any_scene.parts`).
 """
 
 import logging
@@ -123,7 +123,7 @@ def look_for(
             found = trial(scalor, seen, look)
         look = look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes))
         if correct and look.note is None:
-            look = _of_wholes(scalor, config, video, seen, look, side, sizes)
+            look = _with_whole_objects(scalor, config, video, seen, look, side, sizes)
     if look.note is not None:
         logger.warning("%s", look.note)
     if look.boxes is None and sizes == "alike":
@@ -131,7 +131,7 @@ def look_for(
     return look
 
 
-def _of_wholes(
+def _with_whole_objects(
     scalor: Scalor,
     config: AnySceneRunConfig | VideoRunConfig,
     video: Video,
@@ -155,8 +155,8 @@ def _of_wholes(
         look = look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes))
     if larger > side:
         logger.warning(
-            "%s: objects of %.0f px are parts of larger ones, because their tracks never part, so objects of %.0f px"
-            " are looked for; to give their size, use --object-size.",
+            "%s: objects of %.0f px are parts of larger ones (their tracks stay together), so objects of %.0f px are"
+            " looked for; to give their size, use --object-size.",
             video.path,
             side,
             larger,
