@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ SPRITES = DataConfig(
 )
 WAYS = {"any": ("--sizes", "any"), "auto": ()}
 SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA"}
+Scores = Mapping[str, float]
 
 
 def sprites(seed: int, folder: Path) -> Annotated:
@@ -65,17 +67,27 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     figures = " / ".join((*SHOWN.values(), "MOTA by boxes"))
     lines = [markdown_table(["video", "alike", f"boxes of any size: {figures}", "as a trial says"], rows)]
     alike = [ways for ways in results.values() if ways["alike"]]
-    for key in (*SHOWN, "mota_by_boxes") if len(alike) > 1 else ():
-        gains = [ways["auto"][key] - ways["any"][key] for ways in alike]
-        error = statistics.stdev(gains) / len(gains) ** 0.5
-        worse = sum(gain < 0 for gain in gains)
-        lines.append(f"{key}: {statistics.mean(gains):+.3f} ± {error:.3f} over {len(gains)} videos, lower in {worse}")
+    lines += gained([(ways["any"], ways["auto"]) for ways in alike], [*SHOWN, "mota_by_boxes"])
     return "\n".join(lines)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def gained(pairs: Sequence[tuple[Scores, Scores]], keys: Iterable[str]) -> list[str]:
+    """A line for each score: what the second of each pair gains over the first, on average over at least two videos."""
+    lines = []
+    for key in keys if len(pairs) > 1 else ():
+        gains = [after[key] - before[key] for before, after in pairs]
+        error = statistics.stdev(gains) / len(gains) ** 0.5
+        worse = sum(gain < 0 for gain in gains)
+        lines.append(f"{key}: {statistics.mean(gains):+.3f} ± {error:.3f} over {len(gains)} videos, lower in {worse}")
+    return lines
+
+
+def parse(arguments: list[str] | None, about: str | None) -> argparse.Namespace:
+    """The command line of a benchmark on made-up videos.
+
+    :param about: its docstring.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--movers", nargs="+", type=int, default=[], metavar="SEED", help="videos of made-up movers")
     parser.add_argument("--sprites", nargs="+", type=int, default=[], metavar="SEED", help="videos of sprites")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos, tracks and scores")
@@ -85,17 +97,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def videos(options: argparse.Namespace) -> Iterator[tuple[Annotated, Path]]:
+    """The made-up videos that are asked for, each with its folder."""
+    for make_video, seeds in ((made, options.movers), (sprites, options.sprites)):
+        for seed in seeds:
+            folder = options.out / f"{make_video.__name__}-{seed}"
+            yield make_video(seed, folder), folder
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Make, track, score and print."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments)
-    results: dict[str, dict[str, Any]] = {}
-    for make_video, seeds in ((made, options.movers), (sprites, options.sprites)):
-        for seed in seeds:
-            folder = options.out / f"{make_video.__name__}-{seed}"
-            video = make_video(seed, folder)
-            results[video.name] = compared(video, folder)
+    options = parse(arguments, __doc__)
+    results = {video.name: compared(video, folder) for video, folder in videos(options)}
     about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
     write_atomically(options.out / "alike.json", json.dumps(without_nan(about), indent=1).encode())
     print(table(results))

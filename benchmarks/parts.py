@@ -6,19 +6,13 @@ Each video is tracked with the weights for any scene, without an option, as if n
 `scalor track` does it. Videos are those of benchmarks/alike.py. Scores are by centres within one size, not linked.
 """
 
-import argparse
 import json
-import statistics
 import sys
-from pathlib import Path
-from typing import Any
 
-from adapting import made
-from alike import sprites
+from alike import gained, parse, videos
 from any_scene import Annotated, scored
 
 from scalor_pyro.cli.errors import command
-from scalor_pyro.config import ConfigError
 from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.files import write_atomically
@@ -51,36 +45,16 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
     figures = " / ".join(SHOWN.values())
     lines = [markdown_table(["video", f"unnoticed: {figures}", "noticed"], rows)]
     lines.append(f"{len(results)} videos, {len(changed)} changed")
-    for key in list(SHOWN)[:3] if len(results) > 1 else []:
-        gains = [ways["noticed"][key] - ways["unnoticed"][key] for ways in results.values()]
-        error = statistics.stdev(gains) / len(gains) ** 0.5
-        worse = sum(gain < 0 for gain in gains)
-        lines.append(f"{key}: {statistics.mean(gains):+.3f} ± {error:.3f} over all videos, lower in {worse}")
+    lines += gained([(ways["unnoticed"], ways["noticed"]) for ways in results.values()], ["mota", "idf1", "hota"])
     return "\n".join(lines)
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--movers", nargs="+", type=int, default=[], metavar="SEED", help="videos of made-up movers")
-    parser.add_argument("--sprites", nargs="+", type=int, default=[], metavar="SEED", help="videos of sprites")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos and scores")
-    options = parser.parse_args(arguments)
-    if not options.movers and not options.sprites:
-        raise ConfigError("expected --movers or --sprites, to know which videos to make, got neither.")
-    return options
 
 
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Make, track, score and print."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments)
-    results: dict[str, Any] = {}
-    for make, seeds in ((made, options.movers), (sprites, options.sprites)):
-        for seed in seeds:
-            video = make(seed, options.out / f"{make.__name__}-{seed}")
-            results[video.name] = compared(video)
+    options = parse(arguments, __doc__)
+    results = {video.name: compared(video) for video, _ in videos(options)}
     about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
     write_atomically(options.out / "parts.json", json.dumps(without_nan(about), indent=1).encode())
     print(table(results))

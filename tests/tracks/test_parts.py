@@ -88,7 +88,13 @@ def bars(length: int = 45, breadth: int = 12, count: int = 4, frames: int = 24) 
     return video
 
 
-def test_a_bar_of_two_shades_is_one_object(run: TrainedRun, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bar_of_two_shades_is_one_object(
+    run: TrainedRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as unnoticed:
+        unnoticed.setattr("scalor_pyro.tracks.any_scene.trials.TIMES", 0)
+        halves = track(bars(), run)
+    assert (halves["frame"] == 12).sum() == 8 and "parts" not in caplog.text
     with caplog.at_level(logging.WARNING):
         tracks = track(bars(), run)
     assert "are parts of larger ones" in caplog.text

@@ -9,7 +9,7 @@ are stay together (:mod:`~scalor_pyro.tracks.any_scene.parts`).
 import logging
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,7 +48,7 @@ LEAST_MASKS = 8
 # Masks whose median side is within this factor of what was expected are right: so much it varies between made-up movers
 # that are seen at the right scale.
 TOLERATED = 1.35
-# So many frames are followed, in a window of at most so many px each way, to see whether objects are held in parts …
+# The first 40 frames are followed, in a window of 192 px or less each way, to see whether objects are held in parts …
 FOLLOWED, FOLLOWED_WINDOW, SEEN_BEFORE = 40, 192, 8
 # … as they are where at least this share of the tracks is: people who walk in company reach 0.25. Then objects are
 # looked for that are larger by this factor, and, if those are parts as well, once more. See docs/any_scene.md.
@@ -104,12 +104,20 @@ def look_for(
     :param correct: False where the size of the objects was given.
     :param sizes: how far the sizes of objects may differ.
     """
-    look, side = look_at(config, video, slots=slots, seen=seen), seen.middle_side
-    with torch.random.fork_rng(devices=[]):
+
+    def tried(side: float) -> tuple[Look, NDArray[np.float64]]:
+        """How objects of a size would be seen, and the sides of their masks."""
+        look = look_at(config, video, slots=slots, seen=seen, side=side)
         found = trial(scalor, seen, look)
+        return look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes)), found.sides
+
+    side = seen.middle_side
+    with torch.random.fork_rng(devices=[]):
+        look, sides = tried(side)
+        correct = correct and look.note is None
         # The scale is not that of the median object.
-        ratio = misfit(found.sides, scalor.config.object_size * seen.side / side)
-        if correct and look.note is None and ratio is not None:
+        ratio = misfit(sides, scalor.config.object_size * seen.side / side)
+        if correct and ratio is not None:
             logger.warning(
                 "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
                 " for, not of %.0f px; to give their size, use --object-size.",
@@ -119,40 +127,13 @@ def look_for(
                 side,
             )
             side *= ratio
-            look = look_at(config, video, slots=slots, seen=seen, side=side)
-            found = trial(scalor, seen, look)
-        look = look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes))
-        if correct and look.note is None:
-            look = _with_whole_objects(scalor, config, video, seen, look, side, sizes)
-    if look.note is not None:
-        logger.warning("%s", look.note)
-    if look.boxes is None and sizes == "alike":
-        logger.warning("%s: a trial found no object, so boxes of all sizes are used.", video.path)
-    return look
-
-
-def _with_whole_objects(
-    scalor: Scalor,
-    config: AnySceneRunConfig | VideoRunConfig,
-    video: Video,
-    seen: Survey,
-    look: Look,
-    side: float,
-    sizes: Sizes,
-) -> Look:
-    """How to see a video so that objects are not held in parts; the log says so.
-
-    :param look: how it would be seen.
-    :param side: of the objects that are looked for so, px of the file.
-    """
-    larger = side
-    for _ in range(TIMES):
-        if share_in_parts(rehearsed(scalor, video, seen, look)) < LEAST_IN_PARTS:
-            break
-        larger *= LARGER
-        look = look_at(config, video, slots=look.slots, seen=seen, side=larger)
-        found = trial(scalor, seen, look)
-        look = look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes))
+            look, _ = tried(side)
+        larger = side
+        for _ in range(TIMES if correct and look.note is None else 0):
+            if share_in_parts(rehearsed(scalor, video, seen, look)) < LEAST_IN_PARTS:
+                break
+            larger *= LARGER
+            look, _ = tried(larger)
     if larger > side:
         logger.warning(
             "%s: objects of %.0f px are parts of larger ones (their tracks stay together), so objects of %.0f px are"
@@ -161,6 +142,10 @@ def _with_whole_objects(
             side,
             larger,
         )
+    if look.note is not None:
+        logger.warning("%s", look.note)
+    if look.boxes is None and sizes == "alike":
+        logger.warning("%s: a trial found no object, so boxes of all sizes are used.", video.path)
     return look
 
 
@@ -195,9 +180,10 @@ def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     stop = options.start + FOLLOWED * options.stride
     beginning = video.again(replace(options, stop=stop if options.stop is None else min(stop, options.stop)))
     (chunk,) = beginning.chunks(FOLLOWED)
-    shown = differences(chunk.frames.astype(np.float32) / 255, _resized(seen.background, how), how.gain)
-    frames = _window(shown, _place(seen, fullest, how, window), window)[None]
-    found = infer(*_view(scalor, frames, how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
+    place = _place(seen, fullest, how, window)
+    background = _window(_resized(seen.background, how), place, window)
+    shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
+    found = infer(*_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
     (tracks,) = tracks_of(found, window)
     return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
@@ -218,7 +204,7 @@ def _view(scalor: Scalor, frames: NDArray[np.float32], how: Look) -> tuple[Scalo
 
 
 def _window_size(scalor: Scalor, how: Look, most: int) -> tuple[int, int]:
-    """H, W of a window of at most so many px each way."""
+    """H, W of a window, neither of them larger than `most` px."""
     height, width = size_of(how)
     return nearest_size(scalor.config, (min(height, most), min(width, most)))
 
@@ -265,6 +251,6 @@ def _place(seen: Survey, run: list[int], how: Look, window: tuple[int, int]) -> 
     return int(top[best]), int(left[best])
 
 
-def _window(frames: NDArray[np.float32], place: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(T, C, H, W) → (T, C, h, w)"""
+def _window(frames: NDArray[Any], place: tuple[int, int], size: tuple[int, int]) -> NDArray[Any]:
+    """(…, H, W) → (…, h, w)"""
     return frames[..., place[0] : place[0] + size[0], place[1] : place[1] + size[1]]
