@@ -25,6 +25,8 @@ LARGEST_TURN = 0.3
 LEAST_MOVE = 1.0
 # A motion of the camera leaves less than this part of the change, in at least this share of the tiles with texture.
 LEFT, AGREEING = 0.7, 0.6
+# Two pictures share at least this part of their area, if a motion leads from one to the other.
+LEAST_SHARED = 0.25
 # A camera moves when it does so between this share of the pairs of frames.
 OFTEN = 0.5
 # Pairs of frames after which a camera is judged.
@@ -117,6 +119,8 @@ def _motion(before: Picture, after: Picture) -> Picture:
             then, now = (ndimage.gaussian_filter(each, blur) for each in (before, after))
             for _ in range(STEPS):
                 moved, inside = _warped(then, motion)
+                if inside.mean() < LEAST_SHARED:  # gone astray
+                    motion, moved, inside = np.zeros(4), then, np.ones_like(inside)
                 slope_y, slope_x = np.gradient(moved)
                 effects = [slope_y, slope_x, slope_y * y + slope_x * x, slope_y * x - slope_x * y]
                 effect = np.stack([each[inside] for each in effects])
@@ -128,7 +132,7 @@ def _motion(before: Picture, after: Picture) -> Picture:
                 if not np.isfinite(motion).all() or np.abs(motion[2:]).max() > LARGEST_TURN:
                     motion = np.zeros(4)
         moved, inside = _warped(before, motion)
-        left = float(np.median(np.abs(after - moved)[inside])) if inside.mean() > 0.25 else np.inf
+        left = float(np.median(np.abs(after - moved)[inside])) if inside.mean() >= LEAST_SHARED else np.inf
         if left < least:
             best, least = motion, left
     return best

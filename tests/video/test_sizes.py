@@ -181,6 +181,14 @@ def test_objects_that_fill_the_picture_are_not_a_camera() -> None:
     assert not camera_moves([(frames[t], frames[t + 3]) for t in range(0, 28, 4)])
 
 
+def test_light_that_falls_over_a_plain_wall_is_not_a_camera() -> None:
+    """Nothing holds a motion there, so it may lead out of the picture: no warning of numpy follows."""
+    random = np.random.default_rng(0)
+    wall = np.linspace(0.5, -0.5, 60)[:, None]
+    frames = [np.rint(level + wall + random.normal(0, 1, (1, 60, 80))).astype(np.uint8) for level in (124.6, 120.6)]
+    assert not camera_moves([(frames[0], frames[1])])
+
+
 # ------------------------------------------------------------------ standard clips
 
 # Width, height and number of the objects that a survey may find, and whether it sees perspective.
