@@ -1,10 +1,11 @@
 """What is gained where boxes keep to one size, because a trial says that all objects of a video have it?
 
-    python benchmarks/alike.py --movers 1001 1002 --sprites 71 72 --out runs/alike
+    python benchmarks/alike.py --movers 1001 1002 --sprites 71 72 --walkers 61 62 --out runs/alike
 
 Each video is tracked with the weights for any scene twice: with boxes of all sizes (`--sizes any`), and as without an
 option. --movers makes videos of made-up movers, as benchmarks/adapting.py does, --sprites videos of 14 like sprites,
-over black for even seeds and over a texture for odd ones. Scores are by centres within one size.
+over black for even seeds and over a texture for odd ones, and --walkers people on a square, who are larger in front, as
+in made_up_scenes.py. Scores are by centres within one size.
 """
 
 import argparse
@@ -16,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from adapting import made
-from any_scene import Annotated, scored, tracked
+from any_scene import TRUTH, Annotated, scored, tracked
+from made_up_scenes import VIDEO, write
 from sprite_video import make, textured_scene
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, DataConfig
-from scalor_pyro.config.movers import any_scene
 from scalor_pyro.evaluation.metrics import true_tracks, without_nan
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.files import write_atomically
@@ -46,6 +47,12 @@ def sprites(seed: int, folder: Path) -> Annotated:
     return Annotated(f"sprites {seed}", folder / "clip.mp4", folder / "gt.txt")
 
 
+def walkers(seed: int, folder: Path) -> Annotated:
+    """A video of people who walk over a square, larger in front than at the back, and its truth."""
+    write(folder, "walkers", seed)
+    return Annotated(f"walkers {seed}", folder / "walkers" / VIDEO, folder / "walkers" / TRUTH)
+
+
 def compared(video: Annotated, out: Path) -> dict[str, Any]:
     """Scores in both ways, and whether the objects were taken for alike."""
     truth, results = read_mot(video.truth), {}
@@ -53,9 +60,8 @@ def compared(video: Annotated, out: Path) -> dict[str, Any]:
         tracks, _ = tracked(video.video, out / way, [*options, "--no-report"])
         scores = scored(tracks, truth)
         results[way] = {**scores["centres"], "mota_by_boxes": scores["boxes"]["mota"]}
-    low, high = json.loads((out / "auto" / f"{video.video.stem}.json").read_text())["box_sides"]
-    usual = any_scene().model.size_range
-    return {**results, "alike": (high - low) / (high + low) < usual - 0.01}
+    drawn = [json.loads((out / way / f"{video.video.stem}.json").read_text())["box_sides"] for way in WAYS]
+    return {**results, "alike": drawn[0] != drawn[1]}
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -90,16 +96,17 @@ def parse(arguments: list[str] | None, about: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--movers", nargs="+", type=int, default=[], metavar="SEED", help="videos of made-up movers")
     parser.add_argument("--sprites", nargs="+", type=int, default=[], metavar="SEED", help="videos of sprites")
+    parser.add_argument("--walkers", nargs="+", type=int, default=[], metavar="SEED", help="videos of people")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos, tracks and scores")
     options = parser.parse_args(arguments)
-    if not options.movers and not options.sprites:
-        raise ConfigError("expected --movers or --sprites, to know which videos to make, got neither.")
+    if not (options.movers or options.sprites or options.walkers):
+        raise ConfigError("expected --movers, --sprites or --walkers, to know which videos to make, got none of them.")
     return options
 
 
 def videos(options: argparse.Namespace) -> Iterator[tuple[Annotated, Path]]:
     """The made-up videos that are asked for, each with its folder."""
-    for make_video, seeds in ((made, options.movers), (sprites, options.sprites)):
+    for make_video, seeds in ((made, options.movers), (sprites, options.sprites), (walkers, options.walkers)):
         for seed in seeds:
             folder = options.out / f"{make_video.__name__}-{seed}"
             yield make_video(seed, folder), folder

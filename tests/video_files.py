@@ -78,3 +78,14 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def squares_in_perspective(frames: int) -> NDArray[np.uint8]:
+    """Pairs of squares that go sideways, of 12 px at the top to 26 px at the bottom of 200 × 240 px. (T, H, W, 3)"""
+    images = np.full((frames, 200, 240, 3), 30, np.uint8)
+    for t, image in enumerate(images):
+        for row, side in enumerate((12, 15, 18, 22, 26)):
+            for start in (10, 110):
+                top, left = 8 + 38 * row, (start + 60 * row + 5 * t) % (240 - side)
+                image[top : top + side, left : left + side] = 220
+    return images

@@ -10,7 +10,7 @@ coordinates in [-1, 1].
 
 from scalor_pyro.config.checks import ConfigError
 from scalor_pyro.config.data import DataConfig
-from scalor_pyro.config.model import ModelConfig
+from scalor_pyro.config.model import BoxRanges, ModelConfig
 from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
 from scalor_pyro.config.public import PublicData, PublicRunConfig
@@ -23,6 +23,7 @@ __all__ = [
     "ANYWHERE",
     "SCHEDULED",
     "AnySceneRunConfig",
+    "BoxRanges",
     "ClipRunConfig",
     "ConfigError",
     "ConfigT",

@@ -1,6 +1,7 @@
 """Settings of the generative model and its guide."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, probability, require, require_choice, require_sides
@@ -9,6 +10,7 @@ from scalor_pyro.config.options import option
 
 # Limits far above any use, as in scalor_pyro.config.data.
 MOST_FEATURES, MOST_GRID, MOST_ASPECT = 65_536, 1024, 100
+MOST_PERSPECTIVE = 3
 # Farther out σ(−z_depth) hardly changes, so depths no longer order objects.
 MOST_DEPTH = 8
 
@@ -29,6 +31,9 @@ class ModelConfig:
     box_margin: float = 1.25  # side of the typical box / object_size
     size_range: float = 0.15  # a box's side / that of the typical box is within 1 ± size_range
     aspect_range: float = 0.2  # a box's log aspect is within ± aspect_range of the typical one
+    perspective: float = (
+        0.0  # log of how many times as large the typical box is at the bottom of the image as at the top
+    )
     cell_reach: float = 0.75  # a proposal's centre is within this many cells of its cell's centre
     move_range: float = 0.2  # a centre deviates by at most this share of half the image per frame
     z_what_dim: int = 32
@@ -87,6 +92,8 @@ class ModelConfig:
         require(self.z_what_dim >= self.channels, "z_what_dim", self.z_what_dim, f"at least {self.channels}")
         require(0 <= self.size_range < 1, "size_range", self.size_range, "a number from 0 to below 1")
         require(0 <= self.aspect_range < 2, "aspect_range", self.aspect_range, "a number from 0 to below 2")
+        far = MOST_PERSPECTIVE
+        require(abs(self.perspective) <= far, "perspective", self.perspective, f"a number from -{far} to {far}")
         require(self.feature_dim % 8 == 0, "feature_dim", self.feature_dim, "a multiple of 8")
         extra = self.z_bg_extra
         require(0 <= extra <= MOST_FEATURES, "z_bg_extra", extra, f"a whole number from 0 to {MOST_FEATURES:,}")
@@ -129,3 +136,32 @@ class ModelConfig:
     def proposals(self, first: bool) -> int:
         """M: the number of shortlisted cells, in the first frame or in a later one."""
         return (self.first_shortlist if first else self.shortlist) or self.n_cells
+
+
+@dataclass(frozen=True)
+class BoxRanges:
+    """Bounds of boxes: the fields of a :class:`ModelConfig` that have these names.
+
+    :raises ConfigError: for bounds that no model can have.
+    """
+
+    object_size: float
+    size_range: float
+    aspect: float
+    aspect_range: float
+    perspective: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.of(ModelConfig())  # checks them
+
+    def of(self, config: ModelConfig) -> ModelConfig:
+        """The config of the same networks, with these bounds."""
+        return replace(config, **asdict(self))
+
+    def between(self, top: float, bottom: float) -> "BoxRanges":
+        """The bounds in a part of the image.
+
+        :param top: of the part, as a share of the image's height; so is `bottom`.
+        """
+        nearer = math.exp(self.perspective * (top + bottom - 1) / 2)
+        return replace(self, object_size=self.object_size * nearer, perspective=self.perspective * (bottom - top))

@@ -96,7 +96,9 @@ def run_from(
     known = config.model.view or config.model.image_size
     window = min(size[0], known[0]), min(size[1], known[1])
     crowded = math.ceil(CROWDED * look.slots * math.prod(window) / math.prod(size))
-    bounded = config.model if look.boxes is None else look.boxes.of(config.model)
+    nearer_larger = look.boxes is not None and look.boxes.perspective != 0
+    # Windows of training lie anywhere in the frames, and do not know how near their objects are.
+    bounded = config.model if look.boxes is None or nearer_larger else look.boxes.of(config.model)
     model = viewing(bounded, window, max(config.model.slots, min(look.slots, crowded)))
     shortest = min(Video(path, look.options).expected_frames for path in paths)
     frames = max(LEAST_CLIP, int(CLIP_SHARE * shortest))
@@ -108,6 +110,7 @@ def run_from(
         levels=levels_of(video),
         region=given.crop,
         region_slots=look.slots,
+        region_boxes=look.boxes if nearer_larger else None,
     )
     run = VideoRunConfig(data, model, on_a_video(config.train, frames))
     if not fresh:
@@ -119,7 +122,8 @@ def run_from(
 def fresh_run(config: VideoRunConfig) -> VideoRunConfig:
     """The run of the second model, as if it were the only one."""
     assert config.fresh is not None
-    return replace(config, model=config.fresh.model, train=config.fresh.train, fresh=None)
+    video = replace(config.video, region_boxes=None)  # which are those of the first one
+    return replace(config, video=video, model=config.fresh.model, train=config.fresh.train, fresh=None)
 
 
 def may_restart(config: VideoRunConfig) -> bool:

@@ -52,19 +52,26 @@ class Boxes(nn.Module):
         self.register_buffer("move_range", config.move_range * view, persistent=False)
         self.register_buffer("farthest", 1 + OUTSIDE * view, persistent=False)
         self.register_buffer("farthest_back", -self.farthest, persistent=False)
-        largest = side * (1 + config.size_range) * math.exp(config.aspect_range / 2)
+        nearest = math.exp(abs(config.perspective) / 2)
+        largest = side * (1 + config.size_range) * math.exp(config.aspect_range / 2) * nearest
         p_y = window_size(largest * stretch, config.glimpse_size, config.image_size[0])
         p_x = window_size(largest / stretch, config.glimpse_size, config.image_size[1])
         self.window = p_y, p_x
 
     def sides(self, shape: Tensor) -> Tensor:
-        """(s_x, s_y) from an unbounded size and aspect. (…, 2) → (…, 2)"""
+        """(s_x, s_y) from an unbounded size and aspect, without perspective. (…, 2) → (…, 2)"""
         return self._bounded_sides(shape.tanh())
 
     def _bounded_sides(self, shape: Tensor) -> Tensor:
         """(s_x, s_y) from a size and aspect within ± 1. (…, 2) → (…, 2)"""
         size, aspect = shape.chunk(2, -1)
         return torch.addcmul(self.base, self.base, size, value=self.config.size_range) * (aspect * self.aspects).exp()
+
+    def _where(self, sides: Tensor, centre: Tensor) -> Tensor:
+        """z_where of boxes at their places: with `perspective`, nearer ones are larger. (…, 2), (…, 2) → (…, 4)"""
+        if self.config.perspective != 0:
+            sides = sides * (centre[..., 1:].clamp(-1, 1) * (self.config.perspective / 2)).exp()
+        return torch.cat((sides, centre), -1)
 
     def discovered(self, raw: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z_where, shape and velocity (none yet) of proposals.
@@ -74,7 +81,11 @@ class Boxes(nn.Module):
         """
         shape, offset = raw.tanh().chunk(2, -1)
         centre = torch.addcmul(self.cell_centres[cells], offset, self.cell_reach)
-        return torch.cat((self._bounded_sides(shape), centre), -1), raw[..., :2], torch.zeros_like(centre)
+        return (
+            self._where(self._bounded_sides(shape), centre),
+            raw[..., :2],
+            torch.zeros_like(centre),
+        )
 
     def expected(self, objects: Objects) -> Tensor:
         """z_where of objects in the next frame without deviation. (B, K, 4)
@@ -95,7 +106,11 @@ class Boxes(nn.Module):
         step, move = raw.tanh().chunk(2, -1)
         shape = torch.add(KEPT * objects.shape, step, alpha=SHAPE_STEP) if self.config.inertia else raw[..., :2]
         centre = self.within(torch.addcmul(self._expected_centre(objects), move, self.move_range))
-        return torch.cat((self.sides(shape), centre), -1), shape, centre - objects.where[..., 2:]
+        return (
+            self._where(self.sides(shape), centre),
+            shape,
+            centre - objects.where[..., 2:],
+        )
 
     def within(self, centre: Tensor) -> Tensor:
         """Centres, clamped to the farthest place outside the image. (…, 2) → (…, 2)"""

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, ConfigError, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, BoxRanges, ConfigError, VideoData, VideoRunConfig
 from scalor_pyro.config.checks import require_choice
 from scalor_pyro.config.options import option
 from scalor_pyro.config.sizes import (
@@ -37,7 +37,7 @@ from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import nearest_size, with_view
-from scalor_pyro.tracks.any_scene.alike import BoxRanges, Sizes
+from scalor_pyro.tracks.any_scene.alike import Sizes
 from scalor_pyro.tracks.any_scene.looks import Differences, differences_of, require_frames, require_suitable
 from scalor_pyro.tracks.any_scene.trials import look_for
 from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, changed_part, levels_of, like_in_training
@@ -187,9 +187,18 @@ def opened(run: TrainedRun, video: VideoLike, options: Options) -> Opened:
     if isinstance(run.config, VideoRunConfig) and run.config.sees_differences:
         slots = options.slots or run.config.video.region_slots
         scene = torch.from_numpy(_background_image(run, reader, options).image.astype(np.float32) / 255)
-        scalor = _over_still(run.scalor, reader.geometry.size, slots)
+        scalor = _over_still(run.scalor, reader.geometry.size, slots, _boxes_there(run.config.video, reader))
         return Opened(reader, scalor, Differences(scene, run.config.video.gain))
     return Opened(reader, scalor_for(run, reader, options), None)
+
+
+def _boxes_there(trained_on: VideoData, video: Video) -> BoxRanges | None:
+    """The bounds of boxes in the part of the frames that is tracked; None: those of the model."""
+    crop, region = video.geometry.crop, trained_on.region or Crop(0, 0, *video.info.size[::-1])
+    if trained_on.region_boxes is None:
+        return None
+    top, bottom = ((crop.y + down - region.y) / region.height for down in (0, crop.height))
+    return trained_on.region_boxes.between(top, bottom)
 
 
 def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike, options: Options) -> Opened:

@@ -1,17 +1,19 @@
 """The configs of runs on users' videos that start from the weights for any scene."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scalor_pyro.cli import main
-from scalor_pyro.config import ConfigError, ReadOptions
-from scalor_pyro.experiments.video_configs import run_from
+from scalor_pyro.config import ConfigError, Crop, ReadOptions, VideoRunConfig, config_from_dict, config_to_dict
+from scalor_pyro.experiments.video_configs import fresh_run, run_from
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
+from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import load_for_tracking, tracker_of
 from scalor_pyro.video import Video, survey
-from tests.video_files import squares, write_video
+from tests.video_files import squares, squares_in_perspective, write_video
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,24 @@ def test_training_and_tracking_agree_on_the_boxes_of_like_objects(run: TrainedRu
     for name in ("object_size", "size_range", "aspect", "aspect_range"):
         assert getattr(trained, name) == getattr(tracked, name)
     assert trained.size_range < run.config.model.size_range
+
+
+def test_perspective_is_kept_for_tracking_after_training(run: TrainedRun, tmp_path: Path) -> None:
+    """Windows of training do not know how near their objects are; tracks of the whole frame do."""
+    film = write_video(tmp_path / "square.mkv", squares_in_perspective(24))
+    config = run_from(run, (str(film),), ReadOptions(), survey(Video(film)), fresh=True)
+    assert config.model.size_range == run.config.model.size_range and config.model.perspective == 0
+    bounds = config.video.region_boxes
+    assert bounds is not None and fresh_run(config).video.region_boxes is None
+    assert config_from_dict(VideoRunConfig, config_to_dict(config)) == config
+
+    of_video = Options(background_image="video")
+    trained, part = (
+        tracker_of(run._replace(config=config), film, each)[0].scalor.config
+        for each in (of_video, replace(of_video, crop=Crop(0, 0, 240, 100)))
+    )
+    assert trained.perspective == bounds.perspective == tracker_of(run, film)[0].scalor.config.perspective
+    assert part.perspective == pytest.approx(bounds.perspective / 2) and part.object_size < trained.object_size
 
 
 def test_sizes_can_be_said(run: TrainedRun, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

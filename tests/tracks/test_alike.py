@@ -5,18 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from scalor_pyro.config import ConfigError, ModelConfig
+from scalor_pyro.config import BoxRanges, ConfigError, ModelConfig
 from scalor_pyro.config.movers import any_scene
 from scalor_pyro.inference.trained import TrainedRun
+from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.runs.pretrained import ANY_SCENE
-from scalor_pyro.tracks.any_scene.alike import LEAST_OBJECTS, BoxRanges, box_ranges
+from scalor_pyro.tracks.any_scene.alike import (
+    LEAST_OBJECTS,
+    MOST_PERSPECTIVE,
+    Sizes,
+    box_ranges,
+    perspective_of,
+)
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
-from tests.video_files import squares
+from tests.video_files import squares, squares_in_perspective
 
 CONFIG = any_scene().model
 
@@ -27,8 +35,17 @@ def boxes(sides: NDArray[np.float64], aspect: NDArray[np.float64] | float = 1.0)
     return CONFIG.box_margin * np.stack((sides * root, sides / root), 1)
 
 
+def ranges_of(
+    sides: NDArray[np.float64],
+    sizes: Sizes,
+    aspect: NDArray[np.float64] | float = 1.0,
+    places: NDArray[np.float64] | float = 0.0,
+) -> BoxRanges | None:
+    return box_ranges(CONFIG, boxes(sides, aspect), sides, np.broadcast_to(places, sides.shape), sizes)
+
+
 def found(sides: NDArray[np.float64], aspect: NDArray[np.float64] | float = 1.0) -> BoxRanges | None:
-    return box_ranges(CONFIG, boxes(sides, aspect), sides, "auto")
+    return ranges_of(sides, "auto", aspect)
 
 
 @given(side=st.floats(6.5, 11.5), aspect=st.floats(0.4, 2.5), seed=st.integers(0, 99), spread=st.floats(0, 0.1))
@@ -55,8 +72,47 @@ def test_pairs_do_not_widen_the_boxes() -> None:
 def test_objects_of_different_sizes_keep_the_boxes_of_training() -> None:
     sides = np.geomspace(6, 14, 40)
     assert found(sides) is None
-    forced = box_ranges(CONFIG, boxes(sides), sides, "alike")
+    forced = ranges_of(sides, "alike")
     assert forced is not None and forced.size_range < CONFIG.size_range
+
+
+@given(perspective=st.floats(0.75, 1.2), nearer=st.sampled_from([-1, 1]), seed=st.integers(0, 99))
+def test_objects_that_are_alike_at_one_distance_get_boxes_that_grow(perspective: float, nearer: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    places, perspective = random.uniform(-0.9, 0.9, 200), nearer * perspective
+    sides = 8 * np.exp(perspective * places / 2 + 0.07 * random.normal(size=200))
+    ranges = ranges_of(sides, "auto", places=places)
+    assert ranges is not None and ranges.perspective == pytest.approx(perspective, abs=0.15)
+    assert ranges.object_size == pytest.approx(8, rel=0.05) and ranges.size_range < CONFIG.size_range / 2
+    assert ranges_of(sides, "any", places=places) is None
+
+
+def test_few_objects_and_those_of_one_distance_show_no_perspective() -> None:
+    sides, places = np.geomspace(6, 14, 60), np.linspace(-0.8, 0.8, 60)
+    assert perspective_of(places, sides) == pytest.approx(np.log(14 / 6) / 0.8, rel=0.01)
+    assert perspective_of(places, sides**9) == pytest.approx(MOST_PERSPECTIVE)
+    assert perspective_of(places / 4, sides) == 0
+    assert perspective_of(places[::4], sides[::4]) == 0
+    assert perspective_of(places, np.random.default_rng(0).permutation(sides)) == 0
+    assert perspective_of(places, np.full(60, 10.0)) == 0
+
+
+@given(perspective=st.floats(-1.3, 1.3), top=st.floats(0, 0.6), height=st.floats(0.2, 0.4), place=st.floats(0, 1))
+def test_a_part_of_the_image_has_the_boxes_of_the_whole(
+    perspective: float, top: float, height: float, place: float
+) -> None:
+    whole = BoxRanges(10.0, 0.1, 1.0, 0.2, perspective)
+    part = whole.between(top, top + height)
+    shape, lower = torch.tensor([[[0.4, -0.3]]]), top + place * height
+    for ranges, down in ((whole, 2 * lower - 1), (part, 2 * place - 1)):
+        boxes = Boxes(ranges.of(CONFIG))
+        cells = torch.zeros(1, 1, dtype=torch.long)
+        boxes.cell_centres[0] = torch.tensor([0.0, down])
+        where, _, _ = boxes.discovered(torch.cat((shape, torch.zeros(1, 1, 2)), -1), cells)
+        assert float(where[0, 0, 3]) == pytest.approx(down, abs=1e-6)
+        side = float((where[0, 0, :2] * torch.tensor(CONFIG.image_size[::-1])).prod().sqrt())
+        expected = CONFIG.box_margin * 10 * (1 + 0.1 * np.tanh(0.4)) * np.exp(perspective * (2 * lower - 1) / 2)
+        assert side == pytest.approx(expected, rel=1e-4)
 
 
 def test_bodies_that_turn_keep_the_aspects_of_training() -> None:
@@ -69,22 +125,22 @@ def test_bodies_that_turn_keep_the_aspects_of_training() -> None:
 def test_objects_as_large_as_boxes_can_be_do_not_tell() -> None:
     largest = np.full(40, CONFIG.object_size * (1 + CONFIG.size_range))
     assert found(0.85 * largest) is not None and found(0.97 * largest) is None
-    assert box_ranges(CONFIG, boxes(0.97 * largest), largest, "alike") is not None
+    assert ranges_of(0.97 * largest, "alike") is not None
 
 
 def test_few_objects_do_not_tell_unless_the_user_does() -> None:
     few = np.full(LEAST_OBJECTS - 1, 10.0)
     assert found(few) is None and found(np.append(few, 10.0)) is not None
-    assert box_ranges(CONFIG, boxes(few), few, "alike") is not None
-    assert box_ranges(CONFIG, boxes(few[:0]), few[:0], "alike") is None
+    assert ranges_of(few, "alike") is not None
+    assert ranges_of(few[:0], "alike") is None
     many = np.full(50, 10.0)
-    assert box_ranges(CONFIG, boxes(many), many, "any") is None
+    assert ranges_of(many, "any") is None
 
 
 def test_boxes_are_never_wider_than_in_training() -> None:
     narrow = ModelConfig(size_range=0.05, aspect_range=0.1)
     sides = np.full(50, narrow.object_size)
-    ranges = box_ranges(narrow, boxes(sides), sides, "alike")
+    ranges = box_ranges(narrow, boxes(sides), sides, np.zeros(50), "alike")
     assert ranges is not None and (ranges.size_range, ranges.aspect_range) == (0.05, 0.1)
 
 
@@ -109,6 +165,17 @@ def test_a_trial_tells_that_squares_are_alike(run: TrainedRun, street: NDArray[n
     assert one.size_range < any_size.size_range and one.aspect_range < any_size.aspect_range
     scale = video.geometry.size[0] / 128
     assert one.object_size == pytest.approx(16 * scale, rel=0.2)
+
+
+def test_boxes_of_nearer_squares_are_larger(run: TrainedRun) -> None:
+    frames = squares_in_perspective(24)
+    tracker, _ = tracker_of(run, frames)
+    config = tracker.scalor.config
+    assert 0.5 < config.perspective < 1.4 and config.size_range < run.config.model.size_range
+    tracks = track(frames, run)
+    sides = np.sqrt(tracks.width * tracks.height)
+    upper, lower = sides[tracks.y < 40].median(), sides[tracks.y > 150].median()
+    assert 1.5 < lower / upper < 2.8
 
 
 def test_a_video_without_objects_to_try_says_so(

@@ -105,7 +105,8 @@ def box_sides(model: ModelConfig, video: Video) -> tuple[float, float]:
     """
     (height, width), crop = video.geometry.size, video.geometry.crop
     typical = model.object_size * model.box_margin * math.sqrt(crop.height / height * crop.width / width)
-    return typical * (1 - model.size_range), typical * (1 + model.size_range)
+    nearest = math.exp(abs(model.perspective) / 2)
+    return typical * (1 - model.size_range) / nearest, typical * (1 + model.size_range) * nearest
 
 
 def stride_rows(stride: int) -> list[tuple[str, str]]:

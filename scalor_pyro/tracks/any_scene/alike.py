@@ -1,16 +1,18 @@
 """Whether the objects of a video are of one size: then boxes fit one of them, and not two.
 
 The boxes of a model for any scene reach from 0.6 to 1.4 times its typical size, so a pair that touches fits one box as
-well as two. Among objects that are alike such boxes stand out, and without them pairs stay apart.
+well as two. Among objects that are alike such boxes stand out, and without them pairs stay apart. Objects are alike,
+too, if those of one distance are: then boxes grow with the perspective.
 """
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from scalor_pyro.config import ModelConfig
+from scalor_pyro.config import BoxRanges, ModelConfig
 
 # How far the sizes of a video's objects may differ: as in a trial, little, or as much as in training.
 Sizes = Literal["auto", "alike", "any"]
@@ -26,42 +28,59 @@ ALIKE_ASPECTS = 0.35
 LEAST_OBJECTS = 16
 # Sides and aspects of boxes of objects that are alike, as `ModelConfig.size_range` and `aspect_range`.
 SIZE_RANGE, ASPECT_RANGE = 0.1, 0.2
-
-
-class BoxRanges(NamedTuple):
-    """Bounds of boxes, as the fields of a :class:`~scalor_pyro.config.ModelConfig` that have these names."""
-
-    object_size: float
-    size_range: float
-    aspect: float
-    aspect_range: float
-
-    def of(self, config: ModelConfig) -> ModelConfig:
-        """The config of the same networks, with these bounds."""
-        return replace(config, **self._asdict())
+# A perspective shows in objects that are spread over at least this part of the image, whose height is 2; …
+LEAST_DEPTH = 0.5
+# … what is certain of it (95 %) is at least this share, which parts of a few objects do not reach by chance; …
+CERTAIN = 0.5
+# … and the log of the size at the bottom over that at the top is no larger than this.
+MOST_PERSPECTIVE = float(np.log(4))
 
 
 def box_ranges(
-    config: ModelConfig, boxes: NDArray[np.float64], sides: NDArray[np.float64], sizes: Sizes
+    config: ModelConfig,
+    boxes: NDArray[np.float64],
+    sides: NDArray[np.float64],
+    places: NDArray[np.float64],
+    sizes: Sizes,
 ) -> BoxRanges | None:
     """The bounds of boxes for the objects that a trial found; None: those of training.
 
     :param config: of the model.
     :param boxes: (n, 2) heights and widths, px of the model.
     :param sides: of these objects' masks, px of the model.
+    :param places: how far down these objects are, from -1 at the top of the image to 1 at its bottom.
     :param sizes: "auto": narrower bounds only for objects that are alike.
     """
     if sizes == "any" or len(sides) == 0:
         return None
-    size = float(np.median(np.sqrt(boxes.prod(1)))) / config.box_margin
-    largest = config.object_size * (1 + config.size_range)
-    if sizes == "auto" and (len(sides) < LEAST_OBJECTS or _spread(sides) > ALIKE or size > NEAR_LARGEST * largest):
+    enough = len(sides) >= LEAST_OBJECTS
+    perspective = 0.0 if _spread(sides) <= ALIKE else perspective_of(places, sides)
+    nearer = np.exp(perspective * places / 2)
+    size = float(np.median(np.sqrt(boxes.prod(1)) / nearer)) / config.box_margin
+    largest = NEAR_LARGEST * config.object_size * (1 + config.size_range)
+    if sizes == "auto" and (not enough or _spread(sides / nearer) > ALIKE or size > largest):
         return None
-    ranges = BoxRanges(size, min(SIZE_RANGE, config.size_range), config.aspect, config.aspect_range)
+    ranges = BoxRanges(size, min(SIZE_RANGE, config.size_range), config.aspect, config.aspect_range, perspective)
     aspects = boxes[:, 0] / boxes[:, 1]
     if _spread(aspects) > ALIKE_ASPECTS:
         return ranges
-    return ranges._replace(aspect=float(np.median(aspects)), aspect_range=min(ASPECT_RANGE, config.aspect_range))
+    return replace(ranges, aspect=float(np.median(aspects)), aspect_range=min(ASPECT_RANGE, config.aspect_range))
+
+
+def perspective_of(places: NDArray[np.float64], sides: NDArray[np.float64]) -> float:
+    """The log of how many times as large objects are at the bottom of the image as at its top, by the median slope
+    (Theil and Sen).
+
+    :param places: of objects, from -1 at the top to 1 at the bottom.
+    :return: 0 where they are too few, too near each other, or too different to tell.
+    """
+    if len(sides) < LEAST_OBJECTS or np.ptp(places) < LEAST_DEPTH:
+        return 0.0
+    line = stats.theilslopes(np.log(sides), places)
+    down = np.sign(line.slope)
+    if min(down * line.low_slope, down * line.high_slope) < CERTAIN * abs(line.slope):
+        return 0.0
+    return float(np.clip(2 * line.slope, -MOST_PERSPECTIVE, MOST_PERSPECTIVE))
 
 
 def _spread(values: NDArray[np.float64]) -> float:

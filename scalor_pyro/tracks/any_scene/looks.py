@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, BoxRanges, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences, gain_for
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.model.views import nearest_size
-from scalor_pyro.tracks.any_scene.alike import BoxRanges
 from scalor_pyro.video import ReadOptions, Survey, Video, VideoError, survey
 from scalor_pyro.video.background_image import estimate_background_image
 

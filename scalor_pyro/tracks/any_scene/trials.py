@@ -61,14 +61,14 @@ def mask_sides(inference: Inference) -> NDArray[np.float64]:
     By the box, not by the mask's own area: a long body covers little of its box, and at the scale of its area it is too
     long for the boxes of the model.
 
-    :return: (n,) px of the model; without objects that have no mask.
+    :return: (n,) px of the model; 0 for objects that have no mask.
     """
     kept = reported(inference)
     inside, where = inference.appearance[kept][:, -1] > INSIDE, inference.where[kept].double()
     height, width = inference.segments.shape[-2:]
     high, wide = (inside.any(axis).double().mean(-1) for axis in (-1, -2))
     sides: NDArray[np.float64] = (high * where[:, 1] * height * wide * where[:, 0] * width).sqrt().numpy()
-    return SIDE_OF_BOX * sides[sides > 0]
+    return SIDE_OF_BOX * sides
 
 
 def misfit(sides: NDArray[np.float64], expected: float) -> float | None:
@@ -109,7 +109,7 @@ def look_for(
         """How objects of a size would be seen, and the sides of their masks."""
         look = look_at(config, video, slots=slots, seen=seen, side=side)
         found = trial(scalor, seen, look)
-        return look._replace(boxes=box_ranges(scalor.config, found.boxes, found.sides, sizes)), found.sides
+        return look._replace(boxes=box_ranges(scalor.config, *found, sizes)), found.sides
 
     side = seen.middle_side
     with torch.random.fork_rng(devices=[]):
@@ -154,6 +154,7 @@ class Trial(NamedTuple):
 
     boxes: NDArray[np.float64]  # (n, 2) heights and widths, of z_where
     sides: NDArray[np.float64]  # see :func:`mask_sides`
+    places: NDArray[np.float64]  # how far down, from -1 at the top of the frame to 1 at its bottom
 
 
 @torch.no_grad()
@@ -164,12 +165,17 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
     """
     window, fullest = _window_size(scalor, how, WINDOW), _fullest(seen)[:RUNS]
     shortest = min(len(run) for run in fullest)
+    places = [_place(seen, run, how, window) for run in fullest]
     frames = np.stack(
-        [_window(_shown(seen, run[:shortest], how), _place(seen, run, how, window), window) for run in fullest]
+        [_window(_shown(seen, run[:shortest], how), place, window) for run, place in zip(fullest, places, strict=True)]
     )
-    found = infer(*_view(scalor, frames, how))
-    where = found.where[reported(found)].double().numpy()
-    return Trial(where[:, 1::-1] * window, mask_sides(found))
+    found = infer(*_view(scalor, frames, how, 0))
+    kept, height = reported(found), size_of(how)[0]
+    sides, where = mask_sides(found), found.where[kept].double().numpy()
+    top = np.array(places)[torch.nonzero(kept)[:, 0].numpy(), 0]
+    down = (2 * top + (where[:, 3] + 1) * window[0]) / height - 1
+    drawn = sides > 0
+    return Trial((where[:, 1::-1] * window)[drawn], sides[drawn], down[drawn])
 
 
 @torch.no_grad()
@@ -183,23 +189,27 @@ def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     place = _place(seen, fullest, how, window)
     background = _window(_resized(seen.background, how), place, window)
     shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
-    found = infer(*_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
+    found = infer(
+        *_view(scalor, shown[None], how, place[0]), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto"
+    )
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
     (tracks,) = tracks_of(found, window)
     return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
 
 
-def _view(scalor: Scalor, frames: NDArray[np.float32], how: Look) -> tuple[Scalor, Tensor]:
+def _view(scalor: Scalor, frames: NDArray[np.float32], how: Look, top: int) -> tuple[Scalor, Tensor]:
     """A model for a window of frames as large as `how` says, and what it sees of them.
 
     :param frames: (B, T, C, h, w) differences in the window.
+    :param top: the window's first row.
     """
     like, (height, width), window = next(scalor.parameters()), size_of(how), frames.shape[-2:]
     x = torch.from_numpy(frames).to(like.device, like.dtype).expand(-1, -1, scalor.config.channels, -1, -1)
     still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
     share = window[0] * window[1] / (height * width)
     slots = min(how.slots, math.ceil(DENSER * share * how.slots))
-    boxes = None if how.boxes is None else how.boxes.of(scalor.config)
+    shares = top / height, (top + window[0]) / height
+    boxes = None if how.boxes is None else how.boxes.between(*shares).of(scalor.config)
     return with_view(scalor, window, still, slots, config=boxes), x
 
 
