@@ -169,7 +169,7 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
     frames = np.stack(
         [_window(_shown(seen, run[:shortest], how), place, window) for run, place in zip(fullest, places, strict=True)]
     )
-    found = infer(*_view(scalor, frames, how, 0))
+    found = infer(*_view(scalor, frames, how))
     kept, height = reported(found), size_of(how)[0]
     sides, where = mask_sides(found), found.where[kept].double().numpy()
     top = np.array(places)[torch.nonzero(kept)[:, 0].numpy(), 0]
@@ -180,7 +180,12 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
 
 @torch.no_grad()
 def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
-    """The tracks of a video's first frames in a window, px of the model."""
+    """The tracks of a video's first frames in a window, px of the model.
+
+    Without the boxes of a perspective: they keep apart those who walk in company, who then touch as parts do.
+    """
+    if how.boxes is not None and how.boxes.perspective != 0:
+        how = how._replace(boxes=None)
     window, fullest = _window_size(scalor, how, FOLLOWED_WINDOW), _fullest(seen)[0]
     options = how.options
     stop = options.start + FOLLOWED * options.stride
@@ -190,26 +195,24 @@ def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     background = _window(_resized(seen.background, how), place, window)
     shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
     found = infer(
-        *_view(scalor, shown[None], how, place[0]), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto"
+        *_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto"
     )
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
     (tracks,) = tracks_of(found, window)
     return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
 
 
-def _view(scalor: Scalor, frames: NDArray[np.float32], how: Look, top: int) -> tuple[Scalor, Tensor]:
+def _view(scalor: Scalor, frames: NDArray[np.float32], how: Look) -> tuple[Scalor, Tensor]:
     """A model for a window of frames as large as `how` says, and what it sees of them.
 
     :param frames: (B, T, C, h, w) differences in the window.
-    :param top: the window's first row.
     """
     like, (height, width), window = next(scalor.parameters()), size_of(how), frames.shape[-2:]
     x = torch.from_numpy(frames).to(like.device, like.dtype).expand(-1, -1, scalor.config.channels, -1, -1)
     still = torch.full((scalor.config.channels, *window), STILL, dtype=like.dtype)
     share = window[0] * window[1] / (height * width)
     slots = min(how.slots, math.ceil(DENSER * share * how.slots))
-    shares = top / height, (top + window[0]) / height
-    boxes = None if how.boxes is None else how.boxes.between(*shares).of(scalor.config)
+    boxes = None if how.boxes is None else how.boxes.of(scalor.config)
     return with_view(scalor, window, still, slots, config=boxes), x
 
 
