@@ -92,8 +92,8 @@ class Options:
     example: Example | None = option(None, EXAMPLE_HELP, metavar=EXAMPLE_METAVAR)
     sizes: Sizes = option(
         "auto",
-        "how far the sizes of objects differ, with weights for any scene: alike (by 10 %; keeps pairs that touch"
-        " apart), any (from 0.6 to 1.4 of the typical one); auto: a trial says",
+        "how far the sizes of objects differ, with weights for any scene: alike (by 10 % at one distance; keeps pairs"
+        " that touch apart), any (from 0.6 to 1.4 of the typical one); auto: a trial says",
     )
     background_image: Literal["auto", "run", "video"] = option(
         "auto",

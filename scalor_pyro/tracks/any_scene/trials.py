@@ -194,9 +194,7 @@ def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     place = _place(seen, fullest, how, window)
     background = _window(_resized(seen.background, how), place, window)
     shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
-    found = infer(
-        *_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto"
-    )
+    found = infer(*_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
     (tracks,) = tracks_of(found, window)
     return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
