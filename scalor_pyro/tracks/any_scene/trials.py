@@ -130,6 +130,9 @@ def look_for(
             look, _ = tried(side)
         larger = side
         for _ in range(TIMES if correct and look.note is None else 0):
+            # What is alike in perspective is whole: people in company, whom its boxes keep apart, touch as parts do.
+            if look.boxes is not None and look.boxes.perspective != 0:
+                break
             if share_in_parts(rehearsed(scalor, video, seen, look)) < LEAST_IN_PARTS:
                 break
             larger *= LARGER
@@ -180,12 +183,7 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
 
 @torch.no_grad()
 def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
-    """The tracks of a video's first frames in a window, px of the model.
-
-    Without the boxes of a perspective: they keep apart those who walk in company, who then touch as parts do.
-    """
-    if how.boxes is not None and how.boxes.perspective != 0:
-        how = how._replace(boxes=None)
+    """The tracks of a video's first frames in a window, px of the model."""
     window, fullest = _window_size(scalor, how, FOLLOWED_WINDOW), _fullest(seen)[0]
     options = how.options
     stop = options.start + FOLLOWED * options.stride
