@@ -53,6 +53,8 @@ FOLLOWED, FOLLOWED_WINDOW, SEEN_BEFORE = 40, 192, 8
 # … as they are where at least this share of the tracks is: people who walk in company reach 0.25. Then objects are
 # looked for that are larger by this factor, and, if those are parts as well, once more. See docs/any_scene.md.
 LEAST_IN_PARTS, LARGER, TIMES = 0.3, 1.4, 2
+# Where they are alike in perspective, they are more likely whole.
+LEAST_IN_PERSPECTIVE = 0.4
 
 
 def mask_sides(inference: Inference) -> NDArray[np.float64]:
@@ -130,10 +132,11 @@ def look_for(
             look, _ = tried(side)
         larger = side
         for _ in range(TIMES if correct and look.note is None else 0):
-            # What is alike in perspective is whole: people in company, whom its boxes keep apart, touch as parts do.
+            followed, least = look, LEAST_IN_PARTS
             if look.boxes is not None and look.boxes.perspective != 0:
-                break
-            if share_in_parts(rehearsed(scalor, video, seen, look)) < LEAST_IN_PARTS:
+                # Its boxes keep apart people in company, who touch as parts do.
+                followed, least = look._replace(boxes=None), LEAST_IN_PERSPECTIVE
+            if share_in_parts(rehearsed(scalor, video, seen, followed)) < least:
                 break
             larger *= LARGER
             look, _ = tried(larger)
