@@ -31,9 +31,7 @@ class ModelConfig:
     box_margin: float = 1.25  # side of the typical box / object_size
     size_range: float = 0.15  # a box's side / that of the typical box is within 1 ± size_range
     aspect_range: float = 0.2  # a box's log aspect is within ± aspect_range of the typical one
-    perspective: float = (
-        0.0  # log of how many times as large the typical box is at the bottom of the image as at the top
-    )
+    perspective: float = 0.0  # log of the typical box's size at the bottom of the image over that at the top
     cell_reach: float = 0.75  # a proposal's centre is within this many cells of its cell's centre
     move_range: float = 0.2  # a centre deviates by at most this share of half the image per frame
     z_what_dim: int = 32

@@ -81,11 +81,7 @@ class Boxes(nn.Module):
         """
         shape, offset = raw.tanh().chunk(2, -1)
         centre = torch.addcmul(self.cell_centres[cells], offset, self.cell_reach)
-        return (
-            self._where(self._bounded_sides(shape), centre),
-            raw[..., :2],
-            torch.zeros_like(centre),
-        )
+        return self._where(self._bounded_sides(shape), centre), raw[..., :2], torch.zeros_like(centre)
 
     def expected(self, objects: Objects) -> Tensor:
         """z_where of objects in the next frame without deviation. (B, K, 4)
@@ -106,11 +102,7 @@ class Boxes(nn.Module):
         step, move = raw.tanh().chunk(2, -1)
         shape = torch.add(KEPT * objects.shape, step, alpha=SHAPE_STEP) if self.config.inertia else raw[..., :2]
         centre = self.within(torch.addcmul(self._expected_centre(objects), move, self.move_range))
-        return (
-            self._where(self.sides(shape), centre),
-            shape,
-            centre - objects.where[..., 2:],
-        )
+        return self._where(self.sides(shape), centre), shape, centre - objects.where[..., 2:]
 
     def within(self, centre: Tensor) -> Tensor:
         """Centres, clamped to the farthest place outside the image. (…, 2) → (…, 2)"""

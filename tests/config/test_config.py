@@ -133,6 +133,7 @@ BAD_MODEL: list[dict[str, Any]] = [
     {"prior_dim": 0},
     {"size_range": 1.0},
     {"size_range": -0.1},
+    {"perspective": 3.5},
     {"aspect": 0.0},
     {"aspect_range": 2.0},
     {"cell_reach": 0.0},
