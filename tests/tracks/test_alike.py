@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from scalor_pyro.config import BoxRanges, ConfigError, ModelConfig
 from scalor_pyro.config.movers import any_scene
@@ -85,6 +86,17 @@ def test_objects_that_are_alike_at_one_distance_get_boxes_that_grow(perspective:
     assert ranges is not None and ranges.perspective == pytest.approx(perspective, abs=0.15)
     assert ranges.object_size == pytest.approx(8, rel=0.05) and ranges.size_range < CONFIG.size_range / 2
     assert ranges_of(sides, "any", places=places) is None
+
+
+@given(noise=st.floats(0.21, 0.25), seed=st.integers(0, 99))
+def test_more_may_be_left_of_a_spread_that_a_perspective_lessens(noise: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    places = np.linspace(-0.9, 0.9, 200)
+    left = noise * stats.norm.ppf(random.permutation(np.linspace(0.01, 0.99, 200)))
+    near = ranges_of(8 * np.exp(0.5 * places + left), "auto", places=places)
+    assert near is not None and near.perspective > 0.7
+    assert ranges_of(8 * np.exp(left), "auto", places=places) is None
+    assert ranges_of(8 * np.exp(0.5 * places + 2 * left), "auto", places=places) is None
 
 
 def test_few_objects_and_those_of_one_distance_show_no_perspective() -> None:

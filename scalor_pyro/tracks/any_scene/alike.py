@@ -32,6 +32,9 @@ SIZE_RANGE, ASPECT_RANGE = 0.1, 0.2
 LEAST_DEPTH = 0.5
 # … what is certain of it (95 %) is at least this share, which parts of a few objects do not reach by chance; …
 CERTAIN = 0.5
+# … what is left of the spread is less than without it, and no more than this: boxes of all sizes are too small for the
+# nearest objects and too large for the farthest, so people who are alike seem less so in a trial; …
+ALIKE_IN_PERSPECTIVE = 0.4
 # … and the log of the size at the bottom over that at the top is no larger than this.
 MOST_PERSPECTIVE = float(np.log(4))
 
@@ -53,12 +56,13 @@ def box_ranges(
     """
     if sizes == "any" or len(sides) == 0:
         return None
-    enough = len(sides) >= LEAST_OBJECTS
-    perspective = 0.0 if _spread(sides) <= ALIKE else perspective_of(places, sides)
+    enough, spread = len(sides) >= LEAST_OBJECTS, _spread(sides)
+    perspective = 0.0 if spread <= ALIKE else perspective_of(places, sides)
+    most = ALIKE if perspective == 0 else min(ALIKE_IN_PERSPECTIVE, spread)
     nearer = np.exp(perspective * places / 2)
     size = float(np.median(np.sqrt(boxes.prod(1)) / nearer)) / config.box_margin
     largest = NEAR_LARGEST * config.object_size * (1 + config.size_range)
-    if sizes == "auto" and (not enough or _spread(sides / nearer) > ALIKE or size > largest):
+    if sizes == "auto" and (not enough or _spread(sides / nearer) > most or size > largest):
         return None
     ranges = BoxRanges(size, min(SIZE_RANGE, config.size_range), config.aspect, config.aspect_range, perspective)
     aspects = boxes[:, 0] / boxes[:, 1]
