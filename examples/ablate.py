@@ -1,6 +1,7 @@
 """Train one setting repeatedly with parts of the model switched off, and compare the results.
 
     python examples/ablate.py                        # rejection and attention (paper Figure 8 a, b)
+    python examples/ablate.py --paper                # the same, all trained with the paper's settings
     python examples/ablate.py --table deviations     # each deviation from the paper, undone one at a time
 
 Each cell of the table is a run folder, so the same command continues an interrupted table: finished cells are read, an
@@ -18,7 +19,7 @@ from typing import Any
 
 from scalor_pyro.cli.errors import INTERRUPTED, command
 from scalor_pyro.config import ConfigError, RunConfig, Stage
-from scalor_pyro.config.presets import PRESETS
+from scalor_pyro.config.presets import PRESETS, paper
 from scalor_pyro.evaluation.metrics import markdown
 from scalor_pyro.experiments.synthetic import run_experiment, with_known_digits
 from scalor_pyro.files import write_atomically
@@ -84,6 +85,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--preset", choices=list(PRESETS), default="ablation", help="setting (default: ablation, 6-36 sprites)"
     )
+    parser.add_argument("--paper", action="store_true", help="start from the paper's settings of the preset")
     parser.add_argument("--only", nargs="+", metavar="CELL", help="names of the cells to train (default: all)")
     parser.add_argument("--steps", type=int, default=400, help="steps of each training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
@@ -96,24 +98,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def cells(options: argparse.Namespace) -> dict[str, RunConfig]:
-    """The config of each cell; a cell that changes nothing in this preset is left out.
+    """The config of each cell; a cell that changes nothing in this preset, or the same as another, is left out.
 
-    :raises ConfigError: for an unknown cell, or a budget below 1 step.
+    :raises ConfigError: if --only names another cell than these, or for a budget below 1 step.
     """
-    changes = TABLES[options.table]
-    unknown = set(options.only or ()) - set(changes)
-    if unknown:
-        raise ConfigError(
-            f"--only: expected cells among {', '.join(map(repr, changes))}, got {', '.join(sorted(unknown))}."
-        )
     base = PRESETS[options.preset]()
+    if options.paper:
+        base = paper(base)
     train = replace(
         base.train, steps=options.steps, eval_every=options.steps, log_every=max(1, options.steps // LOGGED)
     )
     base = replace(base, seed=options.seed, train=train)
-    first = next(iter(changes))
-    configs = {name: change(base) for name, change in changes.items() if options.only is None or name in options.only}
-    return {name: config for name, config in configs.items() if name == first or config != base}
+    configs: dict[str, RunConfig] = {}
+    for name, change in TABLES[options.table].items():
+        config = change(base)
+        if config not in configs.values():
+            configs[name] = config
+    if unknown := set(options.only or ()) - set(configs):
+        raise ConfigError(
+            f"--only: expected cells among {', '.join(map(repr, configs))}, got {', '.join(sorted(unknown))}."
+        )
+    return {name: config for name, config in configs.items() if options.only is None or name in options.only}
 
 
 def trained(config: RunConfig, folder: Path, options: argparse.Namespace) -> Mapping[str, Any] | None:
@@ -138,7 +143,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     results, rows = {}, {}
     for name, config in cells(options).items():
-        folder = options.out / f"{options.preset}-{options.seed}" / name.replace(" ", "-").replace(",", "")
+        setting = f"{'paper-' * options.paper}{options.preset}-{options.seed}"
+        folder = options.out / setting / name.replace(" ", "-").replace(",", "")
         figures = trained(config, folder, options)
         if figures is None:
             print("Interrupted. Run the same command again to continue.")

@@ -172,6 +172,18 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.Cap
     assert re.fullmatch(r"error: --only: expected cells among [^\n]* got nothing\.\n", capsys.readouterr().err)
 
 
+def test_an_ablation_with_the_papers_settings_leaves_out_what_they_do_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablate = load_example("ablate.py")
+    cells = ablate.cells(ablate.parse(["--paper"]))
+    assert list(cells) == ["rejection and attention", "no attention", "no rejection", "no rejection, no attention"]
+    assert not any(config.model.constant_velocity for config in cells.values())
+    asked = ["--paper", "--only", "no rejection among proposals", "--out", str(tmp_path)]
+    assert ablate.main(asked) == 2
+    assert re.search(r"got no rejection among proposals\.\n$", capsys.readouterr().err)
+
+
 def test_inspecting_a_model_that_finds_nothing(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_example("inspect_latents.py").main([str(run), "--out", str(tmp_path)]) == 0
     assert "No object was found in this video." in capsys.readouterr().out
