@@ -4,8 +4,8 @@
     python benchmarks/scaling.py --only objects pixels --json scaling.json --picture scaling.png
 
 The series (paper Figure 8 c): a training step against the batch, the frames, the slots (up to 1,024, on 512 × 512 px)
-and the side of the image; and inference with 64 slots against the objects that are there, beside the same networks used
-as SQAIR uses its own, one object after the other. Each point is measured in a process of its own, on one thread;
+and the side of the image; and inference with 64 slots against the objects that are there, beside SQAIR with as many
+slots as objects, and beside SCALOR's networks used as SQAIR uses its own, one object after the other. Each point is measured in a process of its own, on one thread;
 processor time, because it does not count what other programs take.
 """
 
@@ -27,7 +27,9 @@ from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from step import Measured, median_times
 from torch import Tensor
 
+from scalor_pyro.baselines.sqair import SQAIR
 from scalor_pyro.config import DataConfig, ModelConfig, TrainConfig
+from scalor_pyro.config.baselines import SQAIRConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.inference.posterior import ModeMessenger, follow
 from scalor_pyro.layers.objects import Objects, Slots
@@ -135,6 +137,15 @@ def in_turn(objects: int, repeats: int) -> Measured:
         return median_times(once, repeats)
 
 
+def sqair(objects: int, repeats: int) -> Measured:
+    """Inference by SQAIR with a slot for each object, so that its steps are as many as the objects need."""
+    sides = (INFERENCE_SIDE, INFERENCE_SIDE)
+    program = SQAIR(SQAIRConfig(image_size=sides, slots=objects, object_size=OBJECT))
+    frames = sprites(INFERENCE_SIDE, objects, 1, FRAMES)
+    with torch.no_grad(), ModeMessenger():
+        return median_times(lambda: program.guide(frames), repeats)
+
+
 # Series → the quantity that varies, its values, and the measurement with repeats.
 SERIES: dict[str, tuple[str, tuple[int, ...], Callable[[int, int], Measured]]] = {
     "batch": (
@@ -164,7 +175,10 @@ SERIES: dict[str, tuple[str, tuple[int, ...], Callable[[int, int], Measured]]] =
     ),
     "together": ("objects, 64 slots at once: inference", (4, 16, 64), together),
     "in_turn": ("objects, one after the other: inference", (4, 16, 64), in_turn),
+    "sqair": ("objects, one after the other by SQAIR: inference", (4, 16, 64), sqair),
 }
+# Series that share the panel of "together", and how its legend calls them.
+INFERENCE = {"together": "all at once", "in_turn": "one after the other", "sqair": "SQAIR"}
 
 
 def measure(series: str, value: int, repeats: int) -> Measured:
@@ -188,12 +202,13 @@ def measure_apart(series: str, value: int, repeats: int) -> Measured:
 
 
 def draw(found: dict[str, dict[int, Measured]], path: Path) -> None:
-    """Seconds against what varies, a panel for each series; both ways of inference share one."""
-    panels = [name for name in found if name != "in_turn"]
+    """Seconds against what varies, a panel for each series; all ways of inference share one."""
+    ways = {name: label for name, label in INFERENCE.items() if name in found}
+    panels = [name for name in found if name not in ways or name == next(iter(ways))]
     figure = Figure(figsize=(3.2 * len(panels), 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for series in (name, "in_turn") if name == "together" and "in_turn" in found else (name,):
+        for series in ways if name in ways else (name,):
             points = found[series]
             axes.loglog(list(points), [each["processor_seconds"] for each in points.values()], "o-", label=series)
         values = list(found[name])
@@ -202,10 +217,10 @@ def draw(found: dict[str, dict[int, Measured]], path: Path) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(SERIES[name][0].removesuffix(": inference"))
-        axes.set_title("inference" if name == "together" else "training step", fontsize=10)
-        if name == "together":
-            axes.legend(["all at once", "one after the other"])
+        axes.set_xlabel("objects" if name in ways else SERIES[name][0])
+        axes.set_title("inference" if name in ways else "training step", fontsize=10)
+        if name in ways:
+            axes.legend(list(ways.values()))
     figure.supylabel("processor seconds", fontsize=10)
     figure.savefig(path, dpi=130)
 
