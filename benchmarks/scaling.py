@@ -5,8 +5,8 @@
 
 The series (paper Figure 8 c): a training step against the batch, the frames, the slots (up to 1,024, on 512 × 512 px)
 and the side of the image; and inference with 64 slots against the objects that are there, beside SQAIR with as many
-slots as objects, and beside SCALOR's networks used as SQAIR uses its own, one object after the other. Each point is measured in a process of its own, on one thread;
-processor time, because it does not count what other programs take.
+slots as objects, and beside SCALOR's networks used as SQAIR uses its own, one object after the other. Each point is
+measured in a process of its own, on one thread; processor time, because it does not count what other programs take.
 """
 
 import argparse
