@@ -1,7 +1,7 @@
 """Settings of the generative model and its guide."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, probability, require, require_choice, require_sides
@@ -163,3 +163,8 @@ class BoxRanges:
         """
         nearer = math.exp(self.perspective * (top + bottom - 1) / 2)
         return replace(self, object_size=self.object_size * nearer, perspective=self.perspective * (bottom - top))
+
+
+def bounds_of(config: ModelConfig) -> BoxRanges:
+    """The bounds of a model's boxes."""
+    return BoxRanges(*(getattr(config, each.name) for each in fields(BoxRanges)))

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from scalor_pyro.config.checks import at_least_1, positive, require, require_choice, require_path
 from scalor_pyro.config.data import MOST_OBJECTS, DataConfig
-from scalor_pyro.config.model import BoxRanges, ModelConfig
+from scalor_pyro.config.model import ModelConfig
 from scalor_pyro.config.options import option
 from scalor_pyro.config.reading import Crop, ReadOptions
 from scalor_pyro.config.train import TrainConfig
@@ -33,7 +33,6 @@ class VideoData:
     )
     region: Crop | None = None  # px of the file: where to look for objects after training; None: the whole frame
     region_slots: int | None = None  # K there; None: in proportion to its area
-    region_boxes: BoxRanges | None = None  # bounds of boxes there, where they change with the place; None: the model's
 
     def __post_init__(self) -> None:
         require(len(self.paths) > 0, "paths", self.paths, "at least one path of a video")

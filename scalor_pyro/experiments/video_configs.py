@@ -14,6 +14,7 @@ from scalor_pyro.config import (
 )
 from scalor_pyro.config.checks import require
 from scalor_pyro.config.kinds import sees_differences
+from scalor_pyro.config.model import bounds_of
 from scalor_pyro.config.movers import fresh_on_a_video, on_a_video
 from scalor_pyro.config.presets import HELD_AT_FIRST
 from scalor_pyro.inference.trained import TrainedRun
@@ -27,6 +28,8 @@ from scalor_pyro.video.proposal import ASPECT_RANGE, SIZE_RANGE
 
 # A window needs so many times the slots that are its share of the region's: objects are not spread evenly.
 CROWDED = 2.0
+# Windows that are as high as the frame are at least so wide, as a share of those that the model knows.
+NARROWEST = 0.5
 # Shorter clips leave no time to follow an object; the clips of a short video are this part of its frames.
 LEAST_CLIP, CLIP_SHARE = 2, 0.25
 
@@ -93,13 +96,10 @@ def run_from(
         look = look._replace(options=replace(look.options, size=given.size), boxes=None)
     size = look.options.size
     assert size is not None
-    known = config.model.view or config.model.image_size
-    window = min(size[0], known[0]), min(size[1], known[1])
+    boxes = look.boxes or bounds_of(config.model)
+    window = _window(config.model, size, boxes.perspective != 0)
     crowded = math.ceil(CROWDED * look.slots * math.prod(window) / math.prod(size))
-    nearer_larger = look.boxes is not None and look.boxes.perspective != 0
-    # Windows of training lie anywhere in the frames, and do not know how near their objects are.
-    bounded = config.model if look.boxes is None or nearer_larger else look.boxes.of(config.model)
-    model = viewing(bounded, window, max(config.model.slots, min(look.slots, crowded)))
+    model = viewing(boxes.of(config.model), window, max(config.model.slots, min(look.slots, crowded)))
     shortest = min(Video(path, look.options).expected_frames for path in paths)
     frames = max(LEAST_CLIP, int(CLIP_SHARE * shortest))
     data = VideoData(
@@ -110,7 +110,6 @@ def run_from(
         levels=levels_of(video),
         region=given.crop,
         region_slots=look.slots,
-        region_boxes=look.boxes if nearer_larger else None,
     )
     run = VideoRunConfig(data, model, on_a_video(config.train, frames))
     if not fresh:
@@ -119,11 +118,22 @@ def run_from(
     return replace(run, fresh=FreshConfig(narrow, fresh_on_a_video(run.clip_length)))
 
 
+def _window(model: ModelConfig, size: tuple[int, int], nearer_larger: bool) -> tuple[int, int]:
+    """The size (H, W) of the windows that are trained on, in frames of a size.
+
+    In a perspective they are as high as the frame, because how large objects are depends on how far down they are.
+    """
+    known, height = model.view or model.image_size, size[0]
+    if not nearer_larger:
+        return min(height, known[0]), min(size[1], known[1])
+    _, width = nearest_size(model, (height, max(NARROWEST * known[1], math.prod(known) / height)))
+    return height, min(size[1], width)
+
+
 def fresh_run(config: VideoRunConfig) -> VideoRunConfig:
     """The run of the second model, as if it were the only one."""
     assert config.fresh is not None
-    video = replace(config.video, region_boxes=None)  # which are those of the first one
-    return replace(config, video=video, model=config.fresh.model, train=config.fresh.train, fresh=None)
+    return replace(config, model=config.fresh.model, train=config.fresh.train, fresh=None)
 
 
 def may_restart(config: VideoRunConfig) -> bool:

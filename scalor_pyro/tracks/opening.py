@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, BoxRanges, ConfigError, VideoData, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, BoxRanges, ConfigError, VideoRunConfig
 from scalor_pyro.config.checks import require_choice
+from scalor_pyro.config.model import bounds_of
 from scalor_pyro.config.options import option
 from scalor_pyro.config.sizes import (
     EXAMPLE_HELP,
@@ -187,18 +188,18 @@ def opened(run: TrainedRun, video: VideoLike, options: Options) -> Opened:
     if isinstance(run.config, VideoRunConfig) and run.config.sees_differences:
         slots = options.slots or run.config.video.region_slots
         scene = torch.from_numpy(_background_image(run, reader, options).image.astype(np.float32) / 255)
-        scalor = _over_still(run.scalor, reader.geometry.size, slots, _boxes_there(run.config.video, reader))
+        scalor = _over_still(run.scalor, reader.geometry.size, slots, _boxes_there(run.config, reader))
         return Opened(reader, scalor, Differences(scene, run.config.video.gain))
     return Opened(reader, scalor_for(run, reader, options), None)
 
 
-def _boxes_there(trained_on: VideoData, video: Video) -> BoxRanges | None:
+def _boxes_there(trained_on: VideoRunConfig, video: Video) -> BoxRanges | None:
     """The bounds of boxes in the part of the frames that is tracked; None: those of the model."""
-    crop, region = video.geometry.crop, trained_on.region or Crop(0, 0, *video.info.size[::-1])
-    if trained_on.region_boxes is None:
+    if trained_on.model.perspective == 0:
         return None
+    crop, region = video.geometry.crop, trained_on.video.region or Crop(0, 0, *video.info.size[::-1])
     top, bottom = ((crop.y + down - region.y) / region.height for down in (0, crop.height))
-    return trained_on.region_boxes.between(top, bottom)
+    return bounds_of(trained_on.model).between(top, bottom)
 
 
 def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike, options: Options) -> Opened:

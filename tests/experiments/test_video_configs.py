@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scalor_pyro.cli import main
-from scalor_pyro.config import ConfigError, Crop, ReadOptions, VideoRunConfig, config_from_dict, config_to_dict
+from scalor_pyro.config import ConfigError, Crop, ReadOptions
 from scalor_pyro.experiments.video_configs import fresh_run, run_from
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
@@ -35,22 +35,22 @@ def test_training_and_tracking_agree_on_the_boxes_of_like_objects(run: TrainedRu
     assert trained.size_range < run.config.model.size_range
 
 
-def test_perspective_is_kept_for_tracking_after_training(run: TrainedRun, tmp_path: Path) -> None:
-    """Windows of training do not know how near their objects are; tracks of the whole frame do."""
+def test_training_in_perspective_sees_windows_as_high_as_the_frame(run: TrainedRun, tmp_path: Path) -> None:
+    """How large objects are depends on how far down they are, in training as in tracking."""
     film = write_video(tmp_path / "square.mkv", squares_in_perspective(24))
     config = run_from(run, (str(film),), ReadOptions(), survey(Video(film)), fresh=True)
-    assert config.model.size_range == run.config.model.size_range and config.model.perspective == 0
-    bounds = config.video.region_boxes
-    assert bounds is not None and fresh_run(config).video.region_boxes is None
-    assert config_from_dict(VideoRunConfig, config_to_dict(config)) == config
+    size, model, fresh = config.video.options.size, config.model, fresh_run(config).model
+    assert size is not None and model.image_size[0] == size[0] and model.image_size[1] < size[1]
+    assert model.perspective == fresh.perspective == tracker_of(run, film)[0].scalor.config.perspective > 0
+    assert model.object_size == fresh.object_size and model.size_range < fresh.size_range
 
     of_video = Options(background_image="video")
-    trained, part = (
+    whole, part = (
         tracker_of(run._replace(config=config), film, each)[0].scalor.config
         for each in (of_video, replace(of_video, crop=Crop(0, 0, 240, 100)))
     )
-    assert trained.perspective == bounds.perspective == tracker_of(run, film)[0].scalor.config.perspective
-    assert part.perspective == pytest.approx(bounds.perspective / 2) and part.object_size < trained.object_size
+    assert (whole.perspective, whole.object_size) == (model.perspective, model.object_size)
+    assert part.perspective == pytest.approx(model.perspective / 2) and part.object_size < model.object_size
 
 
 def test_sizes_can_be_said(run: TrainedRun, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
