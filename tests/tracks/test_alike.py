@@ -23,7 +23,6 @@ from scalor_pyro.tracks.any_scene.alike import (
     box_ranges,
     perspective_of,
 )
-from scalor_pyro.tracks.any_scene.trials import CLOSER
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
 from tests.video_files import squares, squares_in_perspective
@@ -189,14 +188,6 @@ def test_boxes_of_nearer_squares_are_larger(run: TrainedRun) -> None:
     sides = np.sqrt(tracks.width * tracks.height)
     upper, lower = sides[tracks.y < 40].median(), sides[tracks.y > 150].median()
     assert 1.5 < lower / upper < 2.8
-
-
-def test_objects_in_perspective_are_seen_larger_and_so_are_their_boxes(run: TrainedRun) -> None:
-    frames = squares_in_perspective(24)
-    (closer, seen_closer), (_, seen) = (tracker_of(run, frames, Options(sizes=each)) for each in ("auto", "any"))
-    enlarged = seen_closer.geometry.size[0] / seen.geometry.size[0]
-    assert enlarged == pytest.approx(CLOSER, rel=0.1)
-    assert closer.scalor.config.object_size == pytest.approx(enlarged * run.config.model.object_size, rel=0.2)
 
 
 def test_a_video_without_objects_to_try_says_so(

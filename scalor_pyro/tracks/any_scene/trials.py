@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, BoxRanges, VideoRunConfig
+from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.data.movers import STILL, differences
 from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import Inference, infer
@@ -55,9 +55,6 @@ FOLLOWED, FOLLOWED_WINDOW, SEEN_BEFORE = 40, 192, 8
 LEAST_IN_PARTS, LARGER, TIMES = 0.3, 1.4, 2
 # Objects alike in perspective are more likely whole: made-up people in company reached 0.34, halves of people 0.47.
 LEAST_IN_PERSPECTIVE = 0.4
-# Objects alike in perspective are seen so many times as large as those of training. Then two people in company are
-# drawn better by two boxes than by one; at 1.4, so are the parts of some bodies.
-CLOSER = 1.3
 
 
 def mask_sides(inference: Inference) -> NDArray[np.float64]:
@@ -116,20 +113,6 @@ def look_for(
         found = trial(scalor, seen, look)
         return look._replace(boxes=box_ranges(scalor.config, *found, sizes)), found.sides
 
-    def closer(look: Look, boxes: BoxRanges, side: float) -> Look:
-        """The same objects in perspective, seen larger, in boxes along a line that is measured again.
-
-        The first line is too flat, because boxes of all sizes fit neither the nearest objects nor the farthest.
-        """
-        along = replace(boxes, size_range=config.model.size_range)
-        again = box_ranges(scalor.config, *trial(scalor, seen, look._replace(boxes=along)), sizes)
-        if again is not None and again.perspective != 0:
-            boxes = again
-        options = look_at(config, video, slots=slots, seen=seen, side=side / CLOSER).options
-        near = look._replace(options=options)
-        enlarged = math.sqrt(math.prod(size_of(near)) / math.prod(size_of(look)))
-        return near._replace(boxes=replace(boxes, object_size=boxes.object_size * enlarged))
-
     side = seen.middle_side
     with torch.random.fork_rng(devices=[]):
         look, sides = tried(side)
@@ -157,8 +140,6 @@ def look_for(
                 break
             larger *= LARGER
             look, _ = tried(larger)
-        if look.boxes is not None and look.boxes.perspective != 0 and look.note is None:
-            look = closer(look, look.boxes, larger)
     if larger > side:
         logger.warning(
             "%s: objects of %.0f px are parts of larger ones (their tracks stay together), so objects of %.0f px are"
