@@ -50,6 +50,17 @@ class Blobs(NamedTuple):
         return Blobs(**{name: values[which] for name, values in self._asdict().items()})
 
 
+def median_frame(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The median of each pixel over frames, as that of NumPy, which takes three times as long. (n, …) → (…)
+
+    NumPy sorts short rows of adjacent numbers with the vector instructions of the processor.
+    """
+    ordered = np.sort(np.ascontiguousarray(np.moveaxis(frames, 0, -1)), axis=-1)
+    upper = len(frames) // 2
+    median: NDArray[np.float32] = (ordered[..., (len(frames) - 1) // 2] + ordered[..., upper]) / np.float32(2)
+    return median
+
+
 def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The background of a static camera, where nothing rests for half of the time. (n, C, H, W) → (C, H, W), 0 to 255
 
@@ -57,7 +68,7 @@ def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     light = np.median(frames, axis=(2, 3), keepdims=True).astype(np.float32)
     rows = range(0, frames.shape[2], MEDIAN_ROWS)
-    strips = [np.median(frames[:, :, row : row + MEDIAN_ROWS] - light, axis=0) for row in rows]
+    strips = [median_frame(frames[:, :, row : row + MEDIAN_ROWS] - light) for row in rows]
     background: NDArray[np.float32] = np.concatenate(strips, axis=1) + np.median(light, axis=0)
     return background
 
@@ -114,7 +125,7 @@ def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.f
         return np.full(changes.shape[1:], LEAST_NOISE, np.float32)
     to_sigma = MAD_TO_SIGMA / np.sqrt(2)  # a difference of two frames has the noise of both
     rows = range(0, changes.shape[1], MEDIAN_ROWS)
-    own = np.concatenate([np.median(changes[:, row : row + MEDIAN_ROWS], axis=0) for row in rows])
+    own = np.concatenate([median_frame(changes[:, row : row + MEDIAN_ROWS]) for row in rows])
     everywhere = max(float(np.median(changes)) * to_sigma, LEAST_NOISE)
     return np.maximum(own * to_sigma, everywhere).astype(np.float32)
 
