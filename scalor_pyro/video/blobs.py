@@ -51,14 +51,13 @@ class Blobs(NamedTuple):
 
 
 def median_frame(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The median of each pixel over frames, as that of NumPy, which takes three times as long. (n, …) → (…)
+    """The median of each pixel over frames, as `np.median` has it, but faster. (n, …) → (…)
 
-    NumPy sorts short rows of adjacent numbers with the vector instructions of the processor.
+    NumPy sorts rows of adjacent numbers with the vector instructions of the processor.
     """
     ordered = np.sort(np.ascontiguousarray(np.moveaxis(frames, 0, -1)), axis=-1)
-    upper = len(frames) // 2
-    median: NDArray[np.float32] = (ordered[..., (len(frames) - 1) // 2] + ordered[..., upper]) / np.float32(2)
-    return median
+    middle: NDArray[np.float32] = ordered[..., [(len(frames) - 1) // 2, len(frames) // 2]].mean(-1)
+    return middle
 
 
 def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
