@@ -39,8 +39,8 @@ from scalor_pyro.training.collapse import VanishWatch
 from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import parameters_to_start, train
 from scalor_pyro.video import Clips, Video
-from scalor_pyro.video.background_files import region_background_image, save_background_image
-from scalor_pyro.video.background_image import BACKGROUND_FRAMES, BackgroundImage
+from scalor_pyro.video.background.files import region_background_image, save_background_image
+from scalor_pyro.video.background.image import BACKGROUND_FRAMES, BackgroundImage
 
 logger = logging.getLogger(__name__)
 

@@ -43,8 +43,8 @@ from scalor_pyro.tracks.any_scene.looks import Differences, differences_of, requ
 from scalor_pyro.tracks.any_scene.trials import look_for
 from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, changed_part, levels_of, like_in_training
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video, survey
-from scalor_pyro.video.background_files import load_background_image, region_options
-from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
+from scalor_pyro.video.background.files import load_background_image, region_options
+from scalor_pyro.video.background.image import BackgroundImage, estimate_background_image
 from scalor_pyro.video.surveying import SIDE_OF_BOX
 
 logger = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 Data flows from a file through its source (:mod:`containers`, :mod:`images`, :mod:`pictures`, :mod:`tiff`,
 :mod:`arrays`) and :mod:`developing` (levels, crop, grey, size) to :mod:`reading`, which gives the frames in order.
-:mod:`clips` is the stream to train on; :mod:`surveying` and :mod:`proposal` give the sizes to train with;
-:mod:`geometry` leads back to the pixels and frames of the file.
+:mod:`background` is what a still camera sees without objects; :mod:`surveying` and :mod:`proposal` give the sizes to
+train with, and :mod:`clips` is the stream to train on; :mod:`geometry` leads back to the pixels and frames of the file.
 """
 
 from scalor_pyro.config import Crop, ReadOptions

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# σ of a normal distribution / its median absolute deviation.
-MAD_TO_SIGMA = 1.4826
+from scalor_pyro.video.background.median import MAD_TO_SIGMA, median_frame
+
 # px, σ of the smoothing of the difference: noise of neighbouring pixels cancels, objects of 3 px and more stay.
 SMOOTHING = 1.0
 # A blob differs by more than this many σ of the noise, and by this part of what objects differ at their peaks: lower,
@@ -30,8 +30,6 @@ PARTS, LEAST_IN_PART = 5, 12
 ON_A_LINE, LEAST_PERSPECTIVE = 0.9, 1.35
 # Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
 ENOUGH_PIXELS = 15_000
-# Rows of the image whose median is taken at a time: bounds the copy that this makes.
-MEDIAN_ROWS = 64
 
 
 class Blobs(NamedTuple):
@@ -48,28 +46,6 @@ class Blobs(NamedTuple):
     def chosen(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Blobs":
         """Some of the blobs."""
         return Blobs(**{name: values[which] for name, values in self._asdict().items()})
-
-
-def median_frame(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The median of each pixel over frames, as `np.median` has it, but faster. (n, …) → (…)
-
-    NumPy sorts rows of adjacent numbers with the vector instructions of the processor.
-    """
-    ordered = np.sort(np.ascontiguousarray(np.moveaxis(frames, 0, -1)), axis=-1)
-    middle: NDArray[np.float32] = ordered[..., [(len(frames) - 1) // 2, len(frames) // 2]].mean(-1)
-    return middle
-
-
-def temporal_median(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The background of a static camera, where nothing rests for half of the time. (n, C, H, W) → (C, H, W), 0 to 255
-
-    Each frame counts by its difference from its own median, so that light that changes does not blur it.
-    """
-    light = np.median(frames, axis=(2, 3), keepdims=True).astype(np.float32)
-    rows = range(0, frames.shape[2], MEDIAN_ROWS)
-    strips = [median_frame(frames[:, :, row : row + MEDIAN_ROWS] - light) for row in rows]
-    background: NDArray[np.float32] = np.concatenate(strips, axis=1) + np.median(light, axis=0)
-    return background
 
 
 def difference(frame: NDArray[np.uint8], background: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -123,8 +99,7 @@ def noise_of(changes: NDArray[np.float32], flicker: bool = True) -> NDArray[np.f
     if not flicker:
         return np.full(changes.shape[1:], LEAST_NOISE, np.float32)
     to_sigma = MAD_TO_SIGMA / np.sqrt(2)  # a difference of two frames has the noise of both
-    rows = range(0, changes.shape[1], MEDIAN_ROWS)
-    own = np.concatenate([median_frame(changes[:, row : row + MEDIAN_ROWS]) for row in rows])
+    own = median_frame(changes)
     everywhere = max(float(np.median(changes)) * to_sigma, LEAST_NOISE)
     return np.maximum(own * to_sigma, everywhere).astype(np.float32)
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from scalor_pyro.config.sizes import side_of
 from scalor_pyro.video import blobs as blobs_of
+from scalor_pyro.video.background.median import temporal_median
+from scalor_pyro.video.background.resting import without_resting
 from scalor_pyro.video.blobs import Blobs
 from scalor_pyro.video.camera import camera_moves
 from scalor_pyro.video.clips import shape_of_all
@@ -142,7 +144,7 @@ def _survey(videos: Sequence[Video], largest: int, box: tuple[float, float] | No
     shown = images
     if not colour:  # a third of the work; levels and contrast are of grey then
         images = np.rint(_grey(images)).astype(np.uint8)[:, None]
-    background = blobs_of.temporal_median(images)
+    background = without_resting(images, temporal_median(images))
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)

@@ -38,7 +38,7 @@ from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.training import collapse
 from scalor_pyro.video import Clips, Video, VideoError
-from scalor_pyro.video.background_files import BACKGROUND_IMAGE
+from scalor_pyro.video.background.files import BACKGROUND_IMAGE
 from scalor_pyro.video.surveying import SIDE_OF_BOX
 from tests.video_files import shades, squares, write_video
 

@@ -34,7 +34,7 @@ from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.video import Video
-from scalor_pyro.video.background_files import save_background_image
+from scalor_pyro.video.background.files import save_background_image
 from tests.video_files import squares
 
 RANGES = st.tuples(st.floats(-1000, 1000), st.floats(1, 70_000)).map(lambda pair: (pair[0], sum(pair)))

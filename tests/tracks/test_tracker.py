@@ -23,7 +23,7 @@ from scalor_pyro.tracks.opening import Options, boxes_for, frames_for
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
 from scalor_pyro.tracks.tracker import track, track_chunks, tracker_of
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
-from scalor_pyro.video.background_files import BACKGROUND_IMAGE, FLICKER, load_background_image, save_background_image
+from scalor_pyro.video.background.files import BACKGROUND_IMAGE, FLICKER, load_background_image, save_background_image
 from tests.video_files import squares, write_video
 
 FRAMES = 21
@@ -257,7 +257,7 @@ def test_boxes_are_those_of_masks_unless_weights_are_of_synthetic_videos(run: Tr
 def test_shapes_are_in_px_of_the_file_however_it_is_resized(run: TrainedRun, video: Path) -> None:
     """A file that is twice as wide as another, and read as the same frames, has everything twice as wide."""
     frames = np.stack([frame.image for frame in Video(video)]).transpose(0, 2, 3, 1)
-    options = Options(stride=1, boxes="glimpse")
+    options = Options(stride=1, boxes="glimpse", decide_by="masks")
     found = []
     for array in (frames, frames.repeat(2, 2)):
         crop = Crop(0, 0, array.shape[2], array.shape[1])
@@ -293,7 +293,7 @@ def test_a_frame_that_is_read_again_is_reported_once(run: TrainedRun, tmp_path: 
     often = run._replace(config=VideoRunConfig(data, run.config.model, run.config.train))
     read = [number for each in track_chunks(often, video, chunk=3) for number in each.numbers]
     assert len(read) > len(set(read)) == 8
-    tracks(often, video, chunk=3)  # an identity twice in a frame would be refused
+    tracks(often, video, Options(decide_by="masks"), chunk=3)  # an identity twice in a frame would be refused
 
 
 def test_masks_are_of_what_is_tracked(run: TrainedRun, video: Path) -> None:

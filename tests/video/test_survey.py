@@ -15,7 +15,7 @@ from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.plots.survey import survey_picture
 from scalor_pyro.video import Crop, ReadOptions, Survey, Video, VideoError, propose, survey
-from scalor_pyro.video.blobs import Blobs, difference, find_blobs, median_frame, temporal_median
+from scalor_pyro.video.blobs import Blobs, find_blobs
 from tests.video_files import squares
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -217,19 +217,6 @@ def test_blobs_closer_than_the_gap_are_one() -> None:
     together = find_blobs(picture, threshold, gap=2)
     assert sorted(together.height) == [5, 18]
     assert len(find_blobs(np.zeros_like(picture), threshold).x) == 0
-
-
-@given(st.integers(1, 9), st.integers(0, 99))
-def test_the_median_frame_is_that_of_numpy(frames: int, seed: int) -> None:
-    pixels = np.random.default_rng(seed).integers(0, 4, (frames, 2, 5, 3)).astype(np.float32)
-    assert np.array_equal(median_frame(pixels), np.median(pixels, axis=0))
-
-
-def test_the_background_is_what_is_there_most_of_the_time() -> None:
-    frames = squares(21)
-    background = temporal_median(np.moveaxis(frames, -1, 1))
-    assert (background < 101).all()
-    assert (difference(np.moveaxis(frames[3], -1, 0), background) > 0.2).mean() == pytest.approx(5 * 64 / 6144, rel=0.5)
 
 
 def test_the_picture_has_boxes_where_the_objects_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from scalor_pyro.data.movers import STILL, differences, gain_for
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.model.views import nearest_size
 from scalor_pyro.video import ReadOptions, Survey, Video, VideoError, survey
-from scalor_pyro.video.background_image import estimate_background_image
+from scalor_pyro.video.background.image import estimate_background_image
 
 # Slots for each object of the fullest frame that the survey looked at, and some more.
 SLOTS_EACH, SLOTS_MORE = 1.3, 4

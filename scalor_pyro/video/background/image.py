@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from scalor_pyro.model.background import variation
+from scalor_pyro.video.background.resting import without_resting
 from scalor_pyro.video.reading import Video
 
 # Evenly spaced frames whose median is the background image; and how far into a video they are taken.
@@ -24,7 +25,7 @@ FLICKER_FRAMES = 50
 class BackgroundImage(NamedTuple):
     """The background of videos from one camera, both (C, H, W), from 0 to 255."""
 
-    image: NDArray[np.uint8]  # the median of the frames
+    image: NDArray[np.uint8]  # the median of the frames, without objects that rested
     flicker: NDArray[np.uint8]  # how much they vary beyond the light: see background.variation
 
 
@@ -42,7 +43,9 @@ def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_
         sparse = video.again(replace(video.options, stride=video.options.stride * each))
         for frame, _ in zip(sparse, range(math.ceil(length / each)), strict=False):
             taken.append(frame.image)
-    image = np.median(np.stack(taken), axis=0).astype(np.uint8)
+    together = np.stack(taken)
+    median = np.median(together, axis=0).astype(np.float32)
+    image = np.rint(without_resting(together, median).clip(0, 255)).astype(np.uint8)
     few = np.stack(taken[:: math.ceil(len(taken) / FLICKER_FRAMES)])
     return BackgroundImage(image, np.stack([_flicker(few[:, i], image[i]) for i in range(len(image))]))
 

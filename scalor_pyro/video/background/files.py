@@ -12,7 +12,7 @@ from scalor_pyro.config import ConfigError, VideoRunConfig
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.views import nearest_size
 from scalor_pyro.video import Crop, ReadOptions, Video
-from scalor_pyro.video.background_image import BackgroundImage, estimate_background_image
+from scalor_pyro.video.background.image import BackgroundImage, estimate_background_image
 from scalor_pyro.video.pictures import require_checksums
 from scalor_pyro.video.source import VideoError, reading
 

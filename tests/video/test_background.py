@@ -1,0 +1,124 @@
+"""The background image of a still camera, and objects that rest in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from scalor_pyro.video import Video, survey
+from scalor_pyro.video.background.image import estimate_background_image
+from scalor_pyro.video.background.median import median_frame, temporal_median
+from scalor_pyro.video.background.resting import without_resting
+from scalor_pyro.video.blobs import difference
+from tests.video_files import squares
+
+FRAMES = 50
+
+
+def scene(size: tuple[int, int] = (64, 96), channels: int = 3) -> NDArray[np.float32]:
+    """A textured wall that is brighter on the right. (C, H, W)"""
+    texture = np.random.default_rng(1).normal(0, 3, (channels, *size))
+    return (texture + np.linspace(90, 140, size[1])).astype(np.float32)
+
+
+def filmed(background: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Frames of a scene, with noise, without objects. (n, C, H, W)"""
+    return background + np.random.default_rng(2).normal(0, 2, (FRAMES, *background.shape)).astype(np.float32)
+
+
+def pixels(frames: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(frames).clip(0, 255).astype(np.uint8)
+
+
+def cleaned(frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The median, and what is left of it without objects that rested."""
+    median = temporal_median(pixels(frames))
+    return median, without_resting(pixels(frames), median)
+
+
+@given(st.integers(1, 9), st.integers(0, 99))
+def test_the_median_frame_is_that_of_numpy(frames: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 4, (frames, 2, 5, 3)).astype(np.float32)
+    assert np.array_equal(median_frame(pixels), np.median(pixels, axis=0))
+
+
+def test_the_background_is_what_is_there_most_of_the_time() -> None:
+    frames = squares(21)
+    background = temporal_median(np.moveaxis(frames, -1, 1))
+    assert (background < 101).all()
+    assert (difference(np.moveaxis(frames[3], -1, 0), background) > 0.2).mean() == pytest.approx(5 * 64 / 6144, rel=0.5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(64, 96), (305, 403)], ids=["small", "in blocks"])
+@pytest.mark.parametrize("when", [slice(0, 32), slice(18, None)], ids=["leaves", "comes"])
+def test_an_object_that_rests_for_two_thirds_of_the_time_is_taken_out(
+    channels: int, size: tuple[int, int], when: slice
+) -> None:
+    background = scene(size, channels)
+    frames = filmed(background)
+    frames[when, :, 20:36, 30:50] = 230
+    frames += np.linspace(-20, 20, FRAMES)[:, None, None, None]  # the sun comes out
+    median, image = cleaned(frames)
+    assert np.abs(median - background)[:, 24:32, 34:46].min() > 50
+    assert np.abs(image - background).max() < 8
+
+
+def test_an_object_that_turns_in_its_place_is_replaced_by_what_lies_around_it() -> None:
+    background = scene()
+    frames = filmed(background)
+    y, x = np.mgrid[:64, :96]
+    for index, angle in enumerate(np.linspace(0, np.pi, FRAMES)):
+        along = (x - 50) * np.cos(angle) + (y - 30) * np.sin(angle)
+        across = (x - 50) * np.sin(angle) - (y - 30) * np.cos(angle)
+        frames[index, :, (along / 14) ** 2 + (across / 9) ** 2 < 1] = 230
+    median, image = cleaned(frames)
+    assert (np.abs(median - background).mean(0) > 30).sum() > 250
+    assert (np.abs(image - background).mean(0) > 30).sum() == 0
+
+
+def test_a_post_that_people_pass_stays_to_the_pixel() -> None:
+    background = scene()
+    background[:, 10:50, 46:50] = 20
+    frames = filmed(background)
+    shirts = np.random.default_rng(3).integers(30, 230, 20)
+    for index in range(FRAMES):
+        for person, shirt in enumerate(shirts):  # half of them pass in front of the post, the other half behind it
+            left = (11 * person + 4 * index) % 130 - 20
+            behind = person % 2 == 0
+            frames[index, :, 20:44, max(0, left) : max(0, left + 8)] = shirt
+            if behind:
+                frames[index, :, 10:50, 46:50] = 20
+    median, image = cleaned(frames)
+    assert np.array_equal(image[:, 10:50, 46:50], median[:, 10:50, 46:50])
+
+
+def test_what_never_moves_or_passes_by_is_left_to_the_median() -> None:
+    background = scene()
+    background[:, 20:36, 30:50] = 230  # a parked car
+    frames = filmed(background)
+    for index in range(FRAMES):
+        frames[index, :, 45:55, 2 * index : 2 * index + 10] = 200
+    median, image = cleaned(frames)
+    assert image is median
+
+
+def test_where_everything_moves_nothing_is_known_and_the_median_is_kept() -> None:
+    frames = np.random.default_rng(4).integers(0, 2, (FRAMES, 1, 32, 48)).astype(np.float32) * 200
+    median, image = cleaned(frames)
+    assert np.array_equal(image, median)
+
+
+def test_a_survey_and_the_background_image_see_what_rested_as_an_object(tmp_path: Path) -> None:
+    frames = filmed(scene())
+    for index in range(FRAMES):
+        left = 30 + max(0, index - 34) * 3
+        frames[index, :, 20:36, left : left + 20] = 230
+    np.save(tmp_path / "a.npy", np.moveaxis(pixels(frames), 1, -1))
+    seen = survey(Video(tmp_path / "a.npy"))
+    assert (seen.width, seen.height) == pytest.approx((20, 16), abs=2)
+    found = estimate_background_image([Video(tmp_path / "a.npy")])
+    assert np.abs(found.image - scene()).max() < 20
