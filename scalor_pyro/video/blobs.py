@@ -28,6 +28,9 @@ PARTS, LEAST_IN_PART = 5, 12
 # The size depends on the place if the medians of these parts lie on a line, with this correlation, and the lowest
 # objects are this many times as large as the topmost, or the reverse.
 ON_A_LINE, LEAST_PERSPECTIVE = 0.9, 1.35
+# A side grows by less than this part of itself over its own length: on the ground it is in proportion to the distance
+# from the horizon, which lies above the objects if the camera does.
+STEEPEST = 1.0
 # Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
 ENOUGH_PIXELS = 15_000
 
@@ -200,6 +203,8 @@ def trend_of(single: Blobs) -> Trend:
     slope, at_0 = np.polyfit(y, side, 1)
     ends = (at_0 + slope * y[0], at_0 + slope * y[-1])
     if abs(np.corrcoef(y, side)[0, 1]) < ON_A_LINE or abs(ends[1] - ends[0]) < np.log(LEAST_PERSPECTIVE):
+        return Trend(middle, 0.0)
+    if abs(slope) * np.exp(max(ends)) > STEEPEST:
         return Trend(middle, 0.0)
     return Trend(middle, float(slope), (float(np.exp(ends[0])), float(np.exp(ends[1]))))
 

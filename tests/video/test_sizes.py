@@ -132,6 +132,13 @@ def test_the_trend_of_sizes_is_that_of_the_picture(ratio: float, count: int, see
         np.testing.assert_allclose(trend.area(y, 400 * ratio ** (2 * trend.middle / 400)), side**2, rtol=0.05)
 
 
+def test_a_cluster_whose_blobs_grow_within_their_own_height_is_not_perspective() -> None:
+    y = np.linspace(80, 100, 100)
+    side = 30 * np.exp(0.05 * (y - 80))  # to 82 px, over 20 px
+    n = np.ones(100)
+    assert trend_of(Blobs(x=n, y=y, width=side, height=side, area=side**2, contrast=n, whole=n > 0)).ends is None
+
+
 # ------------------------------------------------------------------ the camera
 
 
