@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from scalor_pyro.config import ReadOptions, config_from_dict
@@ -39,4 +40,7 @@ def reading_of(options: argparse.Namespace, file: Mapping[str, Any] | None = Non
     """
     by_file = config_from_dict(ReadOptions, file or {})
     by_hand = given(options, ReadOptions)
-    return Reading(replace(by_file, **by_hand), frozenset(by_hand) | frozenset(file or {}))
+    asked_for = replace(by_file, **by_hand)
+    if asked_for.background_image is not None:  # as runs keep the paths of videos
+        asked_for = replace(asked_for, background_image=str(Path(asked_for.background_image).absolute()))
+    return Reading(asked_for, frozenset(by_hand) | frozenset(file or {}))

@@ -5,7 +5,7 @@ Pixels and frames are those of the file as a player shows it: upright, and count
 
 from dataclasses import dataclass
 
-from scalor_pyro.config.checks import is_finite, require, require_sides
+from scalor_pyro.config.checks import is_finite, require, require_path, require_sides
 from scalor_pyro.config.data import MOST_PIXELS
 from scalor_pyro.config.options import option
 
@@ -73,6 +73,12 @@ class ReadOptions:
         metavar=("LOW", "HIGH"),
         none="8-bit files unchanged, others by the range of their values",
     )
+    background_image: str | None = option(
+        None,
+        "picture of the empty scene, as large as the frames; of several frames, as in a short video, their median",
+        metavar="FILE",
+        none="what is found in the video",
+    )
 
     def __post_init__(self) -> None:
         require(0 <= self.start <= LAST_FRAME, "start", self.start, "a frame from 0")
@@ -90,3 +96,5 @@ class ReadOptions:
         if self.levels is not None:
             low, high = self.levels
             require(is_finite(low, high) and low < high, "levels", self.levels, "a low and a higher number")
+        if self.background_image is not None:
+            require_path("background_image", self.background_image)

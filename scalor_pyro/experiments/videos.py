@@ -40,7 +40,7 @@ from scalor_pyro.training.distributed import ALONE, World
 from scalor_pyro.training.loop import parameters_to_start, train
 from scalor_pyro.video import Clips, Video
 from scalor_pyro.video.background.files import region_background_image, save_background_image
-from scalor_pyro.video.background.image import BACKGROUND_FRAMES, BackgroundImage
+from scalor_pyro.video.background.image import BACKGROUND_FRAMES, BackgroundImage, estimate_background_image
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +159,8 @@ def prepare(config: VideoRunConfig, device: torch.device | str) -> Prepared:
         start_from(config.train.start_from, parameters_to_start(scalor))
     if not config.sees_differences:
         scalor.set_background_image(clips.batch(0, BACKGROUND_FRAMES, frames=1).tensor(device).flatten(0, 1))
+        image = torch.from_numpy(estimate_background_image(videos).image).to(device) / 255
+        scalor.set_background_image(image[None])  # without what rested; the flicker stays
     return Prepared(scalor, clips, held_out, copy_weights(scalor), background)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import AnySceneRunConfig, BoxRanges, ConfigError, VideoRunConfig
-from scalor_pyro.config.checks import require_choice
+from scalor_pyro.config.checks import require_choice, require_path
 from scalor_pyro.config.model import bounds_of
 from scalor_pyro.config.options import option
 from scalor_pyro.config.sizes import (
@@ -96,9 +96,11 @@ class Options:
         "how far the sizes of objects differ, with weights for any scene: alike (by 10 % at one distance; keeps pairs"
         " that touch apart), any (from 0.6 to 1.4 of the typical one); auto: a trial says",
     )
-    background_image: Literal["auto", "run", "video"] = option(
+    background_image: str = option(
         "auto",
-        "what the camera sees without objects: the image in RUN or the median of the video; auto: the first if it fits",
+        "what the camera sees without objects: the image in RUN (run), what is found in the video (video), the first if"
+        " it fits, else the second (auto), or a picture of the empty scene (FILE)",
+        metavar="{auto,run,video,FILE}",
     )
     light_step: float = LIGHT_STEP  # see Tracker
     lookahead: int = option(
@@ -131,9 +133,7 @@ class Options:
         if self.slots is not None and self.slots < 1:
             raise ConfigError(f"slots: expected at least 1, got {self.slots}.")
         box_of(self.object_size, self.example)  # checks them
-        if self.background_image not in BACKGROUND_SOURCES:
-            expected = ", ".join(BACKGROUND_SOURCES)
-            raise ConfigError(f"background_image: expected one of {expected}, got {self.background_image!r}.")
+        require_path("background_image", self.background_image)
         require_choice(self, "sizes", "auto", "alike", "any")
         self._require_decisions()
         if not 0 <= self.light_step <= 1:
@@ -154,6 +154,21 @@ class Options:
                 raise ConfigError(f"{name}: expected decide_by 'evidence' beside it, got {self.decide_by!r}.")
             if value is not None:
                 Worth(**{name: value})  # checks it
+
+    @property
+    def empty_scene(self) -> str | None:
+        """The picture of the empty scene; None: not given.
+
+        :raises ConfigError: if it is neither a picture nor another source of the background image.
+        """
+        if self.background_image in BACKGROUND_SOURCES:
+            return None
+        if not os.path.exists(self.background_image):
+            raise ConfigError(
+                f"background_image: expected {', '.join(BACKGROUND_SOURCES)} or a picture of the empty scene, got"
+                f" {self.background_image!r}, which is no file."
+            )
+        return os.path.abspath(self.background_image)
 
     def evidence(self, scalor: Scalor) -> Worth | None:
         """What an object must be worth to a model; None: masks decide."""
@@ -205,11 +220,18 @@ def _boxes_there(trained_on: VideoRunConfig, video: Video) -> BoxRanges | None:
 def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike, options: Options) -> Opened:
     if options.background_image == "run":
         raise ConfigError(
-            "background_image: expected 'auto' or 'video', because the scene is that of the video, got 'run'."
+            "background_image: expected 'auto', 'video' or a picture, because weights for any scene have no image, got"
+            " 'run'."
         )
     whole = Video(video if isinstance(video, np.ndarray) else Path(video))
     stride = 1 if options.stride is None else options.stride
-    part = ReadOptions(crop=options.crop, start=options.start, stop=options.stop, stride=stride)
+    part = ReadOptions(
+        crop=options.crop,
+        start=options.start,
+        stop=options.stop,
+        stride=stride,
+        background_image=options.empty_scene,
+    )
     require_inside(options.example, whole.info.size)
     part_of_it = whole.again(part)
     seen = survey(part_of_it, box=options.box)
@@ -261,7 +283,8 @@ def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
         size = nearest_size(model, (region.height * scale, region.width * scale))
         reading = ReadOptions(crop=region, size=size, grey=model.channels == 1)
     stride = reading.stride if options.stride is None else options.stride
-    reader = whole.again(replace(reading, start=options.start, stop=options.stop, stride=stride))
+    reading = replace(reading, start=options.start, stop=options.stop, background_image=options.empty_scene)
+    reader = whole.again(replace(reading, stride=stride))
     require_colour(run, reader)
     return reader
 
@@ -353,7 +376,7 @@ def require_colour(run: TrainedRun, video: Video) -> None:
 
 def _background_image(run: TrainedRun, video: Video, options: Options) -> BackgroundImage:
     """The background image of the frames that are read."""
-    kept = None if options.background_image == "video" else load_background_image(run.folder)
+    kept = load_background_image(run.folder) if options.background_image in ("auto", "run") else None
     if kept is not None and kept.image.shape == (video.channels, *video.geometry.size):
         sentence = _misfit(run, video, kept) if options.background_image == "auto" else None
         if sentence is None:

@@ -257,7 +257,7 @@ def track(
     object_size: ObjectSize | None = None,
     example: Example | None = None,
     sizes: Sizes = "auto",
-    background_image: Literal["auto", "run", "video"] = "auto",
+    background_image: str | Path = "auto",
     lookahead: int = LOOKAHEAD,
     decide_by: Literal["evidence", "masks"] = "evidence",
     boxes: BoxesOf | None = None,
@@ -284,8 +284,8 @@ def track(
     :param example: box around one typical object, instead: x, y, width, height.
     :param sizes: how far the sizes of objects differ, with weights for any scene: "alike" (by 10 %), "any" (from 0.6
         to 1.4 of the typical one), or "auto" (a trial on some frames says).
-    :param background_image: "run" (the image in the run folder), "video" (the median of the video), or "auto" (the
-        first if it fits, else the second).
+    :param background_image: "run" (the image in the run folder), "video" (what is found in the video), "auto" (the
+        first if it fits, else the second), or a picture of the empty scene.
     :param lookahead: frames after the first that are seen before it; 0: online, no frame depends on later ones.
     :param decide_by: whether an object is new, and still there, is decided by evidence
         (:mod:`~scalor_pyro.inference.evidence`) or by the overlap of masks.
@@ -310,7 +310,7 @@ def track(
         object_size,
         example,
         sizes,
-        background_image,
+        str(background_image),
         lookahead=lookahead,
         decide_by=decide_by,
         boxes=boxes,

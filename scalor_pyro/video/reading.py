@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import dropwhile, islice
 from pathlib import Path
@@ -135,6 +135,22 @@ class Video:
         other.options, other.geometry = options, Geometry.of(self.info.size, options)
         return other
 
+    def empty_scene(self) -> "Video | None":
+        """The picture `options.background_image`, to be read as the frames are; None if none is given.
+
+        :raises VideoError: if it cannot be read, or is not like the frames.
+        """
+        if self.options.background_image is None:
+            return None
+        empty = Video(self.options.background_image)
+        if (found := _kind(empty)) != (expected := _kind(self)):
+            raise VideoError(
+                f"{empty.path}: expected a picture of the empty scene like the frames of {self.path}, {expected}, got"
+                f" {found}."
+            )
+        here = ReadOptions(self.options.crop, size=self.options.size, grey=self.channels == 1, levels=self.levels)
+        return empty.again(here)
+
     def _developed(self, whole: bool) -> Iterator[tuple[Frame, Frame | None]]:
         """Each frame as the options ask for it, and, if `whole`, as the file has it."""
         develop = self._developing()
@@ -170,6 +186,13 @@ class Video:
         if options.rate is not None:
             shots = at_rate(shots, options.rate, self.path)
         return islice(shots, 0, None, options.stride)
+
+
+def _kind(video: Video) -> str:
+    """What another picture has to have in common with the frames of a video."""
+    height, width = video.info.size
+    depth = "8 bits" if video.again(replace(video.options, levels=None)).levels is None else "another depth than 8 bits"
+    return f"{width} × {height} px of {depth}"
 
 
 def _until(shots: Iterable[Shot], stop: int) -> Iterator[Shot]:

@@ -1,6 +1,7 @@
 """A look at a video: what moves in it, how large and how fast it is, and how much of it there is.
 
-The camera is assumed to stand still: the background is the temporal median, and objects are blobs that differ from it.
+The camera is assumed to stand still: the background is the temporal median, without what rested, or a picture that was
+given, and objects are blobs that differ from it.
 This only has to find typical sizes; the model finds the objects.
 """
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from scalor_pyro.config.sizes import side_of
 from scalor_pyro.video import blobs as blobs_of
+from scalor_pyro.video.background.image import given_background
 from scalor_pyro.video.background.median import temporal_median
 from scalor_pyro.video.background.resting import without_resting
 from scalor_pyro.video.blobs import Blobs
@@ -144,7 +146,11 @@ def _survey(videos: Sequence[Video], largest: int, box: tuple[float, float] | No
     shown = images
     if not colour:  # a third of the work; levels and contrast are of grey then
         images = np.rint(_grey(images)).astype(np.uint8)[:, None]
-    background = without_resting(images, temporal_median(images))
+    background = given_background(reduced[0])
+    if background is None:
+        background = without_resting(images, temporal_median(images))
+    elif not colour:
+        background = _grey(background[None])
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
@@ -337,7 +343,7 @@ def _has_colour(images: NDArray[np.uint8]) -> bool:
     return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
 
 
-def _grey(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _grey(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, C, H, W) → (n, H, W)"""
     weights = LUMA.astype(np.float32) / 256 if images.shape[1] == 3 else np.ones(1, np.float32)
     return np.einsum("nchw,c->nhw", images, weights)

@@ -369,6 +369,8 @@ def test_an_interrupt_leaves_what_was_tracked_until_then(
         (["street.mkv", "--slots", "0"], "slots: expected at least 1, got 0"),
         (["street.mkv", "--stride", "0"], "stride: expected .* got 0"),
         (["street.mkv", "--player", "-1"], "--player: expected 0 or more frames, got -1"),
+        (["street.mkv", "--background-image", "vide"], "auto, run, video or a picture .* got 'vide', which is no file"),
+        (["street.mkv", "--background-image", "small.png"], "small.png: expected a picture of the empty scene like"),
         (["other/street.mkv", "street.mkv"], "would both be written to street.txt"),
         (
             ["street.mkv", "--scene", "run", "--crop", "0", "0", "48", "32"],
@@ -381,6 +383,7 @@ def test_bad_input_is_one_sentence_and_status_2(
 ) -> None:
     (small_run / "other").mkdir(exist_ok=True)
     shutil.copy("street.mkv", "other/street.mkv")
+    Image.new("RGB", (20, 10)).save("small.png")
     videos = [each for each in change if each.endswith(".mkv")]
     rest = change[len(videos) :]
     weights = [] if "--weights" in rest else ["--weights", "runs/street"]

@@ -184,6 +184,7 @@ def test_the_config_of_a_run_describes_the_same_run_again(
         (["none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "none.mkv", "--out", "new"], "no file or folder none.mkv"),
         (["street.mkv", "--out", "runs/street"], "holds a run.*--resume"),
+        (["street.mkv", "--out", "new", "--background-image", "none.png"], "no file or folder .*none.png"),
         (["street.mkv", "--out", "new", "--steps", "0"], "steps: expected .* got 0"),
         (["street.mkv", "--out", "new", "--minutes", "-1"], "minutes: expected .* got -1"),
         (["street.mkv", "--out", "new", "--slots", "0"], "slots: expected .* got 0"),

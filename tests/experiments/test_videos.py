@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from scalor_pyro.cli import main
 from scalor_pyro.cli import train as train_command
@@ -99,6 +100,28 @@ def test_the_scene_of_a_run_is_kept_and_used(run: Path, street: Path) -> None:
     assert tracker.differences is not None
     median = np.median(np.stack([frame.image for frame in video]), 0) / 255
     assert float((tracker.differences.scene - torch.from_numpy(median)).abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("scratch", [False, True])
+def test_a_picture_of_the_empty_scene_is_that_of_the_run(
+    street: Path, small: None, small_any_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scratch: bool
+) -> None:
+    """Here it has what no frame shows: a white bar."""
+    monkeypatch.chdir(tmp_path)
+    empty = squares(1, size=(128, 192), side=0)[0]
+    empty[:, 40:80] = 255
+    Image.fromarray(empty).save("empty.png")
+    start = ["--from-scratch"] if scratch else ["--adapt-only", "--start-from", str(small_any_scene)]
+    main(["train", str(street), "--out", "run", "--steps", "2", "--background-image", "empty.png", *start])
+    trained = load(Path("run"))
+    assert isinstance(trained.config, VideoRunConfig)
+    assert trained.config.video.options.background_image == str(tmp_path / "empty.png")
+    kept = np.array(Image.open(Path("run") / BACKGROUND_IMAGE))
+    left, right = (int(x / 192 * kept.shape[1]) for x in (44, 76))
+    assert kept[:, left:right].min() > 220 > 150 > kept[:, : left - 6].max()
+    if scratch:
+        image = trained.scalor.background_image
+        assert image is not None and float((image > 0.85).float().mean()) > 0.1
 
 
 def test_what_was_compared_and_kept_is_in_the_results(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,15 +9,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from scalor_pyro.config import AnySceneRunConfig, ConfigError, Crop, MoverConfig, ReadOptions, TrainConfig
 from scalor_pyro.data.movers import STILL
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.tracks.any_scene.looks import Differences, look_at
-from scalor_pyro.tracks.opening import Options, frames_for
+from scalor_pyro.tracks.opening import Options, frames_for, opened
 from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.video import Video
+from scalor_pyro.video.background.image import estimate_background_image
 from tests.video_files import squares, write_video
 
 FRAMES, SIDE = 24, 16
@@ -86,8 +88,21 @@ def test_light_is_followed_in_the_units_of_the_differences() -> None:
 
 
 def test_a_background_image_of_the_run_is_refused(run: TrainedRun, video: Path) -> None:
-    with pytest.raises(ConfigError, match="background_image: expected 'auto' or 'video'"):
+    with pytest.raises(ConfigError, match="background_image: expected 'auto', 'video' or a picture"):
         tracker_of(run, video, Options(background_image="run"))
+
+
+def test_a_picture_of_the_empty_scene_is_what_frames_differ_from(run: TrainedRun, video: Path, tmp_path: Path) -> None:
+    """Here it has what no frame shows: a bar, which is an object in all of them."""
+    size = Video(video).info.size
+    empty = np.array(estimate_background_image([Video(video)]).image)
+    empty[:, : size[0] // 4] = 255
+    Image.fromarray(np.moveaxis(empty, 0, -1)).save(tmp_path / "empty.png")
+    opening = opened(run, video, Options(background_image=str(tmp_path / "empty.png")))
+    assert opening.differences is not None
+    scene = opening.differences.scene
+    rows = scene.shape[-2] // 4 - 2
+    assert scene[..., :rows, :].min() > 0.9 > 0.6 > scene[..., rows + 4 :, :].max()
 
 
 def test_brightness_of_the_background_does_not_matter(run: TrainedRun) -> None:

@@ -1,5 +1,6 @@
 """The background image of a still camera, and objects that rest in it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
-from scalor_pyro.video import Video, survey
+from scalor_pyro.video import Crop, ReadOptions, Video, VideoError, survey
 from scalor_pyro.video.background.image import estimate_background_image
 from scalor_pyro.video.background.median import median_frame, temporal_median
 from scalor_pyro.video.background.resting import without_resting
@@ -122,3 +124,65 @@ def test_a_survey_and_the_background_image_see_what_rested_as_an_object(tmp_path
     assert (seen.width, seen.height) == pytest.approx((20, 16), abs=2)
     found = estimate_background_image([Video(tmp_path / "a.npy")])
     assert np.abs(found.image - scene()).max() < 20
+
+
+# ------------------------------------------------------------------ a picture of the empty scene
+
+
+@pytest.fixture
+def parked(tmp_path: Path) -> tuple[Path, Path]:
+    """A video in which a car never moves and a person passes by, and a darker picture of the scene before they came."""
+    frames = filmed(scene())
+    frames[:, :, 20:36, 30:50] = 230
+    for index in range(FRAMES):
+        frames[index, :, 45:61, 2 * index : 2 * index + 20] = 200
+    np.save(tmp_path / "a.npy", np.moveaxis(pixels(frames), 1, -1))
+    Image.fromarray(np.moveaxis(pixels(scene() - 10), 0, -1)).save(tmp_path / "empty.png")
+    return tmp_path / "a.npy", tmp_path / "empty.png"
+
+
+@pytest.mark.parametrize("crop", [None, Crop(8, 4, 80, 56)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_picture_of_the_empty_scene_is_the_background_image_in_the_light_of_the_video(
+    parked: tuple[Path, Path], crop: Crop | None, grey: bool
+) -> None:
+    options = ReadOptions(crop=crop, grey=grey)
+    empty = next(iter(Video(parked[1], options))).image.astype(np.float32) + 10
+    with_picture = replace(options, background_image=str(parked[1]))
+    found = estimate_background_image([Video(parked[0], with_picture)])
+    assert np.abs(found.image - empty).max() <= 2
+    assert np.abs(estimate_background_image([Video(parked[0], options)]).image - empty).max() > 80
+
+
+def test_a_survey_with_a_picture_of_the_empty_scene_sees_what_never_moves(parked: tuple[Path, Path]) -> None:
+    assert survey(Video(parked[0])).count == pytest.approx(1, abs=0.2)
+    seen = survey(Video(parked[0], ReadOptions(background_image=str(parked[1]))))
+    assert seen.count == pytest.approx(2, abs=0.2)
+    assert (seen.width, seen.height) == pytest.approx((20, 16), abs=3)
+
+
+def test_a_video_of_the_empty_scene_is_taken_by_its_median(parked: tuple[Path, Path], tmp_path: Path) -> None:
+    empty = filmed(scene())
+    empty[:5] = 0  # the lid is on
+    np.save(tmp_path / "empty.npy", np.moveaxis(pixels(empty), 1, -1))
+    found = estimate_background_image([Video(parked[0], ReadOptions(background_image=str(tmp_path / "empty.npy")))])
+    assert np.abs(found.image - scene()).max() < 5
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((64, 95), np.uint8), r"96 × 64 px of 8 bits, got 95 × 64 px of 8 bits"),
+        (np.arange(64 * 96, dtype=np.uint16).reshape(64, 96), r"96 × 64 px of 8 bits, got 96 × 64 px of another depth"),
+        (None, r"There is no file or folder .*none\.png"),
+    ],
+)
+def test_a_picture_of_another_scene_is_refused(
+    parked: tuple[Path, Path], tmp_path: Path, picture: NDArray[np.uint8] | None, message: str
+) -> None:
+    if picture is not None:
+        Image.fromarray(picture).save(tmp_path / "none.png")
+    video = Video(parked[0], ReadOptions(background_image=str(tmp_path / "none.png")))
+    for look in (survey, lambda video: estimate_background_image([video])):
+        with pytest.raises(VideoError, match=message):
+            look(video)

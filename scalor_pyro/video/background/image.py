@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from scalor_pyro.model.background import variation
+from scalor_pyro.video.background.median import light_of, median_frame
 from scalor_pyro.video.background.resting import without_resting
 from scalor_pyro.video.reading import Video
 
@@ -32,6 +33,8 @@ class BackgroundImage(NamedTuple):
 def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_FRAMES) -> BackgroundImage:
     """Estimate from frames spread over videos that show one scene and give frames of one size.
 
+    If the empty scene is given, it is the image, as bright as the videos are.
+
     :param frames: about how many to take, if they are not large.
     """
     size = videos[0].channels * videos[0].geometry.size[0] * videos[0].geometry.size[1]
@@ -45,9 +48,24 @@ def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_
             taken.append(frame.image)
     together = np.stack(taken)
     median = np.median(together, axis=0).astype(np.float32)
-    image = np.rint(without_resting(together, median).clip(0, 255)).astype(np.uint8)
+    given = given_background(videos[0])
+    found = without_resting(together, median) if given is None else given + light_of((median - given)[None])[0]
+    image = np.rint(found.clip(0, 255)).astype(np.uint8)
     few = np.stack(taken[:: math.ceil(len(taken) / FLICKER_FRAMES)])
     return BackgroundImage(image, np.stack([_flicker(few[:, i], image[i]) for i in range(len(image))]))
+
+
+def given_background(video: Video) -> NDArray[np.float32] | None:
+    """The picture of the empty scene that the options of a video name, read as its frames are. (C, H, W), 0 to 255
+
+    :return: None if they name none.
+    :raises VideoError: see :meth:`~scalor_pyro.video.reading.Video.empty_scene`.
+    """
+    empty = video.empty_scene()
+    if empty is None:
+        return None
+    frames = np.stack([frame.image for frame, _ in zip(empty, range(BACKGROUND_FRAMES), strict=False)])
+    return median_frame(frames)
 
 
 def _flicker(frames: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
