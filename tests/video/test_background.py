@@ -108,6 +108,12 @@ def test_what_never_moves_or_passes_by_is_left_to_the_median() -> None:
     assert image is median
 
 
+def test_one_frame_is_its_own_background() -> None:
+    frames = filmed(scene())[:1]
+    median, image = cleaned(frames)
+    assert image is median and np.array_equal(image, pixels(frames)[0])
+
+
 def test_where_everything_moves_nothing_is_known_and_the_median_is_kept() -> None:
     frames = np.random.default_rng(4).integers(0, 2, (FRAMES, 1, 32, 48)).astype(np.float32) * 200
     median, image = cleaned(frames)

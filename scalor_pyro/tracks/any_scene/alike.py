@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from scalor_pyro.config import BoxRanges, ModelConfig
 
@@ -80,6 +79,8 @@ def perspective_of(places: NDArray[np.float64], sides: NDArray[np.float64]) -> f
     """
     if len(sides) < LEAST_OBJECTS or np.ptp(places) < LEAST_DEPTH:
         return 0.0
+    from scipy import stats  # takes half a second, which most videos can do without
+
     line = stats.theilslopes(np.log(sides), places)
     down = np.sign(line.slope)
     if min(down * line.low_slope, down * line.high_slope) < CERTAIN * abs(line.slope):

@@ -53,6 +53,8 @@ def without_resting(frames: NDArray[np.uint8], median: NDArray[np.float32]) -> N
     :param median: (C, H, W), theirs, with or without that of the light.
     :return: (C, H, W); the median itself where nothing rested.
     """
+    if len(frames) == 1:
+        return median
     frames = frames[:: math.ceil(len(frames) / ENOUGH_FRAMES)]
     side = math.ceil(math.sqrt(median[0].size / ENOUGH_PIXELS))
     blocks = np.stack([_blocks(frame, side) for frame in frames])
@@ -70,8 +72,11 @@ def without_resting(frames: NDArray[np.uint8], median: NDArray[np.float32]) -> N
     kept = _too_large(taken_out | found.replaced)
     image = median.copy()
     y, x = np.nonzero(_pixels(taken_out & ~kept, side, image))
-    shown = found.shown[:, None, y // side, x // side]
-    image[:, y, x] = ((frames[:, :, y, x] - light[..., 0]) * shown).sum(0) / shown.sum(0)
+    shown = found.shown[:, y // side, x // side]
+    total = np.zeros((len(image), len(y)), np.float32)
+    for frame, brighter, showing in zip(frames, light[..., 0], shown, strict=True):
+        total += (frame[:, y, x] - brighter) * showing
+    image[:, y, x] = total / shown.sum(0)
     y, x = np.nonzero(_pixels(found.replaced & ~kept, side, image))
     image[:, y, x] = found.image[:, y // side, x // side]
     return image
