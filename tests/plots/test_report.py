@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from scalor_pyro.config import Crop, ReadOptions
 from scalor_pyro.plots.report import About, charts, write_report
@@ -168,6 +169,14 @@ def test_the_film_shows_what_was_tracked(video: Path) -> None:
     seen = next(iter(Video(video, replace(options, size=None, grey=False)))).image
     small = frames[0].reshape(32, film.size[0] // 32, 48, film.size[1] // 48, 3).mean((1, 3))
     assert len(frames) == 5 and abs(small - seen.transpose(1, 2, 0)).mean() < 12
+
+
+def test_the_background_of_the_paths_has_no_object_that_rested_for_most_of_the_film() -> None:
+    frames = squares(40, side=0)
+    frames[:26, 20:32, 40:60] = 230
+    film = film_of(Video(frames), 40, 10.0, 1_000_000)
+    with Image.open(io.BytesIO(film.background)) as picture:
+        assert np.asarray(picture).max() < 170
 
 
 # ------------------------------------------------------------------ the page

@@ -17,6 +17,8 @@ from PIL import Image
 from scalor_pyro.config import Crop
 from scalor_pyro.tracks.annotate import Encoder
 from scalor_pyro.video import Video
+from scalor_pyro.video.background.median import temporal_median
+from scalor_pyro.video.background.resting import without_resting
 
 # px: frames whose longer side is more are reduced, and those whose shorter side is less are enlarged by a whole number,
 # because H.264 has half the resolution for colours.
@@ -27,7 +29,7 @@ SLOWEST, FASTEST = 8.0, 30.0
 QUALITY = 27
 # Seconds between frames that a player can jump to at once.
 SEEK = 1.0
-# The background is the median of this many frames.
+# The background is found in this many frames.
 MEDIAN_OF = 15
 JPEG_QUALITY = 80
 # A film that is too large is encoded again with sides this much shorter, at most so many times.
@@ -42,7 +44,7 @@ class Film(NamedTuple):
     numbers: NDArray[np.int64]  # (n,) frames of the file
     crop: Crop  # px of the file: what it shows
     size: tuple[int, int]  # H, W in px
-    background: bytes  # JPEG, the median of its frames
+    background: bytes  # JPEG, what its frames show without objects
 
 
 def film_of(video: Video, frames: int, fps: float | None, most: int) -> Film:
@@ -94,9 +96,10 @@ def _encoded(video: Video, frames: int, rate: float, most: int) -> Film:
             numbers.append(frame.number)
             if count % every == 0:
                 few.append(image)
-    median = np.median(np.stack(few), axis=0).astype(np.uint8)
-    crop = video.geometry.crop
-    return Film(file.getvalue(), rate, np.array(numbers), crop, video.geometry.size, jpeg(median))
+    spread = np.moveaxis(np.stack(few), -1, 1)
+    background = np.moveaxis(without_resting(spread, temporal_median(spread)), 0, -1)
+    picture = jpeg(np.rint(background).clip(0, 255).astype(np.uint8))
+    return Film(file.getvalue(), rate, np.array(numbers), video.geometry.crop, video.geometry.size, picture)
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:
