@@ -51,14 +51,19 @@ def made_from(
 ) -> Made:
     """What identifies a tracking: the video by path, size and time, the weights by content, and the options.
 
+    A picture of the empty scene counts by its path, size and time, too.
+
     :param weights: what the summary calls them.
     :param sha256: of their file, see :func:`digest_of`.
     :param further: options of what is done with the tracks afterwards.
     """
+    asked_for = {**asdict(options), **(further or {})}
+    if (empty := options.empty_scene) is not None:
+        asked_for["background_image_file"] = _stamp(Path(empty))
     return Made(
         {"path": os.path.abspath(video), **_stamp(video)},
         {"name": weights, "sha256": sha256},
-        json.loads(json.dumps({**asdict(options), **(further or {})})),
+        json.loads(json.dumps(asked_for)),
     )
 
 

@@ -10,6 +10,7 @@ Identities, and everything that the guide knows of the objects, are carried over
 """
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -310,7 +311,7 @@ def track(
         object_size,
         example,
         sizes,
-        str(background_image),
+        os.fspath(background_image),
         lookahead=lookahead,
         decide_by=decide_by,
         boxes=boxes,

@@ -202,6 +202,19 @@ def test_a_video_that_has_changed_is_tracked_again(here: Path, capsys: pytest.Ca
     assert json.loads((out / "a.json").read_text())["frames"] == 12
 
 
+def test_resume_sees_that_the_picture_of_the_empty_scene_has_changed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, options = here / "empty.png", ["--background-image", str(here / "empty.png")]
+    Image.fromarray(squares(1, side=0)[0]).save(empty)
+    assert main(arguments(here / "out", *options)) == 0
+    assert main(arguments(here / "out", *options, "--resume")) == 0
+    Image.fromarray(squares(1, side=0)[0] // 2).save(empty)
+    capsys.readouterr()
+    assert main(arguments(here / "out", *options, "--resume")) == 2
+    assert re.search('expected tracks with background_image_file .*"bytes": .* got those with', capsys.readouterr().err)
+
+
 def test_folders_are_called_by_their_whole_name(here: Path, monkeypatch: pytest.MonkeyPatch, small_run: Path) -> None:
     for name in ("exp.1", "exp.2"):
         (here / name).mkdir()
