@@ -108,6 +108,29 @@ def test_what_never_moves_or_passes_by_is_left_to_the_median() -> None:
     assert image is median
 
 
+@given(
+    st.integers(1, 12),
+    st.sampled_from([1, 3]),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.integers(),
+)
+def test_whatever_is_filmed_a_background_image_is_made_of_what_was_seen(
+    frames: int, channels: int, height: int, width: int, grain: int, seed: int
+) -> None:
+    """Pictures of random blocks, each of which changes at random times."""
+    random = np.random.default_rng(abs(seed))
+    coarse = random.integers(0, 255, (2, channels, -(-height // grain), -(-width // grain))).astype(np.float32)
+    which = random.random((frames, 1, *coarse.shape[2:])) < random.random(coarse.shape[2:])
+    filmed = np.where(which, coarse[0], coarse[1]).repeat(grain, 2).repeat(grain, 3)[:, :, :height, :width]
+    median = temporal_median(pixels(filmed))
+    image = without_resting(pixels(filmed), median)
+    light = np.ptp(np.median(filmed, axis=(2, 3)))  # by which frames are brought to one brightness
+    assert image.shape == median.shape and np.isfinite(image).all()
+    assert filmed.min() - light - 1 <= image.min() and image.max() <= filmed.max() + light + 1
+
+
 def test_one_frame_is_its_own_background() -> None:
     frames = filmed(scene())[:1]
     median, image = cleaned(frames)
