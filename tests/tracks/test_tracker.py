@@ -177,7 +177,7 @@ def test_a_model_in_double_precision_tracks_too(run: TrainedRun, video: Path) ->
         ({"start": -1}, "start"),
         ({"start": 3, "stop": 3}, "stop"),
         ({"object_size": float("nan")}, "object_size: expected at least 1 px, got nan."),
-        ({"background_image": "mine"}, "background_image: expected one of auto, run, video, got 'mine'."),
+        ({"background_image": ""}, "background_image: expected a path, got ''."),
         ({"light_step": -1.0}, "light_step: expected a number from 0 to 1, got -1.0."),
         ({"lookahead": -1}, "lookahead: expected a number of frames from 0, got -1."),
         ({"decide_by": "luck"}, "decide_by: expected 'evidence' or 'masks', got 'luck'."),
