@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import dropwhile, islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from scalor_pyro.video.developing import Developing
 from scalor_pyro.video.geometry import Geometry
 from scalor_pyro.video.images import FolderSource
 from scalor_pyro.video.pictures import PICTURE_SUFFIXES, PictureSource
-from scalor_pyro.video.source import FileInfo, Shot, Source, VideoError, reading, warn_once
+from scalor_pyro.video.source import FileInfo, Pixels, Shot, Source, VideoError, reading, warn_once
 from scalor_pyro.video.tiff import STACK_SUFFIXES, StackSource
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Video:
         if self.options.background_image is None:
             return None
         empty = Video(self.options.background_image)
-        if (found := _kind(empty)) != (expected := _kind(self)):
+        if (found := _kind(empty._source)) != (expected := _kind(self._source)):
             raise VideoError(
                 f"{empty.path}: expected a picture of the empty scene like the frames of {self.path}, {expected}, got"
                 f" {found}."
@@ -188,11 +188,16 @@ class Video:
         return islice(shots, 0, None, options.stride)
 
 
-def _kind(video: Video) -> str:
+def _kind(source: Source) -> str:
     """What another picture has to have in common with the frames of a video."""
-    height, width = video.info.size
-    depth = "8 bits" if video.again(replace(video.options, levels=None)).levels is None else "another depth than 8 bits"
+    height, width = source.info.size
+    in_8_bits = all(_is_8_bits(shot.pixels()) for shot in islice(source.shots(), 1))
+    depth = "8 bits" if in_8_bits else "another depth than 8 bits"
     return f"{width} × {height} px of {depth}"
+
+
+def _is_8_bits(pixels: Pixels) -> bool:
+    return pixels.dtype in (np.uint8, np.bool_)
 
 
 def _until(shots: Iterable[Shot], stop: int) -> Iterator[Shot]:
@@ -265,7 +270,7 @@ def _levels_of(source: Source) -> tuple[float, float] | None:
     low, high, kind = np.inf, -np.inf, ""
     for shot in islice(source.shots(), 0, LEVEL_RANGE, step):
         pixels = shot.pixels()
-        if pixels.dtype in (np.uint8, np.bool_):
+        if _is_8_bits(pixels):
             return None
         low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))
         kind = pixels.dtype.kind

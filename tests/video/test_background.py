@@ -215,3 +215,16 @@ def test_a_picture_of_another_scene_is_refused(
     for look in (survey, lambda video: estimate_background_image([video])):
         with pytest.raises(VideoError, match=message):
             look(video)
+
+
+def test_a_picture_of_16_bits_has_the_levels_of_the_video(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    background = 2000 + 40 * (scene(channels=1) - 100)
+    frames = np.repeat(background[None], FRAMES, 0)
+    frames[:, :, 20:36, 30:50] = 6000
+    np.save(tmp_path / "a.npy", frames[:, 0].astype(np.uint16))
+    Image.fromarray(background[0].astype(np.uint16)).save(tmp_path / "empty.png")
+    video = Video(tmp_path / "a.npy", ReadOptions(background_image=str(tmp_path / "empty.png")))
+    low, high = video.levels or (0, 0)
+    expected = (background - low) / (high - low) * 255
+    assert np.abs(estimate_background_image([video]).image - expected).max() < 2
+    assert "empty.png" not in caplog.text
