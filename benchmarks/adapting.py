@@ -21,18 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from any_scene import Annotated, annotated, scored, tracked
+from any_scene import Annotated, annotated, scored, tracked, write_results
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, MoverConfig
 from scalor_pyro.data import MoverVideos
-from scalor_pyro.evaluation.metrics import true_tracks, without_nan
+from scalor_pyro.evaluation.metrics import true_tracks
 from scalor_pyro.evaluation.tables import markdown_table, shown
 from scalor_pyro.experiments.videos import FRESH
-from scalor_pyro.files import write_atomically
 from scalor_pyro.runs.checkpoint import export_weights, load_training_state
 from scalor_pyro.runs.folder import RunFolder
-from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.text import read_mot, write_mot
 
 # Videos of made-up movers: as large as a small camera video, and with twice the spread of sizes.
@@ -132,8 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not videos:
         raise ConfigError("FOLDER: expected annotated videos, or --movers, got neither.")
     results = {each.name: compared(each, options.out / each.name.replace(" ", "-"), training) for each in videos}
-    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
-    write_atomically(options.out / "results.json", json.dumps(without_nan(about), indent=1).encode())
+    write_results(options.out / "results.json", results, __file__, arguments)
     print(table(results))
     return 0
 

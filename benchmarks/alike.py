@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from adapting import made
-from any_scene import TRUTH, Annotated, scored, tracked
+from any_scene import TRUTH, Annotated, scored, tracked, write_results
 from made_up_scenes import VIDEO, write
 from sprite_video import make, textured_scene
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, DataConfig
-from scalor_pyro.evaluation.metrics import true_tracks, without_nan
+from scalor_pyro.evaluation.metrics import true_tracks
 from scalor_pyro.evaluation.tables import markdown_table
-from scalor_pyro.files import write_atomically
-from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.text import read_mot, write_mot
 
 FRAMES, SIZE = 240, (96, 128)
@@ -118,8 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments, __doc__)
     results = {video.name: compared(video, folder) for video, folder in videos(options)}
-    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
-    write_atomically(options.out / "alike.json", json.dumps(without_nan(about), indent=1).encode())
+    write_results(options.out / "alike.json", results, __file__, arguments)
     print(table(results))
     return 0
 

@@ -103,6 +103,15 @@ def scored(tracks: Tracks, truth: Tracks) -> dict[str, dict[str, float]]:
     return scores
 
 
+def write_results(path: Path, results: Mapping[str, Any], script: str, arguments: Sequence[str]) -> None:
+    """Keep the figures of some videos, and the command that measured them.
+
+    :param script: the benchmark's `__file__`.
+    """
+    about = {"videos": results, "provenance": provenance(MadeBy(command_line(script, arguments)), "cpu")}
+    write_atomically(path, json.dumps(without_nan(about), indent=1).encode())
+
+
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """A row for each video."""
     heads = ["", *SHOWN.values(), "identities", "MOTA by boxes", "frames/s"]
@@ -147,8 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
             "seconds": seconds,
             "frames_per_s": (int(tracks.frame.max(initial=0)) + 1) / seconds,
         }
-    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
-    write_atomically(options.out / "results.json", json.dumps(without_nan(about), indent=1).encode())
+    write_results(options.out / "results.json", results, __file__, arguments)
     print(table(results))
     return 0
 

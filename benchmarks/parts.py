@@ -6,17 +6,13 @@ Each video is tracked with the weights for any scene, without an option, as if n
 `scalor track` does it. Videos are those of benchmarks/alike.py. Scores are by centres within one size, not linked.
 """
 
-import json
 import sys
 
 from alike import gained, parse, videos
-from any_scene import Annotated, scored
+from any_scene import Annotated, scored, write_results
 
 from scalor_pyro.cli.errors import command
-from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.tables import markdown_table
-from scalor_pyro.files import write_atomically
-from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.any_scene import trials
 from scalor_pyro.tracks.table import from_dataframe
 from scalor_pyro.tracks.text import read_mot
@@ -55,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments, __doc__)
     results = {video.name: compared(video) for video, _ in videos(options)}
-    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
-    write_atomically(options.out / "parts.json", json.dumps(without_nan(about), indent=1).encode())
+    write_results(options.out / "parts.json", results, __file__, arguments)
     print(table(results))
     return 0
 

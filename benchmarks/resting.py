@@ -9,22 +9,19 @@ itself), and the empty scene. The two others are given with --background-image. 
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 from adapting import made
-from any_scene import scored, tracked
+from any_scene import scored, tracked, write_results
 from PIL import Image
 
 from scalor_pyro.cli.errors import command
+from scalor_pyro.config import ConfigError
 from scalor_pyro.data.movers import STILL
-from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.evaluation.tables import markdown_table, shown
-from scalor_pyro.files import write_atomically
-from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import read_mot
 
@@ -78,9 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--movers", type=int, nargs="+", required=True, metavar="SEED", help="a video for each seed")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos and results.json")
     options = parser.parse_args(arguments)
+    if len(options.movers) < 2:
+        raise ConfigError(f"--movers: expected at least 2 seeds, to tell the spread, got {len(options.movers)}.")
     results = {str(seed): measured(seed, options.out / str(seed)) for seed in options.movers}
-    about = {"videos": results, "provenance": provenance(MadeBy(command_line(__file__, arguments)), "cpu")}
-    write_atomically(options.out / "results.json", json.dumps(without_nan(about), indent=1).encode())
+    write_results(options.out / "results.json", results, __file__, arguments)
     print(table(results))
     return 0
 
