@@ -151,6 +151,11 @@ def _survey(videos: Sequence[Video], largest: int, box: tuple[float, float] | No
         background = without_resting(images, temporal_median(images))
     elif not colour:
         background = _grey(background[None])
+    elif len(background) == 1:
+        raise VideoError(
+            f"{video.options.background_image}: expected a picture of the empty scene in colour, like {names}, got a"
+            " grey one."
+        )
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
