@@ -17,11 +17,12 @@ from torch.nn.functional import avg_pool2d
 
 from scalor_pyro.video.background.median import MAD_TO_SIGMA, light_of, median_frame
 
-# So many frames, and px of a frame, tell: objects that rest are large. More px are averaged over blocks.
+# The most frames, and the most px of a frame, that are looked at: objects that rest are large. Of more frames some are
+# taken, and more px are averaged over blocks.
 ENOUGH_FRAMES, ENOUGH_PIXELS = 80, 32_000
 # σ of the noise beyond which a frame shows something else than the median, and the least σ, of 255.
 ELSE, LEAST_NOISE = 3.0, 1.0
-# Something moved at a pixel that shows something else in this part of the frames, and within so many px of it.
+# Something moved at a pixel if this part of the frames shows something else there; it blurs others up to this far, px.
 MOVED, BLURRED = 0.1, 2
 # Where nothing moved, there is background, in regions that reach the edge of the frame and are this part of it: others
 # may be the middle of an object that turns.
@@ -31,8 +32,8 @@ REACH = 4.0
 # The background differs from its surroundings by the texture of the scene. The median shows an object beyond this many
 # times the texture. A frame shows the background within half of it, or within this part of how far the median is off.
 OFF, NEAR = 4.0, 0.3
-# So many frames must show it; fewer (MOVED) do beside a pixel where that was so. What passes a place now and then, and
-# happens to have the colour of its surroundings, does not count.
+# This part of the frames must show it; a smaller one (MOVED) will do beside a pixel where that was so. What passes a
+# place now and then, and happens to have the colour of its surroundings, does not count.
 OFTEN = 0.3
 # The background is followed first to pixels that have this part of their surroundings known, then this.
 KNOWN = (0.3, 0.02)
@@ -67,7 +68,7 @@ def without_resting(frames: NDArray[np.uint8], median: NDArray[np.float32]) -> N
     moved = (np.abs(blocks - usual).mean(1) > ELSE * noise).mean(0)
     if (moved < OFTEN).all():
         return median
-    found = _followed(blocks, usual, moved, noise)
+    found = _background_of(blocks, usual, moved, noise)
     taken_out = np.logical_or.reduce(found.shown)
     kept = _too_large(taken_out | found.replaced)
     image = median.copy()
@@ -83,7 +84,7 @@ def without_resting(frames: NDArray[np.uint8], median: NDArray[np.float32]) -> N
 
 
 def _blocks(frame: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
-    """Means over squares of so many px. (C, H, W) → (C, ⌈H / side⌉, ⌈W / side⌉)"""
+    """Means over squares of `side` px. (C, H, W) → (C, ⌈H / side⌉, ⌈W / side⌉)"""
     blocks: NDArray[np.float32] = avg_pool2d(torch.from_numpy(frame).float(), side, ceil_mode=True).numpy()
     return blocks
 
@@ -102,7 +103,7 @@ def _too_large(objects: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return too_large
 
 
-class _Followed(NamedTuple):
+class _Background(NamedTuple):
     """Where the median is not the background."""
 
     shown: NDArray[np.bool_]  # (n, H, W): these frames show it
@@ -110,9 +111,9 @@ class _Followed(NamedTuple):
     image: NDArray[np.float32]  # (C, H, W), what it looks like
 
 
-def _followed(
+def _background_of(
     blocks: NDArray[np.float32], usual: NDArray[np.float32], moved: NDArray[np.floating], noise: float
-) -> _Followed:
+) -> _Background:
     """Follow the background into all regions where something rested.
 
     :param blocks: (n, C, H, W), the frames.
@@ -127,7 +128,7 @@ def _followed(
         np.bincount(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]), minlength=len(large)) > 0
     )
     known &= (large & at_edge)[labels]
-    found = _Followed(np.zeros((len(blocks), *known.shape), np.bool_), np.zeros_like(known), usual.copy())
+    found = _Background(np.zeros((len(blocks), *known.shape), np.bool_), np.zeros_like(known), usual.copy())
     if not known.any():
         return found
     deviation = np.abs(usual - _surroundings(usual, known)[0]).mean(0)[known]
@@ -139,19 +140,19 @@ def _followed(
             rows, columns = (slice(max(0, side.start - MARGIN), side.stop + MARGIN) for side in place)
             window = (..., rows, columns)
             region = labels[window] == label
-            there = _follow(blocks[window], usual[window], region, known[window], texture)
+            there = _background_in(blocks[window], usual[window], region, known[window], texture)
             for whole, piece in zip(found, there, strict=True):
                 whole[window][..., region] = piece[..., region]
     return found
 
 
-def _follow(
+def _background_in(
     blocks: NDArray[np.float32],
     usual: NDArray[np.float32],
     region: NDArray[np.bool_],
     known: NDArray[np.bool_],
     texture: float,
-) -> _Followed:
+) -> _Background:
     """Follow the background into one region (H, W), from where it is known (H, W)."""
     image, known = usual.copy(), known.copy()
     shown, taken_out = np.zeros((len(blocks), *region.shape), np.bool_), np.zeros_like(region)
@@ -172,7 +173,7 @@ def _follow(
         image[:, wrong] = around[:, wrong]
         replaced |= wrong
         known |= front
-    return _Followed(shown, replaced, image)
+    return _Background(shown, replaced, image)
 
 
 def _fronts(
