@@ -223,7 +223,7 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
             "background_image: expected 'auto', 'video' or a picture, because weights for any scene have no image, got"
             " 'run'."
         )
-    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
+    whole = _whole(video)
     stride = 1 if options.stride is None else options.stride
     part = ReadOptions(
         crop=options.crop,
@@ -241,6 +241,13 @@ def _for_any_scene(run: TrainedRun, config: AnySceneRunConfig, video: VideoLike,
     reader = whole.again(look.options)
     scalor = _over_still(run.scalor, reader.geometry.size, look.slots, look.boxes)
     return Opened(reader, scalor, differences_of(reader, look.gain))
+
+
+def _whole(video: VideoLike) -> Video:
+    """A video that is read several times: to survey it, for its background, to track it, for the report."""
+    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
+    whole.keep()
+    return whole
 
 
 def boxes_for(run: TrainedRun, options: Options) -> BoxesOf:
@@ -268,7 +275,7 @@ def video_for(run: TrainedRun, video: VideoLike, options: Options) -> Video:
     :raises VideoError: if it cannot be read as asked.
     :raises ConfigError: see :func:`require_colour`.
     """
-    whole = Video(video if isinstance(video, np.ndarray) else Path(video))
+    whole = _whole(video)
     height, width = whole.info.size
     require_inside(options.example, whole.info.size)
     side = None if options.box is None else side_of(options.box)

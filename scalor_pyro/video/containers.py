@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -49,6 +50,8 @@ VARIABLE = frozenset({"gif"})
 # FFV1 ends each slice with its size (3 bytes), a state (1) and a CRC-32 that reads bits from the other end than zlib's.
 FOOTER = 8
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+# Bytes of decoded frames that a short file may keep in memory, see ContainerSource.keep.
+KEPT = 512 << 20
 # Files whose time stamps are remembered, so that several readers of one file look at them once.
 REMEMBERED = 256
 
@@ -91,6 +94,7 @@ class ContainerSource:
             if first is None:
                 raise VideoError(f"{path}: expected a video of at least 1 frame, got none that can be decoded.")
             require_size(path, first.height, first.width)
+            self._bytes_of_frame = sum(plane.buffer_size for plane in first.planes)
             self._format = _format_of(first)
             self._turn = _turn_of(first)
             height, width = (first.height, first.width)[:: -1 if self._turn.transposed else 1]
@@ -103,6 +107,8 @@ class ContainerSource:
                 # In other files the duration may be that of the sound.
                 self._alone = len(container.streams) == 1
                 kind = f"{stream.codec_context.name} in {container.format.name.partition(',')[0]}"
+        self._errors: list[str] = []  # what ended the decoding of the frames that are kept
+        self._kept: _Kept | None = None
         status = path.stat()
         self._clock = clock_of(path, status.st_mtime_ns, status.st_size)
         self._expected = max(0, announced - self._clock.hidden)
@@ -122,20 +128,28 @@ class ContainerSource:
         """How many frames the file says that it holds, or else how many packets it holds."""
         return self._expected or self._clock.packets
 
+    def keep(self) -> None:
+        """Decode each frame once, however often the file is read, if all of them fit into 512 MiB of memory."""
+        if self._kept is None and self._clock.packets * self._bytes_of_frame <= KEPT:
+            self._kept = _Kept(self._frames(self._errors))
+
     def shots(self) -> Iterator[Shot]:
         """All frames up to the end, or to where the file is damaged: then one warning says how many there were.
 
         The last frame of a damaged file may be half there.
         """
         numbering = _Numbering(self._clock)
-        errors: list[str] = []
+        errors: list[str] = [] if self._kept is None else self._errors
         reformatter = VideoReformatter()  # one for all frames: each frame's own would set itself up anew
+        for frame in self._frames(errors) if self._kept is None else self._kept:
+            number, time = numbering.of(frame.time)
+            yield Shot(number, time, partial(self._pixels, reformatter, frame))
+        self._compare(numbering, errors)
+
+    def _frames(self, errors: list[str]) -> Iterator[VideoFrame]:
         with self._opened() as (container, stream):
             stream.thread_type = "AUTO"
-            for frame in _decoded(container, stream, errors):
-                number, time = numbering.of(frame.time)
-                yield Shot(number, time, partial(self._pixels, reformatter, frame))
-        self._compare(numbering, errors)
+            yield from _decoded(container, stream, errors)
 
     def _pixels(self, reformatter: VideoReformatter, frame: VideoFrame) -> Pixels:
         with reading(self.path, EXPECTED):
@@ -162,6 +176,22 @@ class ContainerSource:
             if stream.codec_context is None:
                 raise VideoError(f"{self.path}: expected a codec that the FFmpeg of PyAV can decode, got another one.")
             yield container, stream
+
+
+class _Kept:
+    """Frames that are taken from an iterator when they are first asked for, and stay."""
+
+    def __init__(self, coming: Iterator[VideoFrame]) -> None:
+        self._coming = coming
+        self._there: list[VideoFrame] = []
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        for place in count():
+            if place == len(self._there):
+                if (frame := next(self._coming, None)) is None:
+                    return
+                self._there.append(frame)
+            yield self._there[place]
 
 
 class _Numbering:

@@ -129,6 +129,11 @@ class Video:
             numbers, images = [frame.number for frame, _ in taken], [frame.image for frame, _ in taken]
             yield Chunk(np.array(numbers), np.stack(images), tuple(full for _, full in taken if full is not None))
 
+    def keep(self) -> None:
+        """Decode each frame of a short video file once, for all that read it :meth:`again`; frames stay in memory."""
+        if isinstance(self._source, ContainerSource):
+            self._source.keep()
+
     def again(self, options: ReadOptions) -> "Video":
         """The same video with other options; the file is not opened again, and its levels are not searched again."""
         other = copy.copy(self)

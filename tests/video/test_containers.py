@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scalor_pyro.config import ReadOptions
-from scalor_pyro.video import Video, VideoError
+from scalor_pyro.video import Video, VideoError, containers
 from scalor_pyro.video.containers import _interval, clock_of
 from tests.video_files import level, shades, squares, write_video
 
@@ -42,6 +42,44 @@ def with_frames(path: Path, kept: list[int], rate: Fraction = Fraction(10), code
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+# ------------------------------------------------------------------ frames that are kept
+
+
+def test_a_video_that_is_kept_is_decoded_once(tmp_path: Path) -> None:
+    path = with_frames(tmp_path / "a.mp4", [*range(6), *range(11, 20)])
+    as_read = list(Video(path))
+    video = Video(path)
+    video.keep()
+    begun = iter(video)
+    first = [next(begun) for _ in range(4)]
+    whole = list(video)
+    path.unlink()
+    again, rest = list(video.again(ReadOptions(stride=2))), list(begun)
+    for found, expected in ((first + rest, as_read), (whole, as_read), (again, as_read[::2])):
+        assert [(frame.number, frame.time) for frame in found] == [(frame.number, frame.time) for frame in expected]
+        assert all(np.array_equal(*(each.image for each in pair)) for pair in zip(found, expected, strict=True))
+
+
+def test_a_video_too_long_to_be_kept_is_decoded_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = with_frames(tmp_path / "a.mp4", [*range(12)])
+    monkeypatch.setattr(containers, "KEPT", 11 * 48 * 32 * 3 // 2)
+    video = Video(path)
+    video.keep()
+    assert len(list(video)) == len(list(video)) == 12
+    path.unlink()
+    with pytest.raises(VideoError, match=r"a\.mp4"):
+        list(video)
+
+
+def test_damage_is_said_of_a_video_that_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_video(tmp_path / "a.mkv", shades(24), "ffv1", "bgr0")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    video = Video(path)
+    video.keep()
+    assert len(list(video)) == len(list(video)) < 24
+    assert caplog.text.count("of about 24 frames could be read") == 1
 
 
 # ------------------------------------------------------------------ holes
