@@ -38,9 +38,9 @@ from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.files import write_atomically
 from scalor_pyro.inference.evidence import DISCOVER
 from scalor_pyro.inference.trained import TrainedRun
-from scalor_pyro.inference.weighing import Sum, View
+from scalor_pyro.inference.weighing import View
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.layers.rendering import Patches, glimpse_centres, weighted_patches
+from scalor_pyro.layers.rendering import Patches, Sum, glimpse_centres, weighted_patches
 from scalor_pyro.model.discovery import shortlist
 from scalor_pyro.model.distributions import standard_normal
 from scalor_pyro.model.frame import FrameLatents

@@ -33,12 +33,12 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.inference.weighing import Sum, View, Weighed, best_first, best_order, touching
+from scalor_pyro.inference.weighing import View, Weighed, best_first, best_order
 from scalor_pyro.layers.objects import Objects, Slots, gather
-from scalor_pyro.layers.rendering import Patches
+from scalor_pyro.layers.rendering import Layer, Sum
 from scalor_pyro.model.discovery import Proposed
 from scalor_pyro.model.frame import FrameLatents
-from scalor_pyro.model.rejection import Kept
+from scalor_pyro.model.rejection import Kept, touching
 from scalor_pyro.model.scalor import Scalor
 
 
@@ -107,30 +107,33 @@ class Weigher:
         # The guide infers the background after the objects, so that of the frame before stands in for it.
         self._behind = None if scalor.background_image is None else scalor.background_image[None]
         self._before: _Weak | None = None
+        self._view: View | None = None  # of the frame that is being decided
         self._turning = False
 
     @torch.no_grad()
-    def order(self, frame: Tensor, propagated: Objects, patches: Patches) -> tuple[Objects, Patches]:
+    def order(self, frame: Tensor, propagated: Objects, layer: Layer) -> tuple[Objects, Layer]:
         """Objects with the depths that explain a frame best: each as it is, or at an end of the range of depths."""
         unknown = self.scalor.background is not None and self._behind is None
         if unknown or not self.evidence.order:
-            return propagated, patches
+            return propagated, layer
         there = propagated.presence > self.scalor.config.presence_threshold
         meeting = (touching(propagated) & there[:, None] & there[..., None]).sum(-1) > 1
         most = int(meeting.sum(1).max())
         if most == 0:
-            return propagated, patches
+            return propagated, layer
         which = meeting.to(propagated.presence.dtype).topk(most, 1).indices
-        depth, times = best_order(
-            View.of(self.scalor, frame, self._behind).weighed(patches.take(which)),
-            Sum.of(patches, self.scalor.config.image_size),
+        depth, times, total = best_order(
+            self._view_of(frame).weighed(layer.patches.take(which)),
+            layer.total,
             gather(propagated.depth[..., 0], which),
             gather(meeting, which),
             self.scalor.config.depth_range,
         )
+        if total is layer.total:
+            return propagated, layer
         moved = propagated.depth.scatter(1, which[..., None], depth[..., None])
-        scaled = patches.scaled(torch.ones_like(moved[..., 0]).scatter(1, which, times))
-        return propagated._replace(depth=moved), scaled
+        scaled = layer.patches.scaled(torch.ones_like(moved[..., 0]).scatter(1, which, times))
+        return propagated._replace(depth=moved), Layer(scaled, total)
 
     @torch.no_grad()
     def keep(
@@ -141,22 +144,26 @@ class Weigher:
         propagated: Objects | None,
         proposals: Objects,
         proposed: Proposed,
-        patches: Patches | None = None,
+        layer: Layer | None = None,
     ) -> Kept:
         """1 for each object of a frame that stays, 0 for the others."""
         scalor, going_on = self.scalor, None
         if scalor.background is not None and self._behind is None:
             return scalor.kept_by_masks(previous, propagated, proposals)  # nothing to weigh against yet
-        view = View.of(scalor, frame, self._behind)
-        canvas = view.empty()
-        if previous is not None and propagated is not None:
-            going_on = scalor.carried_on(previous, propagated)
-            tracked = view.weighed(view.drawn_by(propagated) if patches is None else patches)
-            canvas = canvas.plus(tracked.patches, going_on)
+        view, self._view = self._view_of(frame), None
+        if previous is None or propagated is None:
+            canvas = view.empty()
+        else:
+            going_on = scalor.carried_on(previous, propagated, touching(propagated))
+            layer = view.layer_of(propagated) if layer is None else layer
+            ended = (going_on == 0) & (propagated.presence > 0)
+            canvas = view.empty().plus(layer.patches, going_on) if ended.any() else layer.total
             if self.evidence.go_on > 0:
+                tracked = view.weighed(layer.patches)
                 needless = self._needless(tracked, canvas, previous, going_on * propagated.presence)
-                going_on = going_on * ~needless
-                canvas = view.empty().plus(tracked.patches, going_on)
+                if needless.any():
+                    going_on = going_on * ~needless
+                    canvas = view.empty().plus(layer.patches, going_on)
         likely = proposals.presence > scalor.config.presence_threshold
         none = torch.zeros_like(proposals.presence)
         most = int(likely.sum(1).max())
@@ -177,6 +184,12 @@ class Weigher:
         """Take the background that the guide has inferred. (B, 1, D_bg)"""
         assert self.scalor.background is not None
         self._behind = self.scalor.background.decoder(z_bg[:, 0])
+
+    def _view_of(self, frame: Tensor) -> View:
+        """A frame over the background of the one before; the same for all that is asked of a frame."""
+        if self._view is None or self._view.frame is not frame:
+            self._view = View.of(self.scalor, frame, self._behind)
+        return self._view
 
     def _needless(self, tracked: "Weighed", canvas: "Sum", previous: Slots, presence: Tensor) -> Tensor:
         """Tracks without which the frame is hardly less likely, now and in the frame before. (B, K) bool

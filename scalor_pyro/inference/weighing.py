@@ -3,45 +3,23 @@
 All that one object changes lies in its window, so n objects are weighed at the cost of n windows, not of n frames.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.layers.rendering import EPSILON, Canvas, Patches, added, shown, weighted_patches
+from scalor_pyro.layers.rendering import EPSILON, Layer, Patches, Sum, weighted_patches
 from scalor_pyro.model.scalor import Scalor
 
 # Objects of a neighbourhood that may change their depth in one frame.
 MOVES = 4
 
 
-class Sum(NamedTuple):
-    """What is drawn so far: sums of patches, per pixel of the flattened image."""
-
-    summed: Tensor  # (B, C + 1, H·W) colour and alpha, times importance
-    importance: Tensor  # (B, 1, H·W)
-    image_size: tuple[int, int]
-
-    @classmethod
-    def of(cls, patches: Patches, image_size: tuple[int, int]) -> "Sum":
-        """All of some objects."""
-        return cls(*added(patches, image_size), image_size)
-
-    def plus(self, patches: Patches, kept: Tensor) -> "Sum":
-        """With more drawn.
-
-        :param kept: (B, n) how many times each object is drawn: 1, 0 for those that are not, or a part.
-        """
-        summed, importance = added(patches.scaled(kept), self.image_size)
-        return Sum(self.summed + summed, self.importance + importance, self.image_size)
-
-    def drawn(self) -> Canvas:
-        """The foreground."""
-        return shown(self.summed, self.importance, self.image_size)
-
-
-class View(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class View:
     """A frame to be explained."""
 
     frame: Tensor  # (B, C, H, W)
@@ -66,26 +44,27 @@ class View(NamedTuple):
         parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
         return weighted_patches(*parts, (self.frame.shape[-2], self.frame.shape[-1]), self.window)
 
+    def layer_of(self, objects: Objects) -> Layer:
+        """What objects draw in it, each and all together."""
+        patches = self.drawn_by(objects)
+        return Layer(patches, Sum.of(patches, (self.frame.shape[-2], self.frame.shape[-1])))
+
     def weighed(self, patches: Patches) -> "Weighed":
         """Objects that draw these patches, to be weighed each in its own window."""
         size = (self.frame.shape[-2], self.frame.shape[-1])
-        images = torch.cat((self.frame - self.behind, self.behind, torch.ones_like(self.frame)), 1)
-        images = (images.unflatten(1, (3, -1)) / self.sigma[:, None]).flatten(1, 2).flatten(2)
-        index = patches.pixel.flatten(1)[:, None]
-        unexplained, behind, precision = images.gather(2, index.expand(-1, images.shape[1], -1)).chunk(3, 1)
+        index = patches.pixel.flatten(1)[:, None].expand(-1, self._parts.shape[1], -1)
+        unexplained, behind, precision = self._parts.gather(2, index).chunk(3, 1)
         # Origins of windows are whole pixels: windows overlap where these differ by less than their sides.
         origin = torch.stack((patches.pixel[..., 0, 0] // size[1], patches.pixel[..., 0, 0] % size[1]), -1)
         apart = (origin[:, :, None] - origin[:, None]).abs()  # (B, n, n, 2)
         near = (apart < torch.tensor(self.window, device=apart.device)).all(-1)
         return Weighed(patches, unexplained, behind, precision, near, size)
 
-
-def touching(objects: Objects) -> Tensor:
-    """Whether two objects may draw in the same pixel. (B, n, n) bool"""
-    reach = objects.where[..., :2] * (1 + 1 / objects.glimpse.shape[-1])  # glimpses fade beyond their boxes
-    centre = objects.where[..., 2:]
-    apart = (centre[:, :, None] - centre[:, None]).abs()
-    return (apart < reach[:, :, None] + reach[:, None]).all(-1)
+    @cached_property
+    def _parts(self) -> Tensor:
+        """The frame minus what is behind, what is behind, and 1, over σ, per pixel of the flattened image."""
+        images = torch.cat((self.frame - self.behind, self.behind, torch.ones_like(self.frame)), 1)
+        return (images.unflatten(1, (3, -1)) / self.sigma[:, None]).flatten(1, 2).flatten(2)
 
 
 class Weighed(NamedTuple):
@@ -147,14 +126,17 @@ def _best_nearby(gains: Tensor, near: Tensor) -> Tensor:
     return (gains > 0) & (rank == best)
 
 
-def best_order(weighed: Weighed, canvas: Sum, depth: Tensor, candidates: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+def best_order(
+    weighed: Weighed, canvas: Sum, depth: Tensor, candidates: Tensor, reach: float
+) -> tuple[Tensor, Tensor, Sum]:
     """The depths that explain a frame best: the object that gains most among its neighbours moves first.
 
     :param canvas: with all objects of the frame.
     :param depth: (B, n)
     :param candidates: (B, n) bool: the objects that may move.
     :param reach: depth of an object at the back; −reach at the front.
-    :return: (B, n) depths, and (B, n) how many times as important each object is with them.
+    :return: (B, n) depths, (B, n) how many times as important each object is with them, and the canvas with them, which
+        is the one given if nothing moves.
     """
     ends = torch.stack((torch.full_like(depth, -reach), torch.full_like(depth, reach)))  # (2, B, n)
     times = torch.ones_like(depth)
@@ -169,4 +151,4 @@ def best_order(weighed: Weighed, canvas: Sum, depth: Tensor, candidates: Tensor,
         weighed = weighed._replace(patches=weighed.patches.scaled(1 + change))
         times = times * (1 + change)
         depth = torch.where(chosen, ends.gather(0, end[None])[0], depth)
-    return depth, times
+    return depth, times, canvas

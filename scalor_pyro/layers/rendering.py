@@ -135,8 +135,10 @@ def paste(
         (B, n, P_y, P_x).
     """
     of_x, of_y, first = _window_weights(where, glimpses.shape[-1], image_size, window)
-    columns = glimpses.transpose(1, 2) @ of_x.mT[:, None]  # (B, C', n, S, P_x)
-    patches = of_y[:, None] @ columns
+    channels, side = glimpses.shape[2:4]
+    # One product for all channels of an object: fewer and larger ones.
+    columns = (glimpses.flatten(2, 3) @ of_x.mT).unflatten(2, (channels, side))  # (B, n, C', S, P_x)
+    patches = of_y[:, None] @ columns.transpose(1, 2)
     return patches, first[..., None, None] + _window_places(first.device, image_size, window)
 
 
@@ -195,28 +197,47 @@ def weighted_patches(
     return Patches(patches * importance, importance, index)
 
 
+class Sum(NamedTuple):
+    """Patches, added up, per pixel of the flattened image."""
+
+    summed: Tensor  # (B, C + 1, H·W) colour and alpha, times importance
+    importance: Tensor  # (B, 1, H·W)
+    image_size: tuple[int, int]
+
+    @classmethod
+    def of(cls, patches: Patches, image_size: tuple[int, int]) -> "Sum":
+        """All of some objects."""
+        batch, channels = patches.summed.shape[:2]
+        index = patches.pixel.flatten(1)[:, None]
+        empty = patches.summed.new_zeros(batch, channels, image_size[0] * image_size[1])
+        # The index is expanded rather than copied: it is kept until the backward pass.
+        summed = empty.scatter_add(2, index.expand(-1, channels, -1), patches.summed.flatten(2))
+        return cls(summed, empty[:, :1].scatter_add(2, index, patches.importance.flatten(2)), image_size)
+
+    def plus(self, patches: Patches, kept: Tensor) -> "Sum":
+        """With more drawn.
+
+        :param kept: (B, n) how many times each object is drawn: 1, 0 for those that are not, or a part.
+        """
+        more = Sum.of(patches.scaled(kept), self.image_size)
+        return Sum(self.summed + more.summed, self.importance + more.importance, self.image_size)
+
+    def drawn(self) -> Canvas:
+        """The frame that the patches add up to."""
+        normalised = (self.summed / (self.importance + EPSILON)).unflatten(2, self.image_size)
+        return Canvas(*normalised.split((normalised.shape[1] - 1, 1), 1))
+
+
+class Layer(NamedTuple):
+    """What objects draw: each of them, and all together."""
+
+    patches: Patches
+    total: Sum
+
+
 def drawn(patches: Patches, image_size: tuple[int, int]) -> Canvas:
     """The frame that patches add up to."""
-    return shown(*added(patches, image_size), image_size)
-
-
-def shown(summed: Tensor, total: Tensor, image_size: tuple[int, int]) -> Canvas:
-    """The frame of patches that are added up.
-
-    :param summed, total: see :func:`added`.
-    """
-    normalised = (summed / (total + EPSILON)).unflatten(2, image_size)
-    return Canvas(*normalised.split((normalised.shape[1] - 1, 1), 1))
-
-
-def added(patches: Patches, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Patches, added up: colour and alpha times importance (B, C + 1, H·W), and importance (B, 1, H·W)."""
-    batch, channels = patches.summed.shape[:2]
-    index = patches.pixel.flatten(1)[:, None]
-    empty = patches.summed.new_zeros(batch, channels, image_size[0] * image_size[1])
-    # The index is expanded rather than copied: it is kept until the backward pass.
-    summed = empty.scatter_add(2, index.expand(-1, channels, -1), patches.summed.flatten(2))
-    return summed, empty[:, :1].scatter_add(2, index, patches.importance.flatten(2))
+    return Sum.of(patches, image_size).drawn()
 
 
 def bilinear_weights(positions: Tensor, glimpse_size: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scalor_pyro.layers.constants import made_once
 from scalor_pyro.layers.objects import Objects, Slots, gather
-from scalor_pyro.layers.rendering import Canvas, Patches, look_through, resample
+from scalor_pyro.layers.rendering import Canvas, Layer, look_through, resample
 from scalor_pyro.model.discovery import Proposed
 
 # Overlap is measured on this many points per side of a proposal's own box.
@@ -37,12 +37,12 @@ class Kept(NamedTuple):
 class Acceptance(Protocol):
     """Decides in place of masks which objects stay, and which are in front, while a guide runs."""
 
-    def order(self, frame: Tensor, propagated: Objects, patches: Patches) -> tuple[Objects, Patches]:
+    def order(self, frame: Tensor, propagated: Objects, layer: Layer) -> tuple[Objects, Layer]:
         """Propagated objects of a frame, and what they draw, with the depths that explain it best.
 
         :param Tensor frame: (B, C, H, W)
         :param propagated: K objects.
-        :param patches: what they draw.
+        :param layer: what they draw.
         """
 
     def keep(
@@ -53,7 +53,7 @@ class Acceptance(Protocol):
         propagated: Objects | None,
         proposals: Objects,
         proposed: Proposed,
-        patches: Patches | None = None,
+        layer: Layer | None = None,
     ) -> Kept:
         """What stays of frame t.
 
@@ -62,7 +62,7 @@ class Acceptance(Protocol):
         :param propagated: K objects; None in a first frame.
         :param proposals: M objects.
         :param proposed: where they come from.
-        :param patches: what the propagated objects draw.
+        :param layer: what the propagated objects draw.
         """
 
     def turn(self) -> None:
@@ -112,6 +112,48 @@ def explained_by_each(
     above = _joined([one > overlap for one, (_, overlap) in zip(share.split(counts, -1), groups, strict=True)], -1)
     covers.scatter_(2, near, above if alike is None else above & alike)
     return list(covers.split([others.presence.shape[1] for others, _ in groups], -1))
+
+
+def touching(objects: Objects) -> Tensor:
+    """Whether two objects may draw in the same pixel. (B, n, n) bool"""
+    reach = objects.where[..., :2] * (1 + 1 / objects.glimpse.shape[-1])  # glimpses fade beyond their boxes
+    centre = objects.where[..., 2:]
+    apart = (centre[:, :, None] - centre[:, None]).abs()
+    return (apart < reach[:, :, None] + reach[:, None]).all(-1)
+
+
+def explained_in(
+    frames: Sequence[Objects],
+    pairs: Tensor,
+    overlap: float,
+    mask_threshold: float,
+    colour_threshold: float | None,
+) -> Tensor:
+    """:func:`explained` for some pairs of objects alone, where the host may wait for their number.
+
+    :param frames: the same n objects in F frames.
+    :param pairs: (P, 3) sequence, an object, and the other one.
+    :return: (B, n, n) bool: the object is covered by the other one in all frames.
+    """
+    sequence, one, other = pairs.unbind(1)
+    covers = frames[0].presence.new_zeros(*frames[0].presence.shape, frames[0].presence.shape[1], dtype=torch.bool)
+    if not len(pairs):
+        return covers
+    covered = []
+    for objects in frames:
+        alpha = _alpha(objects)
+        own = (resample(alpha[sequence, one], OVERLAP_POINTS) > mask_threshold).flatten(1)
+        seen = look_through(
+            alpha[sequence, other], objects.where[sequence, other], objects.where[sequence, one], OVERLAP_POINTS
+        )
+        both = own & (seen > mask_threshold).flatten(1)
+        above = both.sum(1) > overlap * own.sum(1).clamp(min=1)
+        if colour_threshold is not None:
+            colour = mean_colour(objects)
+            above &= (colour[sequence, one] - colour[sequence, other]).abs().mean(-1) < colour_threshold
+        covered.append(above)
+    covers[sequence, one, other] = torch.stack(covered).all(0)
+    return covers
 
 
 def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:

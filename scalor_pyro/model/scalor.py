@@ -12,7 +12,7 @@ from scalor_pyro.config import ModelConfig
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.layers.frame_encoder import STRIDE, Features, FrameEncoder
 from scalor_pyro.layers.objects import Objects, Slots
-from scalor_pyro.layers.rendering import Patches, drawn, weighted_patches
+from scalor_pyro.layers.rendering import Layer, Patches, Sum, drawn, weighted_patches
 from scalor_pyro.model import sites
 from scalor_pyro.model.annealed import Annealed
 from scalor_pyro.model.appearance import AppearanceEncoder, AppearancePrior, make_decoder
@@ -42,6 +42,7 @@ from scalor_pyro.model.rejection import (
     Kept,
     explained,
     explained_by_each,
+    explained_in,
     fill_slots,
     strongest_first,
     within,
@@ -282,22 +283,23 @@ class Scalor(StoredModule):
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
         with GuideMessenger():
             for t in range(min(observed, frames)):
-                frame, propagated, patches, seen = x[:, t], None, None, None
+                frame, propagated, layer = x[:, t], None, None
                 if slots is not None:
                     going_on = self.propagation_posterior(slots, memory, self.annealed, frame, maps[t])
                     memory = going_on.memory
                     propagated = self._propagate(t, going_on, slots, plates)
                     patches = self._patches(propagated.detach())
+                    layer = Layer(patches, Sum.of(patches, self.config.image_size))
                     if acceptance is not None:
-                        propagated, patches = acceptance.order(frame, propagated, patches)
-                    seen = drawn(patches, self.config.image_size)
+                        propagated, layer = acceptance.order(frame, propagated, layer)
+                seen = None if layer is None else layer.total.drawn()
                 discovering = self.discovery_posterior(frame, cells[t], seen, self.annealed)
                 proposals, proposed = self._discover(t, discovering, plates, first=slots is None)
                 kept = None
                 if acceptance is not None:
                     if turning and t == 0:
                         acceptance.turn()
-                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed, patches)
+                    kept = acceptance.keep(t, frame, slots, propagated, proposals, proposed, layer)
                 settled = once(self.settle, slots, propagated, proposals, kept)
                 if turning and t == 0:
                     settled = settled._replace(slots=settled.slots.turned())
@@ -410,19 +412,27 @@ class Scalor(StoredModule):
         return Kept(going_on, self._accepted(propagated, proposals))
 
     @torch.no_grad()
-    def carried_on(self, previous: Slots, propagated: Objects) -> Tensor:
+    def carried_on(self, previous: Slots, propagated: Objects, near: Tensor | None = None) -> Tensor:
         """1 for a propagated object that stays, 0 for one that left the image or that an older one explains. (B, K)
 
         In one frame, an object may pass in front of another; if they coincide in two consecutive frames, they are one
         object, tracked twice.
+
+        :param near: (B, K, K) bool: pairs of objects that may overlap. The fewer they are, the faster; the host waits
+            for their number. None: each object and its nearest neighbours.
         """
         config, kept = self.config, previous.alive & self.boxes.visible(propagated.where)
         if config.rejection and config.reject_among_propagated:
-            both = previous.objects.stacked(propagated)  # in one go, because the cost is that of its many small steps
-            before, now = explained(
-                both, both, config.propagated_overlap, config.mask_threshold, self._colour_threshold
-            ).chunk(2)
-            kept = strongest_first(now & before, -previous.identity, kept)
+            rule = config.propagated_overlap, config.mask_threshold, self._colour_threshold
+            if near is None:
+                both = previous.objects.stacked(propagated)  # in one go, because the cost is that of its many steps
+                before, now = explained(both, both, *rule).chunk(2)
+                covers = now & before
+            else:
+                older = previous.identity[:, None] < previous.identity[..., None]
+                pairs = near & older & kept[:, None] & kept[..., None]
+                covers = explained_in((previous.objects, propagated), pairs.nonzero(), *rule)
+            kept = strongest_first(covers, -previous.identity, kept)
         return kept.to(propagated.presence.dtype)
 
     @torch.no_grad()

@@ -15,9 +15,9 @@ from torch import Tensor
 from scalor_pyro.config import ConfigError
 from scalor_pyro.inference.evidence import ByEvidence, Weigher, Worth, worth_for
 from scalor_pyro.inference.posterior import follow, infer, seen_before
-from scalor_pyro.inference.weighing import Sum, View, best_first, best_order
+from scalor_pyro.inference.weighing import View, best_first, best_order
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.layers.rendering import Patches, draw, weighted_patches
+from scalor_pyro.layers.rendering import Layer, Patches, Sum, draw, weighted_patches
 from scalor_pyro.model.discovery import Proposed
 from scalor_pyro.model.rejection import fill_slots
 from scalor_pyro.model.scalor import Scalor
@@ -115,12 +115,13 @@ def test_a_new_order_explains_the_frame_at_least_as_well_as_the_old_one(seed: in
     frame = torch.rand(1, 3, H, W, generator=noise)
     patches, depth = patches_of(objects), objects.depth[..., 0]
     some = torch.rand(1, n, generator=noise) < 0.8
-    found, times = best_order(view(frame).weighed(patches), Sum.of(patches, (H, W)), depth, some, reach)
+    found, times, total = best_order(view(frame).weighed(patches), Sum.of(patches, (H, W)), depth, some, reach)
     ordered = patches.scaled(times)
     after = objects._replace(depth=found[..., None])
     torch.testing.assert_close(ordered.summed, patches_of(after).summed, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ordered.importance, patches_of(after).importance, rtol=1e-4, atol=1e-5)
     assert torch.equal(found[~some], depth[~some])
+    torch.testing.assert_close(total.drawn(), Sum.of(ordered, (H, W)).drawn(), rtol=1e-3, atol=1e-4)
 
     def joint(these: Objects) -> Tensor:
         return log_likelihood(frame, picture(these)) - these.depth.square().sum() / 2
@@ -145,13 +146,15 @@ def test_of_two_objects_that_meet_the_one_that_is_seen_comes_to_the_front(
     apart, meeting = [(-0.8, 0.0), (0.0, 0.0), (0.1, 0.1)], [0.5, 0.2, 0.9]
     truth = with_depths(disks(apart, meeting), [0.0, *((-9.0, 9.0) if front == 0 else (9.0, -9.0))])
     guessed = with_depths(truth, [0.3, 0.1, 0.0])
-    ordered, patches = weigher(Worth()).order(picture(truth), guessed, patches_of(guessed))
+    patches = patches_of(guessed)
+    ordered, layer = weigher(Worth()).order(picture(truth), guessed, Layer(patches, Sum.of(patches, (H, W))))
     alone, *two = ordered.depth.flatten().tolist()
     assert alone == pytest.approx(0.3), "nothing says how near an object is that meets no other"
     assert two[front] < two[1 - front]
     wrong = [(picture(each) - picture(truth)).square().mean() for each in (guessed, ordered)]
     assert wrong[1] < wrong[0] / 4
-    torch.testing.assert_close(patches.importance, patches_of(ordered).importance)
+    torch.testing.assert_close(layer.patches.importance, patches_of(ordered).importance)
+    torch.testing.assert_close(layer.total.drawn().colour, Sum.of(patches_of(ordered), (H, W)).drawn().colour)
 
 
 def free(n: int, loc: float = 0.0) -> Proposed:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scalor_pyro.layers.objects import Objects
-from scalor_pyro.model.rejection import explained, strongest_first, within
+from scalor_pyro.model.rejection import explained, explained_in, strongest_first, touching, within
 
 MASK, OVERLAP, COLOUR = 0.3, 0.5, 0.15
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
@@ -116,6 +116,23 @@ def test_in_a_crowd_each_pair_is_judged_alone() -> None:
     alone = [explained(proposals, crowd.take(torch.tensor([[i]])), OVERLAP, MASK, None)[0, :, 0] for i in range(n)]
     assert torch.equal(together, torch.stack(alone, 1))
     assert together.any(1).tolist() == [True, True, True, False]
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=18, max_size=18),
+    st.lists(st.sampled_from([RED, BLUE]), min_size=9, max_size=9),
+    st.sampled_from([None, COLOUR]),
+)
+def test_pairs_that_touch_are_all_that_counts(
+    places: list[tuple[float, float]], colours: list[tuple[float, float, float]], colour: float | None
+) -> None:
+    frames = [make(centres, colours=colours) for centres in (places[:9], places[9:])]
+    covers = [explained(each, each, OVERLAP, MASK, colour) for each in frames]
+    near = touching(frames[1])
+    found = explained_in(frames, near.nonzero(), OVERLAP, MASK, colour)
+    assert torch.equal(found, covers[0] & covers[1])
+    assert not (covers[1] & ~near).any()
+    assert not explained_in(frames, near.nonzero()[:0], OVERLAP, MASK, colour).any()
 
 
 @given(st.permutations(range(12)), st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=15, max_size=15))
