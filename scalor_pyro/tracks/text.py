@@ -27,12 +27,15 @@ MOT_FIRST = 1
 # A line of MOTChallenge text has 7 columns that mean something here, and 3 (a 3D position) that do not.
 MOT_COLUMNS = ("frame", "id", "bb_left", "bb_top", "bb_width", "bb_height", "conf")
 MOT_UNUSED = 3
+# One format for a whole line: a format for each number would take several times as long.
+MOT_LINE = ",".join(["%d", "%d", *["%.4f"] * 5, *["-1"] * MOT_UNUSED]) + "\n"
 
 CSV_COLUMNS = tuple(TRACKPY_NAMES.get(name, name) for name in COLUMNS)
 
 # The column of a CSV that says whether a row was predicted, and where it stands among the numbers of a row.
 PREDICTED = "predicted"
 PREDICTED_AT = CSV_COLUMNS.index(PREDICTED) - 2
+CSV_LINE = ",".join(["%d", "%d", *("%.0f" if name == PREDICTED else "%.4f" for name in CSV_COLUMNS[2:])]) + "\n"
 
 # Columns of a CSV that may be empty.
 CSV_MAY_BE_EMPTY = ("depth", *DEVIATIONS, *SHAPE)
@@ -80,8 +83,7 @@ class Layout:
 def _format_mot(row: Row) -> str:
     x, y, width, height, presence, *_ = row.numbers
     box = (x - width / 2 + MOT_FIRST, y - height / 2 + MOT_FIRST, width, height, presence)
-    counts = (str(row.frame + MOT_FIRST), str(row.identity + MOT_FIRST))
-    return ",".join([*counts, *(f"{number:.4f}" for number in box), *["-1"] * MOT_UNUSED]) + "\n"
+    return MOT_LINE % (row.frame + MOT_FIRST, row.identity + MOT_FIRST, *box)
 
 
 def _parse_mot(line: str) -> Row:
@@ -104,9 +106,7 @@ def _parse_mot(line: str) -> Row:
 
 
 def _format_csv(row: Row) -> str:
-    cells = ["" if math.isnan(number) else f"{number:.4f}" for number in row.numbers]
-    cells[PREDICTED_AT] = f"{row.numbers[PREDICTED_AT]:.0f}"
-    return ",".join([str(row.frame), str(row.identity), *cells]) + "\n"
+    return (CSV_LINE % (row.frame, row.identity, *row.numbers)).replace("nan", "")
 
 
 def _parse_csv(line: str) -> Row:

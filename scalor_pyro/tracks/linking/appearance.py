@@ -62,7 +62,7 @@ LEAST_CUT_OFF = 3
 # The most that a log-ratio of appearances says, in nats, for or against.
 MOST = 12.0
 # Pairs that are worked on at a time: memory for these alone.
-AT_A_TIME = 50_000
+AT_A_TIME = 12_500
 
 
 class TwoCovariances(NamedTuple):
@@ -177,18 +177,14 @@ def unlimited_log_ratio(one: Pool, other: Pool, between: Numbers, factors: Facto
 
 def _log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors) -> Numbers:
     both = Pool(one.precision + other.precision, one.weighted + other.weighted)
-    terms = [
-        np.log(probability)
-        + _marginal(both, between, factor)
-        - _marginal(one, between, factor)
-        - _marginal(other, between, factor)
-        for factor, probability in factors
-    ]
-    ratio: Numbers = np.logaddexp.reduce(terms)
+    factor, probability = (np.array(part)[:, None] for part in zip(*factors, strict=True))
+    as_one = _marginal(both, between, factor)
+    as_two = _marginal(one, between, factor) + _marginal(other, between, factor)
+    ratio: Numbers = np.logaddexp.reduce(np.log(probability) + as_one - as_two)
     return ratio
 
 
-def _marginal(pool: Pool, between: Numbers, factor: float) -> Numbers:
-    """f(Λ, η), summed over axes. (n,)"""
-    precision, weighted = pool.precision / factor, pool.weighted / factor
-    return (weighted**2 / (precision + 1 / between) - np.log1p(between * precision)).sum(axis=1) / 2
+def _marginal(pool: Pool, between: Numbers, factor: Numbers) -> Numbers:
+    """f(Λ, η) for each factor (F, 1), summed over axes. (F, n)"""
+    precision, weighted = pool.precision / factor[..., None], pool.weighted / factor[..., None]
+    return (weighted**2 / (precision + 1 / between) - np.log1p(between * precision)).sum(axis=-1) / 2
