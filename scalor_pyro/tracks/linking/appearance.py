@@ -61,8 +61,8 @@ VARIANCE_CUT_OFF = 6.0
 LEAST_CUT_OFF = 3
 # The most that a log-ratio of appearances says, in nats, for or against.
 MOST = 12.0
-# Pairs that are worked on at a time: memory for these alone.
-AT_A_TIME = 12_500
+# Pairs that are worked on at a time: few enough to stay in the cache.
+AT_A_TIME = 250
 
 
 class TwoCovariances(NamedTuple):
@@ -176,15 +176,12 @@ def unlimited_log_ratio(one: Pool, other: Pool, between: Numbers, factors: Facto
 
 
 def _log_ratio(one: Pool, other: Pool, between: Numbers, factors: Factors) -> Numbers:
+    factor, probability = (np.array(part) for part in zip(*factors, strict=True))
     both = Pool(one.precision + other.precision, one.weighted + other.weighted)
-    factor, probability = (np.array(part)[:, None] for part in zip(*factors, strict=True))
-    as_one = _marginal(both, between, factor)
-    as_two = _marginal(one, between, factor) + _marginal(other, between, factor)
-    ratio: Numbers = np.logaddexp.reduce(np.log(probability) + as_one - as_two)
+    first, second, together = (Pool(*(part / factor[:, None, None] for part in each)) for each in (one, other, both))
+    fits = [each.weighted**2 / (each.precision + 1 / between) for each in (first, second, together)]
+    # The three logarithms of f in one: (1 + x)(1 + y) / (1 + x + y) = 1 + xy / (1 + x + y).
+    odds = np.log1p(between**2 * first.precision * second.precision / (1 + between * together.precision))
+    ratios = (fits[2] - fits[0] - fits[1] + odds).sum(axis=-1) / 2  # (F, n)
+    ratio: Numbers = np.logaddexp.reduce(np.log(probability)[:, None] + ratios)
     return ratio
-
-
-def _marginal(pool: Pool, between: Numbers, factor: Numbers) -> Numbers:
-    """f(Λ, η) for each factor (F, 1), summed over axes. (F, n)"""
-    precision, weighted = pool.precision / factor[..., None], pool.weighted / factor[..., None]
-    return (weighted**2 / (precision + 1 / between) - np.log1p(between * precision)).sum(axis=-1) / 2
