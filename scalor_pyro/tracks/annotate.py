@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any
 
 import av
-import matplotlib
 import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.error import FFmpegError
@@ -287,6 +286,8 @@ class _Painter:
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """The font that comes with matplotlib."""
+    import matplotlib  # takes a fifth of a second, which tracking without pictures does not need
+
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 

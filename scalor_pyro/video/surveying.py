@@ -344,7 +344,7 @@ def _has_colour(images: NDArray[np.uint8]) -> bool:
     if images.shape[1] == 1:
         return False
     images = blobs_of.thinned(images)
-    tinted = images - np.median(images[0], axis=(1, 2), keepdims=True)
+    tinted = images - np.median(images[0], axis=(1, 2), keepdims=True).astype(np.float32)
     return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
 
 
