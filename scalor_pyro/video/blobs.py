@@ -1,12 +1,13 @@
 """Blobs: regions that differ from a static background, found by classical means; nothing is learned."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from scalor_pyro.video.background.median import MAD_TO_SIGMA, median_frame
+from scalor_pyro.video.pixels import thinned
 
 # px, σ of the smoothing of the difference: noise of neighbouring pixels cancels, objects of 3 px and more stay.
 SMOOTHING = 1.0
@@ -31,8 +32,6 @@ ON_A_LINE, LEAST_PERSPECTIVE = 0.9, 1.35
 # A side grows by less than this part of itself over its own length: on the ground it is in proportion to the distance
 # from the horizon, which lies above the objects if the camera does.
 STEEPEST = 1.0
-# Light is measured, and colour looked for, on about this many px, spread over the frame: more tell nothing new.
-ENOUGH_PIXELS = 15_000
 
 
 class Blobs(NamedTuple):
@@ -75,13 +74,6 @@ def _light(signed: NDArray[np.float32]) -> NDArray[np.float32]:
     y, x = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None], np.linspace(-0.5, 0.5, width, dtype=np.float32)
     plane: NDArray[np.float32] = _median(signed) + down * y + right * x
     return plane
-
-
-def thinned(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Every n-th pixel each way of large frames. (…, H, W) → (…, H', W')"""
-    height, width = pixels.shape[-2:]
-    step = max(1, int((height * width / ENOUGH_PIXELS) ** 0.5))
-    return pixels[..., ::step, ::step]
 
 
 def _median(signed: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from scalor_pyro.video.blobs import Blobs
 from scalor_pyro.video.camera import camera_moves
 from scalor_pyro.video.clips import shape_of_all
 from scalor_pyro.video.developing import LUMA
+from scalor_pyro.video.pixels import has_colour, thinned
 from scalor_pyro.video.reading import Frame, Video
 from scalor_pyro.video.source import VideoError
 
@@ -54,8 +55,6 @@ SIDE_OF_BOX = 0.85
 NEAREST = 1.0
 # Slow objects are timed over a whole run: displacements of less than this many sizes a frame, which are mostly noise.
 SLOW = 0.25
-# A video has no colour if nearly all pixels differ from grey by less than this (of 255).
-COLOURLESS, COLOURED_SHARE = 12, 0.01
 # Percentiles of all pixels that count as the darkest and the brightest.
 EXTREMES = (0.1, 99.9)
 # Frame intervals that differ by more than this factor are a variable frame rate.
@@ -142,20 +141,15 @@ def _survey(videos: Sequence[Video], largest: int, box: tuple[float, float] | No
     scale = video.geometry.crop.height / reduced[0].geometry.size[0]
     frames, runs = _sample_all(reduced)
     images = np.stack([frame.image for frame in frames])
-    colour = _has_colour(images)
+    colour = has_colour(images)
     shown = images
     if not colour:  # a third of the work; levels and contrast are of grey then
         images = np.rint(_grey(images)).astype(np.uint8)[:, None]
-    background = given_background(reduced[0])
+    background = given_background(reduced[0], shown)
     if background is None:
         background = without_resting(images, temporal_median(images))
     elif not colour:
         background = _grey(background[None])
-    elif len(background) == 1:
-        raise VideoError(
-            f"{video.options.background_image}: expected a picture of the empty scene in colour, like {names}, got a"
-            " grey one."
-        )
     differences = np.stack([blobs_of.difference(image, background) for image in images])
     moves = camera_moves([(images[run[0]], images[run[-1]]) for run in runs])
     noise = blobs_of.noise_of(_changes(images, runs), flicker=not moves)
@@ -172,7 +166,7 @@ def _survey(videos: Sequence[Video], largest: int, box: tuple[float, float] | No
     if sides is not None:
         height, width = sides
     found, copies = sized.objects, sized.copies
-    dark, bright = (float(level) / 255 for level in np.percentile(blobs_of.thinned(images), EXTREMES))
+    dark, bright = (float(level) / 255 for level in np.percentile(thinned(images), EXTREMES))
     counts = [float(each.sum()) for each in copies]
     return Survey(
         frames=len(frames),
@@ -337,15 +331,6 @@ def _displacement(pairs: list[tuple[Blobs, Blobs]], size: float) -> float:
             mutual = apart.argmin(0)[apart.argmin(1)] == np.arange(len(before.x))
             distances.append(apart.min(1)[mutual & (apart.min(1) < NEAREST * size)])
     return float(np.median(np.concatenate(distances))) if any(len(each) for each in distances) else 0.0
-
-
-def _has_colour(images: NDArray[np.uint8]) -> bool:
-    """Whether colours differ within the pictures; one tint over all of them is none."""
-    if images.shape[1] == 1:
-        return False
-    images = blobs_of.thinned(images)
-    tinted = images - np.median(images[0], axis=(1, 2), keepdims=True).astype(np.float32)
-    return bool((tinted.max(1) - tinted.min(1) > COLOURLESS).mean() > COLOURED_SHARE)
 
 
 def _grey(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:

@@ -224,8 +224,9 @@ def test_a_grey_picture_is_for_a_video_without_colour_only(tmp_path: Path) -> No
         frames[index, :, 20:36, index : index + 20] = np.array([240, 20, 20])[:, None, None]
     options = ReadOptions(background_image=str(tmp_path / "grey.png"))
     np.save(tmp_path / "red.npy", np.moveaxis(pixels(frames), 1, -1))
-    with pytest.raises(VideoError, match=r"grey\.png: expected .* in colour, like .*red\.npy, got a grey one"):
-        survey(Video(tmp_path / "red.npy", options))
+    for look in (survey, lambda video: estimate_background_image([video])):
+        with pytest.raises(VideoError, match=r"grey\.png: expected .* in colour, like .*red\.npy, got a grey one"):
+            look(Video(tmp_path / "red.npy", options))
     np.save(tmp_path / "white.npy", np.moveaxis(pixels(frames.max(1, keepdims=True).repeat(3, 1)), 1, -1))
     assert survey(Video(tmp_path / "white.npy", options)).count == pytest.approx(1, abs=0.2)
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scalor_pyro.model.background import variation
 from scalor_pyro.video.background.median import light_of, median_frame
 from scalor_pyro.video.background.resting import without_resting
+from scalor_pyro.video.pixels import has_colour
 from scalor_pyro.video.reading import Video
+from scalor_pyro.video.source import VideoError
 
 # Evenly spaced frames whose median is the background image; and how far into a video they are taken.
 BACKGROUND_FRAMES = 200
@@ -48,24 +50,30 @@ def estimate_background_image(videos: Sequence[Video], frames: int = BACKGROUND_
             taken.append(frame.image)
     together = np.stack(taken)
     median = np.median(together, axis=0).astype(np.float32)
-    given = given_background(videos[0])
+    given = given_background(videos[0], together)
     found = without_resting(together, median) if given is None else given + light_of((median - given)[None])[0]
     image = np.rint(found.clip(0, 255)).astype(np.uint8)
     few = np.stack(taken[:: math.ceil(len(taken) / FLICKER_FRAMES)])
     return BackgroundImage(image, np.stack([_flicker(few[:, i], image[i]) for i in range(len(image))]))
 
 
-def given_background(video: Video) -> NDArray[np.float32] | None:
+def given_background(video: Video, frames: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     """The picture of the empty scene that the options of a video name, read as its frames are. (C, H, W), 0 to 255
 
+    :param frames: (n, C, H, W) of the video: if they have colour, the picture needs it too.
     :return: None if they name none.
-    :raises VideoError: see :meth:`~scalor_pyro.video.reading.Video.empty_scene`.
+    :raises VideoError: see :meth:`~scalor_pyro.video.reading.Video.empty_scene`; for a grey picture of a video in
+        colour.
     """
     empty = video.empty_scene()
     if empty is None:
         return None
-    frames = np.stack([frame.image for frame, _ in zip(empty, range(BACKGROUND_FRAMES), strict=False)])
-    return median_frame(frames)
+    if empty.channels == 1 and has_colour(frames):
+        raise VideoError(
+            f"{empty.path}: expected a picture of the empty scene in colour, like {video.path}, got a grey one."
+        )
+    pictures = np.stack([frame.image for frame, _ in zip(empty, range(BACKGROUND_FRAMES), strict=False)])
+    return median_frame(pictures)
 
 
 def _flicker(frames: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
