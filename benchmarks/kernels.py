@@ -31,6 +31,7 @@ from scalor_pyro.config import ModelConfig, RunConfig
 from scalor_pyro.config.presets import preset
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.tables import markdown_table
+from scalor_pyro.layers.rendering import Sum
 from scalor_pyro.model import scalor
 from scalor_pyro.model.appearance import AppearanceEncoder
 from scalor_pyro.model.attention import Attention
@@ -59,7 +60,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "discovery": [(DiscoveryPosterior, "forward"), (DiscoveryPrior, "forward"), (Scalor, "_discover")],
     "appearance": [(AppearanceEncoder, "forward")],
     "decoder": [(Scalor, "_decoded")],
-    "rendering": [(Scalor, "_patches"), (scalor, "drawn")],
+    "rendering": [(Scalor, "_patches"), (Sum, "of"), (Sum, "drawn")],
     "rejection": [(Scalor, "kept_by_masks")],
     "slots": [(scalor, "fill_slots")],
     "background": [(BackgroundPrior, "forward"), (MovingPosterior, "forward"), (MovingDecoder, "forward")],
