@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -21,6 +21,7 @@ from scalor_pyro.tracks.any_scene.alike import (
     MOST_PERSPECTIVE,
     Sizes,
     box_ranges,
+    median_slope,
     perspective_of,
 )
 from scalor_pyro.tracks.opening import Options
@@ -97,6 +98,18 @@ def test_more_may_be_left_of_a_spread_that_a_perspective_lessens(noise: float, s
     assert near is not None and near.perspective > 0.7
     assert ranges_of(8 * np.exp(left), "auto", places=places) is None
     assert ranges_of(8 * np.exp(0.5 * places + 2 * left), "auto", places=places) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(-99, 99)), min_size=3, max_size=40, unique_by=lambda point: point[1]
+    )
+)
+def test_the_median_slope_and_its_interval_are_those_of_scipy(points: list[tuple[int, int]]) -> None:
+    x, y = np.array(points, np.float64).T
+    assume(np.ptp(x) > 0)
+    line = stats.theilslopes(y, x)
+    assert median_slope(x, y) == pytest.approx((line.slope, line.low_slope, line.high_slope))
 
 
 def test_few_objects_and_those_of_one_distance_show_no_perspective() -> None:
