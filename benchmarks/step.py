@@ -15,11 +15,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pyro
@@ -97,16 +98,37 @@ def baseline_step(name: str, repeats: int) -> Measured:
 
 def step_without_savings(repeats: int) -> Measured:
     """A step that draws every cell, each over the whole image."""
+    with whole_images():
+        return step(Scalor(ALL_CELLS), MD_VIDEOS, repeats)
 
-    def drawn(objects: Objects, image_size: tuple[int, int]) -> Canvas:
-        return draw_everywhere(objects.glimpse, objects.where, objects.presence, objects.depth, image_size)
 
+@contextmanager
+def whole_images() -> Iterator[None]:
+    """Within, each object is drawn over the whole image instead of in its window."""
     with (  # patching refuses a name that is not there
         patch.object(Scalor, "_patches", lambda _, *groups: reduce(Objects.joined, groups)),
-        patch.object(scalor, "drawn", drawn),
+        patch.object(scalor, "Sum", Everywhere),
+        patch.object(scalor, "drawn", lambda *drawn: Everywhere.of(*drawn).drawn()),
         patch.object(attention, "draw", draw_everywhere),
     ):
-        return step(Scalor(ALL_CELLS), MD_VIDEOS, repeats)
+        yield
+
+
+class Everywhere(NamedTuple):
+    """Objects in place of the sum of their patches."""
+
+    objects: Objects
+    image_size: tuple[int, int]
+
+    @classmethod
+    def of(cls, objects: Objects, image_size: tuple[int, int]) -> "Everywhere":
+        """All of some objects."""
+        return cls(objects, image_size)
+
+    def drawn(self) -> Canvas:
+        """The frame that they draw."""
+        some = self.objects
+        return draw_everywhere(some.glimpse, some.where, some.presence, some.depth, self.image_size)
 
 
 def draw_everywhere(

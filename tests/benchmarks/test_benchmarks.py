@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from scalor_pyro.inference.latents import frames_of
+from scalor_pyro.inference.posterior import follow
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.training.elbo import ReparamELBO
 from scalor_pyro.video import Video
@@ -41,6 +43,20 @@ def test_the_plain_loop_computes_what_pyro_does(
         torch.testing.assert_close(plain, program, rtol=1e-3, atol=1e-3)
 
 
+def test_objects_drawn_over_whole_images_look_as_in_their_windows(
+    busy: Scalor, videos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from step import whole_images
+
+    in_windows = frames_of(follow(busy, videos))
+    with whole_images():
+        everywhere = frames_of(follow(busy, videos))
+    assert in_windows[-1].canvas.alpha.max() > 0.1
+    for one, other in zip(in_windows, everywhere, strict=True):
+        torch.testing.assert_close(one.canvas, other.canvas, rtol=1e-3, atol=1e-4)
+
+
 def test_backgrounds_move_where_and_as_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Away from sprites: water below the shore alone, light everywhere and in proportion to what is there."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
@@ -49,15 +65,15 @@ def test_backgrounds_move_where_and_as_they_should(tmp_path: Path, monkeypatch: 
 
     scene, empty = textured_scene((96, 96), 46), replace(SPRITES, count_min=0, count_max=0)
 
-    def frames_of(kind: str, frames: int) -> np.ndarray:
+    def film_of(kind: str, frames: int) -> np.ndarray:
         truth = make(tmp_path / f"{kind}.mp4", empty, 0, frames, scene, *KINDS[kind])
         assert len(truth.frame) == 0
         return np.stack([frame.image for frame in Video(tmp_path / f"{kind}.mp4")]) / 255
 
-    still, rippled = frames_of("still", 5), frames_of("ripples", 5)
+    still, rippled = film_of("still", 5), film_of("ripples", 5)
     assert still.shape == (5, 3, 96, 96) and np.abs(still - scene).mean() < 0.03
     assert np.ptp(rippled[:, :, :50], axis=0).mean() < 0.06 < 0.15 < np.ptp(rippled[:, :, 62:], axis=0).mean()
-    lit = frames_of("light", 76)
+    lit = film_of("light", 76)
     assert lit[75].mean() / still.mean() == pytest.approx(1 + GAIN, abs=0.02)  # a quarter of the period
     left, right = lit[0, :, :, 2].mean() / still[..., 2].mean(), lit[0, :, :, -3].mean() / still[..., -3].mean()
     assert right - left == pytest.approx(2 * GRADIENT, abs=0.06)
