@@ -42,23 +42,27 @@ class View:
     def drawn_by(self, objects: Objects) -> Patches:
         """What objects draw in it."""
         parts = (objects.glimpse, objects.where, objects.presence, objects.depth)
-        return weighted_patches(*parts, (self.frame.shape[-2], self.frame.shape[-1]), self.window)
+        return weighted_patches(*parts, self._size, self.window)
 
     def layer_of(self, objects: Objects) -> Layer:
         """What objects draw in it, each and all together."""
         patches = self.drawn_by(objects)
-        return Layer(patches, Sum.of(patches, (self.frame.shape[-2], self.frame.shape[-1])))
+        return Layer(patches, Sum.of(patches, self._size))
 
     def weighed(self, patches: Patches) -> "Weighed":
         """Objects that draw these patches, to be weighed each in its own window."""
-        size = (self.frame.shape[-2], self.frame.shape[-1])
+        width = self._size[1]
         index = patches.pixel.flatten(1)[:, None].expand(-1, self._parts.shape[1], -1)
         unexplained, behind, precision = self._parts.gather(2, index).chunk(3, 1)
         # Origins of windows are whole pixels: windows overlap where these differ by less than their sides.
-        origin = torch.stack((patches.pixel[..., 0, 0] // size[1], patches.pixel[..., 0, 0] % size[1]), -1)
+        origin = torch.stack((patches.pixel[..., 0, 0] // width, patches.pixel[..., 0, 0] % width), -1)
         apart = (origin[:, :, None] - origin[:, None]).abs()  # (B, n, n, 2)
         near = (apart < torch.tensor(self.window, device=apart.device)).all(-1)
-        return Weighed(patches, unexplained, behind, precision, near, size)
+        return Weighed(patches, unexplained, behind, precision, near, self._size)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.frame.shape[-2], self.frame.shape[-1]
 
     @cached_property
     def _parts(self) -> Tensor:

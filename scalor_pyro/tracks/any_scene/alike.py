@@ -36,8 +36,8 @@ CERTAIN = 0.5
 ALIKE_IN_PERSPECTIVE = 0.4
 # … and the log of the size at the bottom over that at the top is no larger than this.
 MOST_PERSPECTIVE = float(np.log(4))
-# Standard normal deviations on both sides of the middle that hold 95 %.
-CERTAINTY = 1.959964
+# 95 % of a standard normal distribution are within this of its mean.
+WITHIN_95 = 1.959964
 
 
 def box_ranges(
@@ -108,7 +108,7 @@ def median_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> Slope:
     n = len(x)
     ties = [np.unique(values, return_counts=True)[1] for values in (x, y)]
     variance = (n * (n - 1) * (2 * n + 5) - sum((k * (k - 1) * (2 * k + 5)).sum() for k in ties)) / 18
-    reach = CERTAINTY * np.sqrt(max(variance, 0.0))
+    reach = WITHIN_95 * np.sqrt(max(variance, 0.0))
     last = len(slopes) - 1
     low, high = max(int(np.round((last + 1 - reach) / 2)) - 1, 0), min(int(np.round((last + 1 + reach) / 2)), last)
     return Slope(float(np.median(slopes)), float(slopes[low]), float(slopes[high]))
