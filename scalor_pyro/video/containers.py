@@ -3,10 +3,10 @@
 import logging
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -131,7 +131,7 @@ class ContainerSource:
     def keep(self) -> None:
         """Decode each frame once, however often the file is read, if all of them fit into 512 MiB of memory."""
         if self._kept is None and self._clock.packets * self._bytes_of_frame <= KEPT:
-            self._kept = _Kept(self._frames(self._errors))
+            self._kept = _Kept(partial(self._frames, self._errors))
 
     def shots(self) -> Iterator[Shot]:
         """All frames up to the end, or to where the file is damaged: then one warning says how many there were.
@@ -179,19 +179,31 @@ class ContainerSource:
 
 
 class _Kept:
-    """Frames that are taken from an iterator when they are first asked for, and stay."""
+    """Frames that are decoded when they are first asked for, and stay.
 
-    def __init__(self, coming: Iterator[VideoFrame]) -> None:
-        self._coming = coming
+    :param decode: all frames, from the first on.
+    """
+
+    def __init__(self, decode: Callable[[], Iterator[VideoFrame]]) -> None:
+        self._decode, self._coming = decode, decode()
         self._there: list[VideoFrame] = []
 
     def __iter__(self) -> Iterator[VideoFrame]:
         for place in count():
             if place == len(self._there):
-                if (frame := next(self._coming, None)) is None:
+                if (frame := self._next()) is None:
                     return
                 self._there.append(frame)
             yield self._there[place]
+
+    def _next(self) -> VideoFrame | None:
+        try:
+            return next(self._coming, None)
+        except (
+            BaseException
+        ):  # the next reader goes on there: a generator that was interrupted looks like one at its end
+            self._coming = islice(self._decode(), len(self._there), None)
+            raise
 
 
 class _Numbering:

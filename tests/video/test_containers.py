@@ -1,7 +1,9 @@
 """Frame numbers and times of video files with holes, joined parts, pauses and variable rates."""
 
 import shutil
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,22 @@ def test_a_video_too_long_to_be_kept_is_decoded_each_time(tmp_path: Path, monkey
     path.unlink()
     with pytest.raises(VideoError, match=r"a\.mp4"):
         list(video)
+
+
+def test_a_video_that_is_kept_is_whole_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, decoded = with_frames(tmp_path / "a.mp4", [*range(12)]), containers._decoded
+
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        yield from islice(decoded(*arguments), 5)
+        raise KeyboardInterrupt
+
+    video = Video(path)
+    video.keep()
+    with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+        once.setattr(containers, "_decoded", interrupted)
+        list(video)
+    assert [frame.number for frame in video] == [*range(12)]
+    assert all(np.array_equal(*(each.image for each in pair)) for pair in zip(video, Video(path), strict=True))
 
 
 def test_damage_is_said_of_a_video_that_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
