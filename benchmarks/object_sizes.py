@@ -5,7 +5,7 @@
 
 Made-up movers of several sizes, whose areas are known, are surveyed as a user's video is. The factors are those by
 which the boxes of the survey, and the boxes around the true masks, have to be multiplied: medians over videos and over
-masks, with the quartiles. `scalor_pyro.video.surveying.SIDE_OF_BOX` is the second, rounded.
+masks, with the quartiles. `scalor_pyro.config.sizes.SIDE_OF_BOX` is the second, rounded.
 """
 
 import argparse

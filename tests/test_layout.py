@@ -19,7 +19,7 @@ FLOORS = (
     {"tracks"},
     {"video", "baselines"},
     {"training"},
-    {"inference"},
+    {"inference", "sizes"},
     {"model"},
     {"runs", "data", "layers"},
     {"config"},

@@ -11,7 +11,7 @@ coordinates in [-1, 1].
 from scalor_pyro.config.checks import ConfigError
 from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import BoxRanges, ModelConfig
-from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig
+from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig, SizeModelConfig, SizesRunConfig
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
 from scalor_pyro.config.public import PublicData, PublicRunConfig
 from scalor_pyro.config.reading import Crop, ReadOptions
@@ -37,6 +37,8 @@ __all__ = [
     "ReadOptions",
     "RunConfig",
     "Schedule",
+    "SizeModelConfig",
+    "SizesRunConfig",
     "Stage",
     "TrainConfig",
     "VideoData",

@@ -12,6 +12,9 @@ from scalor_pyro.config.run import SEED_HELP, check_seed
 from scalor_pyro.config.schedule import Schedule, constant
 from scalor_pyro.config.train import MOST_VIDEOS, Stage, TrainConfig
 
+# Kinds of bodies, see :mod:`scalor_pyro.data.mover_bodies`.
+BODIES = ("blob", "ellipse", "chain", "box", "spot", "ring", "long")
+
 
 @dataclass(frozen=True)
 class MoverConfig:
@@ -25,6 +28,7 @@ class MoverConfig:
     frames: int = 16
     most: int = 16  # objects in view at a time, at most about this many
     size_spread: float = 0.25  # standard deviation of the log size between videos; within one it is at most this
+    bodies: tuple[str, ...] = BODIES  # the kinds that there are; videos show one of them, or all
 
     def __post_init__(self) -> None:
         require_sides("image_size", self.image_size, 16, MOST_PIXELS)
@@ -32,6 +36,8 @@ class MoverConfig:
         at_least_1(self, "frames", most=MOST_FRAMES)
         at_least_1(self, "most", most=MOST_OBJECTS)
         require(0 <= self.size_spread <= 1, "size_spread", self.size_spread, "a number from 0 to 1")
+        known = len(self.bodies) > 0 and set(self.bodies) <= set(BODIES)
+        require(known, "bodies", self.bodies, f"some of {', '.join(BODIES)}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,60 @@ class AnySceneRunConfig:
         return self.movers
 
 
+@dataclass(frozen=True)
+class SizeModelConfig:
+    """The network that tells how large objects are, :class:`scalor_pyro.sizes.program.ObjectSizes`.
+
+    :raises ConfigError: for sizes that no network can have.
+    """
+
+    image_size: tuple[int, int] = (96, 96)  # H, W in px of the frames to train on; others may have any size
+    channels: int = 3
+    widths: tuple[int, ...] = (16, 24, 40, 64, 96, 96)  # channels at the scales 1, 1/2, 1/4, … of the frame
+
+    def __post_init__(self) -> None:
+        require_sides("image_size", self.image_size, 32, MOST_PIXELS)
+        require(self.channels == 3, "channels", self.channels, "3")
+        fits = 4 <= len(self.widths) <= 8 and all(1 <= width <= 1024 for width in self.widths)
+        require(fits, "widths", self.widths, "4 to 8 whole numbers from 1 to 1024")
+
+
+@dataclass(frozen=True)
+class SizesRunConfig:
+    """All settings of a run that learns from made-up movers how large objects are.
+
+    :raises ConfigError: for videos that the network cannot see.
+    """
+
+    model: SizeModelConfig
+    train: TrainConfig
+    videos: int = option(16000, "made-up videos to train on", metavar="N")
+    seed: int = option(0, SEED_HELP)
+    kind: Literal["sizes"] = "sizes"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        at_least_1(self, "videos", most=MOST_VIDEOS)
+
+
+def sizes() -> SizesRunConfig:
+    """The setting of the network in the package."""
+    stages = (Stage(1.0, SIZE_FRAMES, 16),)
+    train = TrainConfig(
+        steps=6000,
+        curriculum=stages,
+        learning_rate=2e-3,
+        final_learning_rate=4e-5,
+        decay_from=0.1,
+        clip=1e3,
+        log_every=100,
+        eval_every=1000,
+        eval_videos=400,
+        checkpoint_every=500,
+    )
+    return SizesRunConfig(SizeModelConfig(), train)
+
+
 def any_scene() -> AnySceneRunConfig:
     """The setting of the weights for any scene.
 
@@ -90,6 +150,8 @@ def any_scene() -> AnySceneRunConfig:
     return AnySceneRunConfig(model, train)
 
 
+# What the network of sizes is trained on: three frames, and a fourth picture that tells the sizes in one of them.
+SIZE_FRAMES = 4
 # Where training continues from trained weights: smaller steps, which fall earlier.
 FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
 # … on one video, whose few frames are soon known by heart: still smaller steps, and clips of eight frames.

@@ -11,6 +11,10 @@ ObjectSize = float | tuple[float, float]
 # x and y of the upper left corner, width, height; px of the file.
 Example = tuple[float, float, float, float]
 
+# An object covers this part of its box, as a ratio of sides: the median of made-up movers of all kinds, of whatever
+# size, by the boxes around their masks (see benchmarks/object_sizes.py).
+SIDE_OF_BOX = 0.85
+
 SIZE_HELP = "side of the box of a typical object in px of the video, or its width and height"
 EXAMPLE_HELP = "box around one typical object in px of the video, instead of --object-size"
 EXAMPLE_METAVAR = ("X", "Y", "WIDTH", "HEIGHT")

@@ -10,7 +10,6 @@ Pixels = NDArray[np.floating[Any]]
 
 # Side in px of the picture of a body, and the half-side of the square that it shows: a usual body fills [-1, 1].
 SIDE, REACH = 48, 1.3
-KINDS = ("blob", "ellipse", "chain", "box", "spot", "ring", "long")
 # Kinds that bend as they move.
 BENDING = ("chain", "long")
 
@@ -31,7 +30,7 @@ class Body(NamedTuple):
 def body(rng: np.random.Generator, kind: str, channels: int) -> Body:
     """A body of a kind.
 
-    :param kind: one of :data:`KINDS`.
+    :param kind: one of :data:`scalor_pyro.config.movers.BODIES`.
     :param channels: C; with 1, the deviation from its colour is the same in all channels.
     """
     if kind in ("spot", "ring"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config.movers import MoverConfig
-from scalor_pyro.data.mover_bodies import BENDING, KINDS, REACH, Body, body
+from scalor_pyro.data.mover_bodies import BENDING, REACH, Body, body
 from scalor_pyro.data.mover_paths import Paths, paths
 from scalor_pyro.data.mover_scenes import Camera, light, posts, scene
 from scalor_pyro.data.truth import GroundTruth
@@ -111,7 +111,7 @@ class MoverVideos:
         share = height * width / (room[0] * room[1])
         count = 1 + int(rng.integers(0, config.most) / share * rng.uniform(0.6, 1))
         size = config.object_size * np.exp(rng.normal() * config.size_spread)
-        bodies, sizes = _bodies(rng, count, size, 1 if grey else 3, config.size_spread)
+        bodies, sizes = _bodies(rng, count, size, 1 if grey else 3, config)
         where = paths(rng, count, config.frames, size, room)
         colours = _colours(rng, bodies, still, contrast)
         alpha, colour, origin = _drawn(bodies, colours, sizes, where, config, rng)
@@ -135,13 +135,13 @@ def _first(truth: GroundTruth, frames: int) -> GroundTruth:
 
 
 def _bodies(
-    rng: np.random.Generator, count: int, size: float, channels: int, spread: float
+    rng: np.random.Generator, count: int, size: float, channels: int, config: MoverConfig
 ) -> tuple[list[Body], NDArray[np.float64]]:
     """Bodies of one kind, or of all, with sizes in px: the square roots of their areas."""
-    kind = str(rng.choice(KINDS)) if rng.random() < 0.7 else None
+    kind = str(rng.choice(config.bodies)) if rng.random() < 0.7 else None
     alike = body(rng, kind, channels) if kind is not None and rng.random() < 0.4 else None
-    bodies = [alike or body(rng, kind or str(rng.choice(KINDS)), channels) for _ in range(count)]
-    return bodies, size * np.exp(rng.normal(size=count) * rng.choice([0.03, 0.1, spread]))
+    bodies = [alike or body(rng, kind or str(rng.choice(config.bodies)), channels) for _ in range(count)]
+    return bodies, size * np.exp(rng.normal(size=count) * rng.choice([0.03, 0.1, config.size_spread]))
 
 
 def _colours(rng: np.random.Generator, bodies: Sequence[Body], still: Pixels, contrast: float) -> Pixels:

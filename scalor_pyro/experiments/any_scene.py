@@ -1,7 +1,7 @@
 """A run on made-up movers: a model for scenes that nobody trained on, from its config to its scores."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -80,21 +80,32 @@ def made(config: MoverConfig, seed: int, count: int, workers: int = 1) -> NDArra
     :param count: N.
     :param workers: processes that make them; with 1, this one does.
     """
-    frames = np.empty((count, config.frames, 3, *config.image_size), np.uint8)
-    starts = range(0, count, PART)
-    part = partial(_part, config, seed, count)
+    shape = (count, config.frames, 3, *config.image_size)
+    return in_parts(partial(_part, config, seed), shape, workers)
+
+
+def in_parts(part: Callable[[int, int], NDArray[np.uint8]], shape: tuple[int, ...], workers: int) -> NDArray[np.uint8]:
+    """An array that is made in parts, by several processes if there are some.
+
+    :param part: makes the videos from a number on, so many of them.
+    :param shape: of the whole, N first.
+    :param workers: processes; with 1, this one does it.
+    """
+    videos = np.empty(shape, np.uint8)
+    starts = range(0, len(videos), PART)
+    counts = [len(videos[start : start + PART]) for start in starts]
     if workers == 1:
-        for start in starts:
-            frames[start : start + PART] = part(start)
-        return frames
+        for start, count in zip(starts, counts, strict=True):
+            videos[start : start + PART] = part(start, count)
+        return videos
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for start, some in zip(starts, pool.map(part, starts), strict=True):
-            frames[start : start + PART] = some
-    return frames
+        for start, some in zip(starts, pool.map(part, starts, counts), strict=True):
+            videos[start : start + PART] = some
+    return videos
 
 
-def _part(config: MoverConfig, seed: int, count: int, start: int) -> NDArray[np.uint8]:
-    return MoverVideos(config, seed).batch(start, min(PART, count - start)).frames
+def _part(config: MoverConfig, seed: int, start: int, count: int) -> NDArray[np.uint8]:
+    return MoverVideos(config, seed).batch(start, count).frames
 
 
 def scores(scalor: Scalor, config: AnySceneRunConfig, count: int) -> dict[str, float]:

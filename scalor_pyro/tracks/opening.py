@@ -26,6 +26,7 @@ from scalor_pyro.config.options import option
 from scalor_pyro.config.sizes import (
     EXAMPLE_HELP,
     EXAMPLE_METAVAR,
+    SIDE_OF_BOX,
     SIZE_HELP,
     Example,
     ObjectSize,
@@ -45,7 +46,6 @@ from scalor_pyro.tracks.checks.sentences import another_depth, another_scene, ch
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video, survey
 from scalor_pyro.video.background.files import load_background_image, region_options
 from scalor_pyro.video.background.image import BackgroundImage, estimate_background_image
-from scalor_pyro.video.surveying import SIDE_OF_BOX
 
 logger = logging.getLogger(__name__)
 

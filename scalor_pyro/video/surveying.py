@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scalor_pyro.config.sizes import side_of
+from scalor_pyro.config.sizes import SIDE_OF_BOX, side_of
 from scalor_pyro.video import blobs as blobs_of
 from scalor_pyro.video.background.image import given_background
 from scalor_pyro.video.background.median import temporal_median
@@ -48,9 +48,6 @@ PASSES = 3
 SINGLE = (1 / 3, 2.0)
 # Blobs whose side is that of a size that was given, up to this factor either way, are objects of that size.
 ALIKE = 1.5
-# An object covers this part of its box, as a ratio of sides: the median of made-up movers of all kinds, of whatever
-# size, by the boxes around their masks (see benchmarks/object_sizes.py).
-SIDE_OF_BOX = 0.85
 # A blob is followed into the next frame if the nearest there is nearer than this many sizes.
 NEAREST = 1.0
 # Slow objects are timed over a whole run: displacements of less than this many sizes a frame, which are mostly noise.

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 
 from scalor_pyro.config import ConfigError, MoverConfig
+from scalor_pyro.config.movers import BODIES
 from scalor_pyro.data import GroundTruth, MoverVideos, movers
-from scalor_pyro.data.mover_bodies import KINDS, body
+from scalor_pyro.data.mover_bodies import body
 from scalor_pyro.data.mover_paths import paths
 from scalor_pyro.data.movers import STILL, differences, gain_for
 
@@ -160,7 +161,7 @@ def _nearest(centres: Any) -> Any:
     return apart.min(1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BODIES)
 @given(st.integers(0, 2**32))
 @settings(max_examples=15)
 def test_a_body_lies_inside_its_picture(kind: str, seed: int) -> None:
@@ -226,6 +227,8 @@ def test_a_frame_like_its_scene_is_grey_and_extremes_are_cut_off() -> None:
         (lambda: MoverConfig(image_size=(8, 64)), "image_size: expected"),
         (lambda: MoverConfig(object_size=0), "object_size: expected"),
         (lambda: MoverConfig(size_spread=2), "size_spread: expected"),
+        (lambda: MoverConfig(bodies=()), "bodies: expected some of blob, ellipse"),
+        (lambda: MoverConfig(bodies=("fish",)), "bodies: expected some of blob, ellipse"),
     ],
 )
 def test_impossible_videos_are_refused(make: Callable[[], object], match: str) -> None:

@@ -16,7 +16,7 @@ from scalor_pyro.experiments.any_scene import made, run_any_scene
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.loading import load_config
-from scalor_pyro.training.callbacks import Callback, Training
+from tests.fake_training import Stop
 
 SMALL = MoverConfig(image_size=(32, 48), object_size=8.0, frames=3, most=4)
 
@@ -76,16 +76,6 @@ def test_videos_do_not_depend_on_who_makes_them() -> None:
     several = made(SMALL, 3, 3, workers=2)
     assert np.array_equal(several, made(SMALL, 3, 3)) and several.shape == (3, 3, 3, 32, 48)
     assert np.array_equal(several, MoverVideos(SMALL, 3).batch(0, 3).frames)
-
-
-class Stop(Callback):
-    """Ends a training after its first step."""
-
-    def on_start(self, training: Training) -> None:
-        self.training = training
-
-    def on_step(self, step: int, loss: torch.Tensor) -> None:
-        self.training.stop()
 
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import load_config, load_config_to_resume
-from scalor_pyro.training.callbacks import Callback, Training
+from tests.fake_training import Stop
 from tests.fakes import moving_squares
 
 BENCHMARKS = ("sprites-mot", "mnist-mot", "multi-dsprites", "balls")
@@ -111,16 +111,6 @@ def test_misses_are_counted_by_the_size_of_what_is_missed() -> None:
     everything = misses_by_size(scorer.objects(), videos.truth, (0.0, float("inf")))[0]
     assert everything["miss"] == pytest.approx(scorer.total().miss) and everything["frames"] == scorer.total().objects
     assert {each.video for each in scorer.objects()} == set(range(6))
-
-
-class Stop(Callback):
-    """Ends a training after its first step."""
-
-    def on_start(self, training: Training) -> None:
-        self.training = training
-
-    def on_step(self, step: int, loss: torch.Tensor) -> None:
-        self.training.stop()
 
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from scalor_pyro.cli import main
 from scalor_pyro.cli import train as train_command
 from scalor_pyro.config import ConfigError, Crop, VideoRunConfig, config_from_dict, config_to_dict
+from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.data.movers import differences
 from scalor_pyro.experiments import comparing
 from scalor_pyro.experiments import videos as video_run
@@ -40,7 +41,6 @@ from scalor_pyro.tracks.tracker import tracker_of
 from scalor_pyro.training import collapse
 from scalor_pyro.video import Clips, Video, VideoError
 from scalor_pyro.video.background.files import BACKGROUND_IMAGE
-from scalor_pyro.video.surveying import SIDE_OF_BOX
 from tests.video_files import shades, squares, write_video
 
 

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from scalor_pyro.config import ConfigError, MoverConfig
-from scalor_pyro.config.sizes import SizeOptions, require_inside
+from scalor_pyro.config.sizes import SIDE_OF_BOX, SizeOptions, require_inside
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.video import Survey, Video, VideoError, propose, survey
 from scalor_pyro.video.blobs import Blobs, trend_of
 from scalor_pyro.video.camera import camera_moves
-from scalor_pyro.video.surveying import SIDE_OF_BOX
 from tests.video_files import squares
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

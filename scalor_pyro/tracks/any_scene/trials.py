@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
+from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.data.movers import STILL, differences
 from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import Inference, infer
@@ -30,7 +31,6 @@ from scalor_pyro.tracks.table import Tracks, tracks_of
 from scalor_pyro.video import Survey, Video
 from scalor_pyro.video.blobs import joined
 from scalor_pyro.video.developing import LUMA, resized
-from scalor_pyro.video.surveying import SIDE_OF_BOX
 
 logger = logging.getLogger(__name__)
 

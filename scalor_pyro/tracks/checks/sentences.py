@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.inference.masks import FOREGROUND
 from scalor_pyro.inference.posterior import Inference
 from scalor_pyro.video import Video
-from scalor_pyro.video.surveying import SIDE_OF_BOX
 
 # Shares of objects are judged from this many on: fewer may be chance.
 LEAST_OBJECTS = 50
