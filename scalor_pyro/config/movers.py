@@ -86,8 +86,8 @@ class SizeModelConfig:
     def __post_init__(self) -> None:
         require_sides("image_size", self.image_size, 32, MOST_PIXELS)
         require(self.channels == 3, "channels", self.channels, "3")
-        fits = 4 <= len(self.widths) <= 8 and all(1 <= width <= 1024 for width in self.widths)
-        require(fits, "widths", self.widths, "4 to 8 whole numbers from 1 to 1024")
+        fits = 5 <= len(self.widths) <= 8 and all(0 < width <= 1024 and width % 8 == 0 for width in self.widths)
+        require(fits, "widths", self.widths, "5 to 8 multiples of 8, up to 1024")
 
 
 @dataclass(frozen=True)
