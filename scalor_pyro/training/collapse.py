@@ -79,6 +79,8 @@ def collapse(rows: Sequence[Mapping[str, Any]], model: ModelConfig) -> Collapse 
     recent = rows[-PATIENCE:]
     if len(recent) < PATIENCE or recent[0]["step"] <= WARMUP_STEPS:
         return None
+    if all("objects_per_frame" not in row for row in recent):  # of a model without objects
+        return None
 
     def all_between(name: str, low: float, high: float) -> bool:
         return all(row.get(name) is not None and low <= row[name] < high for row in recent)

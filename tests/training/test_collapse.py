@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scalor_pyro.config import ModelConfig
+from scalor_pyro.config import ModelConfig, SizeModelConfig
 from scalor_pyro.training.collapse import (
     ALL_BACKGROUND,
     ALL_FOREGROUND,
@@ -84,6 +84,11 @@ def test_one_good_row_among_the_last_is_no_collapse(history: list[dict[str, Any]
 def test_start_of_training_is_not_judged() -> None:
     assert collapse(rows(*[EMPTY] * (PATIENCE - 1)), PLAIN) is None
     assert collapse(rows(*[EMPTY] * PATIENCE, first=20), PLAIN) is None
+
+
+def test_a_model_without_objects_cannot_lose_them() -> None:
+    """Its config need not even know of a background."""
+    assert collapse(rows(*[{"loss": 1.0}] * PATIENCE), SizeModelConfig()) is None  # type: ignore[arg-type]
 
 
 def test_each_kind_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
