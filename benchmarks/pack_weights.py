@@ -2,6 +2,7 @@
 
 python benchmarks/tables.py runs/digits-vld --mnist mnist.npz
 python benchmarks/pack_weights.py runs/digits-vld --name digits-vld --mnist mnist.npz
+python benchmarks/pack_weights.py runs/sizes --name sizes
 python benchmarks/pack_weights.py
 
 The first command writes the record of the run, from which the card is made. The second rounds the weights to half
@@ -11,6 +12,7 @@ precision and scores the rounded ones: the scores must not change. Without a run
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,20 +22,32 @@ from tables import MARKED, RECORDS, shown_commit
 from torch import Tensor
 
 from scalor_pyro.cli.errors import command
-from scalor_pyro.config import AnySceneRunConfig, ConfigError, DataConfig, RunConfig, config_to_dict
+from scalor_pyro.config import (
+    AnySceneRunConfig,
+    ConfigError,
+    DataConfig,
+    RunConfig,
+    SizesRunConfig,
+    config_from_dict,
+    config_to_dict,
+)
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import markdown, without_nan
 from scalor_pyro.experiments.any_scene import scores as scores_on_movers
+from scalor_pyro.experiments.sizes import scores as scores_of_sizes
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
 from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.files import write_atomically
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.cards import card_of, data_of, rounded, shown_data, write_pretrained
 from scalor_pyro.runs.configs import first_difference
-from scalor_pyro.runs.loading import load_config, load_model
-from scalor_pyro.runs.pretrained import ANY_SCENE, file_of, names
-from scalor_pyro.runs.weights import copy_weights
+from scalor_pyro.runs.loading import load_config, load_model, load_run
+from scalor_pyro.runs.pretrained import ANY_SCENE, SIZES, file_of, names
+from scalor_pyro.runs.weights import copy_weights, read_about, read_weights
+from scalor_pyro.sizes.program import ObjectSizes
+from scalor_pyro.sizes.videos import LARGEST as LARGEST_OBJECT
+from scalor_pyro.sizes.videos import SMALLEST as SMALLEST_OBJECT
 
 # Largest difference in MOTA between the rounded weights and the run.
 TOLERANCE = 0.002
@@ -50,9 +64,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="folder of a finished run of train_mnist.py")
     parser.add_argument(
         "--name",
-        choices=[*PRESETS, ANY_SCENE],
+        choices=[*PRESETS, ANY_SCENE, SIZES.stem],
         metavar="NAME",
-        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py",
+        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py; sizes: one of"
+        " train_sizes.py",
     )
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
     return parser.parse_args(arguments)
@@ -96,6 +111,24 @@ def pack_any_scene(run: Path) -> Path:
     return path
 
 
+def pack_sizes(run: Path) -> Path:
+    """Round and score the weights of a run of train_sizes.py, and put them into the package.
+
+    :raises ValueError: if it is not finished, or rounding costs too much.
+    """
+    config, weights = load_run(run, SizesRunConfig)
+    record: dict[str, Any] = json.loads((run / RESULTS).read_text(encoding="utf-8"))
+    weights = rounded(weights)
+    program = ObjectSizes(config.model)
+    program.load_state_dict(weights)
+    scores = scores_of_sizes(program, config.seed, record["videos"])
+    require_unchanged(scores, record, ("place_error", "side_error"))
+    record |= record.pop("provenance")
+    SIZES.parent.mkdir(exist_ok=True)
+    write_pretrained(SIZES, weights, config, {**record, **scores})
+    return SIZES
+
+
 def require_small(run: Path, weights: dict[str, Tensor]) -> None:
     """Refuse weights that every clone and installation would have to carry."""
     size = sum(value.numel() * value.element_size() for value in weights.values()) / MB
@@ -103,9 +136,11 @@ def require_small(run: Path, weights: dict[str, Tensor]) -> None:
         raise ConfigError(f"{run}: expected weights of at most {LARGEST} MB, got {size:.1f} MB.")
 
 
-def require_unchanged(scores: dict[str, Any], record: dict[str, Any]) -> None:
+def require_unchanged(
+    scores: Mapping[str, Any], record: Mapping[str, Any], keys: Sequence[str] = ("mota", "mota_strict")
+) -> None:
     """Refuse weights that rounding has changed."""
-    for key in ("mota", "mota_strict"):
+    for key in keys:
         if abs(scores[key] - record[key]) > TOLERANCE:
             raise ConfigError(f"Rounding changes {key}: expected {record[key]:.4f} as recorded, got {scores[key]:.4f}.")
 
@@ -145,7 +180,7 @@ def page(before: str) -> str:
     :param before: the page with its old cards.
     :raises ConfigError: if it has no markers for them.
     """
-    cards = "\n".join(section(name) for name in names())
+    cards = "\n".join([*map(section, names()), section_of_sizes()])
     after, count = MARKED.subn(lambda match: f"{match[1]}\n{cards}\n{match[3]}", before)
     if count != 1:
         raise ConfigError(f"{PAGE}: expected one pair of markers for the cards, got {count}.")
@@ -174,6 +209,30 @@ def section(name: str) -> str:
 """
 
 
+def section_of_sizes() -> str:
+    """The card of the network that brings videos to the scale of the weights for any scene."""
+    about = read_about(SIZES)
+    config, card = config_from_dict(SizesRunConfig, about["config"]), about["card"]
+    numbers = sum(value.numel() for value in read_weights(SIZES)[1].values())
+    height, width = config.model.image_size
+    data = f"made-up movers of {SMALLEST_OBJECT:g} to {LARGEST_OBJECT:g} px, {config.videos:,} videos"
+    sides = f"{card['side_error']:.3f} (median {card['median_side_error']:.3f}, bias {card['bias']:+.3f})"
+    places = f"{card['place_error']:.3f}"
+    return f"""### The sizes of objects
+
+A network that brings videos to the scale of the weights for any scene ([Sizes](any_scene.md#told-by-a-network)). It
+tracks nothing, and has no name.
+
+- **Data**: {data} of {width} × {height} px.
+- **Scores** on {card["videos"]} unseen videos: the mean error of the logarithm of an object's side is {places}, that
+  of the typical side of a video {sides}; {card["covered"]:.1%} of the
+  places are rightly told as object or not.
+- **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {card["machine"]}; {numbers:,} numbers in
+  {SIZES.stat().st_size / MB:.1f} MB.
+- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.
+"""
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Pack and write the page."""
@@ -181,8 +240,8 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.run is None) != (options.name is None):
         raise ConfigError("Give RUN and --name together, or neither to write the page alone.")
     if options.run is not None:
-        any_scene = options.name == ANY_SCENE
-        path = pack_any_scene(options.run) if any_scene else pack(options.run, options.name, options.mnist)
+        of_their_own = {ANY_SCENE: pack_any_scene, SIZES.stem: pack_sizes}.get(options.name)
+        path = of_their_own(options.run) if of_their_own else pack(options.run, options.name, options.mnist)
         print(f"{path} is written.")
     write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
     print(f"The cards are in {PAGE}.")

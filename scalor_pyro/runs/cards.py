@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, DataConfig, MoverConfig, RunConfig, config_to_dict
+from scalor_pyro.config import AnySceneRunConfig, DataConfig, MoverConfig, RunConfig, SizesRunConfig, config_to_dict
 from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import file_of, names
@@ -23,7 +23,10 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_pretrained(
-    path: Path, weights: Mapping[str, Tensor], config: RunConfig | AnySceneRunConfig, card: Mapping[str, Any]
+    path: Path,
+    weights: Mapping[str, Tensor],
+    config: RunConfig | AnySceneRunConfig | SizesRunConfig,
+    card: Mapping[str, Any],
 ) -> None:
     """Write a model for the package.
 

@@ -9,6 +9,8 @@ FOLDER = Path(__file__).parents[1] / "weights"
 ENDING = ".safetensors"
 # The weights for videos that nobody has trained on.
 ANY_SCENE = "any-scene"
+# The network that brings a video to their scale; it is no model to track with, so it has no name.
+SIZES = FOLDER / "any-scene" / f"sizes{ENDING}"
 # Outputs made from named weights go where a run of that name would be.
 RUNS = Path("runs")
 

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks.any_scene.parts import LEAST_FRAMES, share_in_parts
+from scalor_pyro.tracks.any_scene.sizes import MARGIN
 from scalor_pyro.tracks.any_scene.trials import LARGER, TIMES
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.table import Tracks, concatenate
@@ -91,6 +93,9 @@ def bars(length: int = 45, breadth: int = 12, count: int = 4, frames: int = 24) 
 def test_a_bar_of_two_shades_is_one_object(
     run: TrainedRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    halves_told = SIDE_OF_BOX * (45 / 2 * 12) ** 0.5 / MARGIN
+    monkeypatch.setattr("scalor_pyro.tracks.any_scene.trials.told_side", lambda *_: halves_told)
+    monkeypatch.setattr("scalor_pyro.tracks.any_scene.trials.misfit", lambda *_: None)
     with monkeypatch.context() as unnoticed:
         unnoticed.setattr("scalor_pyro.tracks.any_scene.trials.TIMES", 0)
         halves = track(bars(), run)

@@ -65,7 +65,7 @@ def test_a_video_is_read_again_at_the_scale_of_its_masks(
     with caplog.at_level(logging.WARNING):
         corrected = tracker_of(run, street)[1].geometry.size
     assert corrected[0] == pytest.approx(2 * usual[0], rel=0.15)
-    assert caplog.text.count("times as large as the survey found") == 1
+    assert caplog.text.count("times as large as expected") == 1
     given = tracker_of(run, street, Options(object_size=16.0))[1].geometry.size
     assert given[0] == pytest.approx(128 * 10 / (0.85 * 16), abs=8), "a size that is given is not corrected"
 

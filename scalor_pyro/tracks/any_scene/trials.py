@@ -26,19 +26,20 @@ from scalor_pyro.model.views import nearest_size, with_view
 from scalor_pyro.tracks.any_scene.alike import Sizes, box_ranges
 from scalor_pyro.tracks.any_scene.looks import Look, look_at, size_of
 from scalor_pyro.tracks.any_scene.parts import share_in_parts
+from scalor_pyro.tracks.any_scene.shown import fullest_runs, resized_for, shown_frames
+from scalor_pyro.tracks.any_scene.sizes import MARGIN, told_side
 from scalor_pyro.tracks.shape import with_shapes
 from scalor_pyro.tracks.table import Tracks, tracks_of
 from scalor_pyro.video import Survey, Video
 from scalor_pyro.video.blobs import joined
-from scalor_pyro.video.developing import LUMA, resized
 
 logger = logging.getLogger(__name__)
 
 # Alpha above which a point belongs to a mask.
 INSIDE = 0.5
-# The model looks at the fullest runs of consecutive frames: at so many runs, of so many frames, and in each at a window
-# of at most so many px each way, so that a trial costs little whatever the video.
-RUNS, LONGEST, WINDOW = 3, 4, 128
+# The model looks at so many of the fullest runs of consecutive frames, and in each at a window of at most so many px
+# each way, so that a trial costs little whatever the video.
+RUNS, WINDOW = 3, 128
 # A window may hold this many times as many objects as its share of the frame.
 DENSER = 3
 # The fullest window is looked for round this many objects.
@@ -107,21 +108,27 @@ def look_for(
     :param sizes: how far the sizes of objects may differ.
     """
 
+    def seen_as(side: float) -> Look:
+        """How objects of a size would be seen."""
+        return look_at(config, video, slots=slots, seen=seen, side=side)
+
     def tried(side: float) -> tuple[Look, NDArray[np.float64]]:
-        """How objects of a size would be seen, and the sides of their masks."""
-        look = look_at(config, video, slots=slots, seen=seen, side=side)
+        """The same with the bounds of boxes, and the sides of the objects' masks."""
+        look = seen_as(side)
         found = trial(scalor, seen, look)
         return look._replace(boxes=box_ranges(scalor.config, *found, sizes)), found.sides
 
-    side = seen.middle_side
+    told = told_side(seen, seen_as(seen.middle_side)) if correct else None
+    side, typical = (seen.middle_side, seen.side) if told is None else (MARGIN * told, told)
+    _say_if_not_as_surveyed(video, seen, side)
     with torch.random.fork_rng(devices=[]):
         look, sides = tried(side)
         correct = correct and look.note is None
-        # The scale is not that of the median object.
-        ratio = misfit(sides, scalor.config.object_size * seen.side / side)
+        # The scale is not that of the typical object.
+        ratio = misfit(sides, scalor.config.object_size * typical / side)
         if correct and ratio is not None:
             logger.warning(
-                "%s: the masks of objects are %.1f times as large as the survey found, so objects of %.0f px are looked"
+                "%s: the masks of objects are %.1f times as large as expected, so objects of %.0f px are looked"
                 " for, not of %.0f px; to give their size, use --object-size.",
                 video.path,
                 ratio,
@@ -155,6 +162,18 @@ def look_for(
     return look
 
 
+def _say_if_not_as_surveyed(video: Video, seen: Survey, side: float) -> None:
+    """Log that the network tells another size than the survey, where it clearly does."""
+    if not 1 / TOLERATED <= side / seen.middle_side <= TOLERATED:
+        logger.warning(
+            "%s: objects of %.0f px are looked for, not of %.0f px as the survey found; to give their size, use"
+            " --object-size.",
+            video.path,
+            side,
+            seen.middle_side,
+        )
+
+
 class Trial(NamedTuple):
     """The objects that are reported in a trial, each in every frame, px of the model."""
 
@@ -169,11 +188,14 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
 
     :param how: the video would be seen.
     """
-    window, fullest = _window_size(scalor, how, WINDOW), _fullest(seen)[:RUNS]
+    window, fullest = _window_size(scalor, how, WINDOW), fullest_runs(seen)[:RUNS]
     shortest = min(len(run) for run in fullest)
     places = [_place(seen, run, how, window) for run in fullest]
     frames = np.stack(
-        [_window(_shown(seen, run[:shortest], how), place, window) for run, place in zip(fullest, places, strict=True)]
+        [
+            _window(shown_frames(seen, run[:shortest], how), place, window)
+            for run, place in zip(fullest, places, strict=True)
+        ]
     )
     found = infer(*_view(scalor, frames, how))
     kept, height = reported(found), size_of(how)[0]
@@ -187,13 +209,13 @@ def trial(scalor: Scalor, seen: Survey, how: Look) -> Trial:
 @torch.no_grad()
 def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     """The tracks of a video's first frames in a window, px of the model."""
-    window, fullest = _window_size(scalor, how, FOLLOWED_WINDOW), _fullest(seen)[0]
+    window, fullest = _window_size(scalor, how, FOLLOWED_WINDOW), fullest_runs(seen)[0]
     options = how.options
     stop = options.start + FOLLOWED * options.stride
     beginning = video.again(replace(options, stop=stop if options.stop is None else min(stop, options.stop)))
     (chunk,) = beginning.chunks(FOLLOWED)
     place = _place(seen, fullest, how, window)
-    background = _window(_resized(seen.background, how), place, window)
+    background = _window(resized_for(seen.background, how), place, window)
     shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
     found = infer(*_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
@@ -219,33 +241,6 @@ def _window_size(scalor: Scalor, how: Look, most: int) -> tuple[int, int]:
     """H, W of a window, neither of them larger than `most` px."""
     height, width = size_of(how)
     return nearest_size(scalor.config, (min(height, most), min(width, most)))
-
-
-def _fullest(seen: Survey) -> list[list[int]]:
-    """Runs of frames that follow each other, the fullest first."""
-    return sorted(_runs(seen), key=lambda run: -sum(float(seen.copies[i].sum()) for i in run))
-
-
-def _runs(seen: Survey) -> list[list[int]]:
-    """Indices of frames that follow each other in the file."""
-    numbers = [frame.number for frame in seen.shown]
-    starts = [0, *(i for i in range(1, len(numbers)) if numbers[i] != numbers[i - 1] + 1), len(numbers)]
-    return [list(range(start, min(stop, start + LONGEST))) for start, stop in zip(starts, starts[1:], strict=False)]
-
-
-def _shown(seen: Survey, run: list[int], how: Look) -> NDArray[np.float32]:
-    """Frames as differences from the background. (T, C, H, W) in [0, 1]"""
-    frames = np.stack([_resized(seen.shown[i].image, how) for i in run])
-    shown: NDArray[np.float32] = differences(frames, _resized(seen.background, how), how.gain)
-    return shown
-
-
-def _resized(image: NDArray[np.uint8], how: Look) -> NDArray[np.float32]:
-    """(C, h, w) → (C', H, W) in [0, 1]"""
-    pixels = np.moveaxis(image, 0, -1)
-    if how.options.grey and len(image) == 3:
-        pixels = ((pixels @ LUMA + 128) >> 8).astype(np.uint8)[..., None]
-    return (np.moveaxis(resized(pixels, size_of(how)), -1, 0) / 255).astype(np.float32)
 
 
 def _place(seen: Survey, run: list[int], how: Look, window: tuple[int, int]) -> tuple[int, int]:
