@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from any_scene import Annotated, annotated, scored, tracked, write_results
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, MoverConfig
+from scalor_pyro.config.movers import BODIES
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.evaluation.metrics import true_tracks
 from scalor_pyro.evaluation.tables import markdown_table, shown
@@ -38,10 +40,13 @@ MOVERS = MoverConfig(image_size=(160, 192), object_size=13.0, frames=120, most=2
 SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA", "precision": "precision", "recall": "recall"}
 
 
-def made(seed: int, folder: Path) -> Annotated:
-    """A video of made-up movers, and its truth, as files."""
+def made(seed: int, folder: Path, bodies: tuple[str, ...] = BODIES) -> Annotated:
+    """A video of made-up movers, and its truth, as files.
+
+    :param bodies: of which kinds they are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    batch = MoverVideos(MOVERS, seed).batch(0, 1)
+    batch = MoverVideos(replace(MOVERS, bodies=bodies), seed).batch(0, 1)
     np.save(folder / "clip.npy", batch.frames[0].transpose(0, 2, 3, 1))
     write_mot(folder / "gt.txt", true_tracks(batch.truth[0]))
     return Annotated(f"movers {seed}", folder / "clip.npy", folder / "gt.txt")

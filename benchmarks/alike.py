@@ -3,9 +3,9 @@
     python benchmarks/alike.py --movers 1001 1002 --sprites 71 72 --walkers 61 62 --out runs/alike
 
 Each video is tracked with the weights for any scene twice: with boxes of all sizes (`--sizes any`), and as without an
-option. --movers makes videos of made-up movers, as benchmarks/adapting.py does, --sprites videos of 14 like sprites,
-over black for even seeds and over a texture for odd ones, and --walkers people on a square, who are larger in front, as
-in made_up_scenes.py. Scores are by centres within one size.
+option. --movers makes videos of made-up movers, as benchmarks/adapting.py does, --long of long bodies alone, --sprites
+videos of 14 like sprites, over black for even seeds and over a texture for odd ones, and --walkers people on a square,
+who are larger in front, as in made_up_scenes.py. Scores are by centres within one size.
 """
 
 import argparse
@@ -86,25 +86,40 @@ def gained(pairs: Sequence[tuple[Scores, Scores]], keys: Iterable[str]) -> list[
     return lines
 
 
-def parse(arguments: list[str] | None, about: str | None) -> argparse.Namespace:
+def parser_of(about: str | None) -> argparse.ArgumentParser:
     """The command line of a benchmark on made-up videos.
 
     :param about: its docstring.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--movers", nargs="+", type=int, default=[], metavar="SEED", help="videos of made-up movers")
+    parser.add_argument("--long", nargs="+", type=int, default=[], metavar="SEED", help="… of long bodies alone")
     parser.add_argument("--sprites", nargs="+", type=int, default=[], metavar="SEED", help="videos of sprites")
     parser.add_argument("--walkers", nargs="+", type=int, default=[], metavar="SEED", help="videos of people")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos, tracks and scores")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """The options, with some videos.
+
+    :param parser: made by :func:`parser_of`.
+    """
     options = parser.parse_args(arguments)
-    if not (options.movers or options.sprites or options.walkers):
-        raise ConfigError("expected --movers, --sprites or --walkers, to know which videos to make, got none of them.")
+    if not (options.movers or options.long or options.sprites or options.walkers):
+        raise ConfigError("expected --movers, --long, --sprites or --walkers, to know which videos to make, got none.")
     return options
+
+
+def long(seed: int, folder: Path) -> Annotated:
+    """A video of made-up movers that are all long bodies, and its truth."""
+    return made(seed, folder, ("long",))._replace(name=f"long bodies {seed}")
 
 
 def videos(options: argparse.Namespace) -> Iterator[tuple[Annotated, Path]]:
     """The made-up videos that are asked for, each with its folder."""
-    for make_video, seeds in ((made, options.movers), (sprites, options.sprites), (walkers, options.walkers)):
+    asked = ((made, options.movers), (long, options.long), (sprites, options.sprites), (walkers, options.walkers))
+    for make_video, seeds in asked:
         for seed in seeds:
             folder = options.out / f"{make_video.__name__}-{seed}"
             yield make_video(seed, folder), folder
@@ -114,7 +129,7 @@ def videos(options: argparse.Namespace) -> Iterator[tuple[Annotated, Path]]:
 def main(arguments: list[str] | None = None) -> int:
     """Make, track, score and print."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments, __doc__)
+    options = parse(parser_of(__doc__), arguments)
     results = {video.name: compared(video, folder) for video, folder in videos(options)}
     write_results(options.out / "alike.json", results, __file__, arguments)
     print(table(results))

@@ -1,14 +1,18 @@
-"""What is gained where tracks that stay together say that objects are held in parts, and larger ones are looked for?
+"""What is gained where the scale of a video is not that of the survey?
 
     python benchmarks/parts.py --movers 3001 3002 --sprites 371 --out runs/parts
+    python benchmarks/parts.py --without told --movers 6101 6102 --long 7201 --out runs/told
 
 Each video is tracked with the weights for any scene, without an option, as if nothing had been noticed, and as
-`scalor track` does it. Videos are those of benchmarks/alike.py. Scores are by centres within one size, not linked.
+`scalor track` does it. What is not noticed is that tracks stay together, which are those of parts, so that larger
+objects are looked for; or, with ``--without told``, how large objects are by the network that tells it. Videos are
+those of benchmarks/alike.py. Scores are by centres within one size, not linked.
 """
 
 import sys
+from typing import Any
 
-from alike import gained, parse, videos
+from alike import gained, parse, parser_of, videos
 from any_scene import Annotated, scored, write_results
 
 from scalor_pyro.cli.errors import command
@@ -18,15 +22,22 @@ from scalor_pyro.tracks.table import from_dataframe
 from scalor_pyro.tracks.text import read_mot
 from scalor_pyro.tracks.tracker import track
 
-WAYS = {"unnoticed": 0, "noticed": trials.TIMES}
+# What is replaced in the trials where nothing is noticed.
+UNNOTICED: dict[str, tuple[str, Any]] = {"parts": ("TIMES", 0), "told": ("told_side", lambda *_: None)}
+WAYS = ("unnoticed", "noticed")
 SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA", "precision": "precision", "recall": "recall"}
 
 
-def compared(video: Annotated) -> dict[str, dict[str, float]]:
-    """Scores in both ways."""
-    truth, results = read_mot(video.truth), {}
-    for way, times in WAYS.items():
-        trials.TIMES = times
+def compared(video: Annotated, without: str) -> dict[str, dict[str, float]]:
+    """Scores in both ways.
+
+    :param without: see :data:`UNNOTICED`.
+    """
+    truth, (name, replaced) = read_mot(video.truth), UNNOTICED[without]
+    usual = getattr(trials, name)
+    results = {}
+    for way, value in zip(WAYS, (replaced, usual), strict=True):
+        setattr(trials, name, value)
         results[way] = scored(from_dataframe(track(video.video, link=False)), truth)["centres"]
     return results
 
@@ -49,9 +60,11 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Make, track, score and print."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments, __doc__)
-    results = {video.name: compared(video) for video, _ in videos(options)}
-    write_results(options.out / "parts.json", results, __file__, arguments)
+    parser = parser_of(__doc__)
+    parser.add_argument("--without", choices=list(UNNOTICED), default="parts", help="(default: %(default)s)")
+    options = parse(parser, arguments)
+    results = {video.name: compared(video, options.without) for video, _ in videos(options)}
+    write_results(options.out / f"{options.without}.json", results, __file__, arguments)
     print(table(results))
     return 0
 
