@@ -18,8 +18,8 @@ from scalor_pyro.sizes.network import CELL, SizeNetwork
 SEEN, ASKED = (0, 1, 3), 1
 # px, the side whose logarithm is 0: that of the objects of a model for any scene.
 UNIT = 10.0
-# A log side of an object of UNIT px is known to about this; that of others in proportion to their side, so that every
-# object counts for as much, and not every place.
+# A log side of an object of UNIT px is known to about this; that of others in proportion to their side, so that an
+# object counts by its side, not by its area.
 SCALE = 0.2
 # Pictures tell a log side from -LARGEST to LARGEST, which is from 1 to 100 px.
 LARGEST = 2.3
@@ -132,7 +132,7 @@ def _amplified(frames: Tensor) -> Tensor:
 
 
 def typical_side(log_side: Tensor, weight: Tensor) -> float:
-    """The side of a typical object, in units of :data:`UNIT`: the median over places.
+    """The side of a typical object, in units of :data:`UNIT`: the median over places, each by one over its side.
 
     :param log_side: of any shape.
     :param weight: how much of each place belongs to an object; some of it is above 0.

@@ -106,6 +106,18 @@ def test_where_no_object_is_seen_the_survey_counts(
     assert look_for(run.scalor, config, Video(video), seen).options.size == look.options.size
 
 
+def test_it_does_not_depend_on_the_default_type_of_numbers(config: AnySceneRunConfig) -> None:
+    seen, look = seen_at(config, squares(20, size=(128, 192), side=16, speed=4))
+    usual = told_side(seen, look)
+    sizes.network.cache_clear()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert told_side(seen, look) == usual
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_a_short_video_is_looked_at_as_a_whole() -> None:
     """Where all frames follow each other, as in a short video, too."""
     seen = survey(Video(squares(20, size=(128, 192), side=16, speed=4)))

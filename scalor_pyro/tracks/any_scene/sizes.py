@@ -29,7 +29,7 @@ MARGIN = 1.15
 def network() -> ObjectSizes:
     """The network in the package."""
     about, weights = read_weights(SIZES)
-    program = ObjectSizes(config_from_dict(SizesRunConfig, about["config"]).model)
+    program = ObjectSizes(config_from_dict(SizesRunConfig, about["config"]).model).float()
     put_weights(SIZES, weights, program)
     return program.eval()
 

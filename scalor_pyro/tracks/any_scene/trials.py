@@ -97,7 +97,7 @@ def look_for(
     correct: bool = True,
     sizes: Sizes = "auto",
 ) -> Look:
-    """How to see a video; trials correct the scale, and the log says so, and find the bounds of boxes.
+    """How to see a video: a network tells the scale, and trials correct it, which the log says, and bound the boxes.
 
     :param scalor: a model that sees differences.
     :param config: of its run.
