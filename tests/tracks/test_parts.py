@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.inference.trained import TrainedRun
-from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks.any_scene.parts import LEAST_FRAMES, share_in_parts
 from scalor_pyro.tracks.any_scene.sizes import MARGIN
 from scalor_pyro.tracks.any_scene.trials import LARGER, TIMES
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.table import Tracks, concatenate
-from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
+from scalor_pyro.tracks.tracker import track, tracker_of
 from tests.video_files import squares
 
 FRAMES = 30
@@ -72,11 +71,6 @@ def test_neither_order_names_scale_nor_the_first_frame_matter(seed: int, scale: 
 
 
 # ------------------------------------------------------------------ in a video
-
-
-@pytest.fixture(scope="module")
-def run() -> TrainedRun:
-    return load_for_tracking(ANY_SCENE)
 
 
 def bars(length: int = 45, breadth: int = 12, count: int = 4, frames: int = 24) -> NDArray[np.uint8]:

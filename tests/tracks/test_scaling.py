@@ -13,27 +13,15 @@ from scalor_pyro.data import MoverVideos
 from scalor_pyro.data.movers import gain_for
 from scalor_pyro.inference.posterior import infer
 from scalor_pyro.inference.trained import TrainedRun
-from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.tracks.any_scene import looks
 from scalor_pyro.tracks.any_scene.looks import Look, look_at, require_frames, require_suitable
 from scalor_pyro.tracks.any_scene.trials import mask_sides, misfit, trial
 from scalor_pyro.tracks.opening import Options
-from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
+from scalor_pyro.tracks.tracker import track, tracker_of
 from scalor_pyro.video import Video, VideoError, survey
 from tests.video_files import squares
 
 SIDE = 16
-
-
-@pytest.fixture(scope="module")
-def run() -> TrainedRun:
-    return load_for_tracking(ANY_SCENE)
-
-
-@pytest.fixture(scope="module")
-def config(run: TrainedRun) -> AnySceneRunConfig:
-    assert isinstance(run.config, AnySceneRunConfig)
-    return run.config
 
 
 @pytest.fixture(scope="module")

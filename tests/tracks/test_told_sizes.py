@@ -12,7 +12,6 @@ from scalor_pyro.config import AnySceneRunConfig
 from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.inference.trained import TrainedRun
-from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.sizes.program import Said
 from scalor_pyro.sizes.videos import sides_of
 from scalor_pyro.tracks.any_scene import sizes
@@ -20,23 +19,11 @@ from scalor_pyro.tracks.any_scene.looks import Look, look_at
 from scalor_pyro.tracks.any_scene.shown import LENGTH, fullest_runs
 from scalor_pyro.tracks.any_scene.sizes import MARGIN, told_side
 from scalor_pyro.tracks.any_scene.trials import look_for
-from scalor_pyro.tracks.tracker import load_for_tracking
 from scalor_pyro.video import Survey, Video, survey
 from tests.tracks.test_parts import bars
 from tests.video_files import squares
 
 BAR = SIDE_OF_BOX * (45 * 12) ** 0.5
-
-
-@pytest.fixture(scope="module")
-def run() -> TrainedRun:
-    return load_for_tracking(ANY_SCENE)
-
-
-@pytest.fixture(scope="module")
-def config(run: TrainedRun) -> AnySceneRunConfig:
-    assert isinstance(run.config, AnySceneRunConfig)
-    return run.config
 
 
 def seen_at(config: AnySceneRunConfig, video: NDArray[np.uint8], side: float | None = None) -> tuple[Survey, Look]:

@@ -16,7 +16,7 @@ from scalor_pyro.tracks.any_scene.looks import Look, size_of
 from scalor_pyro.tracks.any_scene.shown import fullest_runs, shown_frames
 from scalor_pyro.video import Survey
 
-# The fullest runs of frames that the survey has looked at are shown to the network, until it has seen so many px.
+# px that the network looks at: the fullest runs of the survey's frames, at least one.
 MOST_PIXELS = 2_000_000
 # A place that belongs to an object with less than this probability counts for nothing.
 LEAST_SURE = 0.3

@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Alpha above which a point belongs to a mask.
 INSIDE = 0.5
-# The model looks at so many of the fullest runs of consecutive frames, and in each at a window of at most so many px
-# each way, so that a trial costs little whatever the video.
+# How many of the fullest runs of frames the model looks at; and px, the largest window of each, either way: a trial
+# costs little whatever the video.
 RUNS, WINDOW = 3, 128
 # A window may hold this many times as many objects as its share of the frame.
 DENSER = 3
