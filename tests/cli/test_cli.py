@@ -29,6 +29,9 @@ def test_info_prints_the_file_what_moves_and_the_proposal(video: Path, capsys: p
         "2.4 s",
         "objects ",
         "10.0 px",
+        "as scalor track sees it",
+        "with sides of",
+        "from scratch",
         "slots K",
         "--out",
     ):
@@ -63,6 +66,7 @@ def test_uneven_time_and_a_moving_camera_are_said(tmp_path: Path, capsys: pytest
     assert main(["info", str(path)]) == 0
     out = capsys.readouterr().out
     assert "camera seems to move" in out and "time between frames varies" in out
+    assert f"without training, refuses {path}: expected a camera that stands still" in out
 
 
 @pytest.mark.parametrize(
