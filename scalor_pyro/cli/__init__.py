@@ -13,7 +13,7 @@ from scalor_pyro.cli.errors import USER_ERROR, command
 from scalor_pyro.cli.sizes import with_pairs
 
 SUBCOMMANDS = {
-    "info": "show what a video holds, what moves in it, and the sizes to train with",
+    "info": "show what a video holds, what moves in it, and how it would be tracked and trained on",
     "train": "learn to find and follow what moves in a video",
     "track": "follow the objects of videos of any length",
     "link": "give tracks of one object one identity; filter tracks",

@@ -1,4 +1,4 @@
-"""``scalor info``: what a video file holds, what moves in it, and the sizes to train with."""
+"""``scalor info``: what a video file holds, what moves in it, how it would be tracked, and the sizes to train with."""
 
 import argparse
 from pathlib import Path
@@ -17,7 +17,8 @@ from scalor_pyro.tracks.any_scene.trials import look_for
 from scalor_pyro.tracks.tracker import load_for_tracking
 from scalor_pyro.video import Survey, Video, VideoError, propose, survey
 
-DESCRIPTION = """Look at a video: its size and length, what moves in it, and the sizes to train with.
+DESCRIPTION = """Look at a video: its size and length, what moves in it, how scalor track would see it, and the
+sizes to train with from scratch.
 
 VIDEO is a file (mp4, avi, mkv, mov, gif, …), a TIFF stack, a folder of images, or a NumPy array (npy, npz).
 The camera should stand still; objects should be smaller than the frame and move. Nothing is trained, and the
