@@ -7,7 +7,7 @@ from scalor_pyro.cli.outputs import require_new_output
 from scalor_pyro.cli.reading import add_reading_options, reading_of
 from scalor_pyro.cli.rows import Row, file_rows, notes, survey_rows, training_rows
 from scalor_pyro.cli.sizes import add_size_options, box_given
-from scalor_pyro.cli.tracking.figures import box_sides
+from scalor_pyro.cli.tracking.figures import box_sides, sides_row
 from scalor_pyro.config import AnySceneRunConfig, ModelConfig
 from scalor_pyro.evaluation.tables import named_values
 from scalor_pyro.plots.survey import save_survey_picture
@@ -65,10 +65,13 @@ def run(options: argparse.Namespace) -> int:
     print(f"\nfound in {seen.frames} sampled frames")
     print(named_values(survey_rows(seen)), flush=True)
     try:
-        rows = tracking_rows(videos[0], seen, sized=box is not None)
-        print(f"\nas scalor track sees it, without training\n{named_values(rows)}")
+        require_frames(videos[0])
+        require_suitable(seen, videos[0])
     except VideoError as refusal:
         print(f"\nscalor track, without training, refuses {refusal}")
+    else:
+        rows = tracking_rows(videos[0], seen, sized=box is not None)
+        print(f"\nas scalor track sees it, without training\n{named_values(rows)}")
     print(f"\nproposed for training from scratch, for {proposal.count:.1f} objects per frame of the crop")
     print(named_values(training_rows(proposal.options(reading.options), proposal.model(ModelConfig()))))
     for note in notes(seen):
@@ -86,17 +89,14 @@ def tracking_rows(video: Video, seen: Survey, sized: bool) -> list[Row]:
 
     :param seen: in the video.
     :param sized: the size of the objects was given.
-    :raises VideoError: if the video does not suit them.
     """
     run = load_for_tracking(ANY_SCENE)
     assert isinstance(run.config, AnySceneRunConfig)
-    require_frames(video)
-    require_suitable(seen, video)
     look = look_for(run.scalor, run.config, video, seen, correct=not sized)
     (height, width), model = size_of(look), run.config.model
-    low, high = box_sides(model if look.boxes is None else look.boxes.of(model), video.again(look.options))
+    sides = box_sides(model if look.boxes is None else look.boxes.of(model), video.again(look.options))
     return [
-        ("boxes", f"with sides of {low:.1f} to {high:.1f} px"),
+        sides_row(sides),
         ("resize to", f"{width} × {height} px, {'grey' if look.options.grey else 'colour'}"),
         ("slots K", f"{look.slots}"),
     ]

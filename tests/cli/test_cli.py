@@ -38,6 +38,18 @@ def test_info_prints_the_file_what_moves_and_the_proposal(video: Path, capsys: p
         assert words in out
 
 
+@pytest.mark.parametrize("size", [[], ["--object-size", "14"]])
+def test_info_says_what_track_then_does(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: list[str]
+) -> None:
+    said = []
+    for words in (["info", str(video)], ["track", str(video), "--out", str(tmp_path / "tracks"), "--no-report"]):
+        assert main([*words, *size]) == 0
+        (row,) = [line for line in capsys.readouterr().out.splitlines() if "with sides of" in line]
+        said.append(row.split())
+    assert said[0] == said[1]
+
+
 def test_info_draws_the_boxes(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "boxes.png"
     assert main(["info", str(video), "--out", str(picture), "--crop", "0", "0", "90", "64"]) == 0

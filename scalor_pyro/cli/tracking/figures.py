@@ -109,6 +109,11 @@ def box_sides(model: ModelConfig, video: Video) -> tuple[float, float]:
     return typical * (1 - model.size_range) / nearest, typical * (1 + model.size_range) * nearest
 
 
+def sides_row(sides: tuple[float, float]) -> tuple[str, str]:
+    """The sides of :func:`box_sides`, to be printed."""
+    return ("boxes", f"with sides of {sides[0]:.1f} to {sides[1]:.1f} px")
+
+
 def stride_rows(stride: int) -> list[tuple[str, str]]:
     """That some frames have no tracks."""
     return [] if stride == 1 else [("stride", f"every {ordinal(stride)} frame was tracked; --stride 1 tracks all")]

@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from scalor_pyro.cli.tracking.figures import Seen, box_sides, stride_rows
+from scalor_pyro.cli.tracking.figures import Seen, box_sides, sides_row, stride_rows
 from scalor_pyro.cli.tracking.jobs import Ending, Job, is_done
 from scalor_pyro.config import config_to_dict
 from scalor_pyro.evaluation.tables import named_values
@@ -56,11 +56,10 @@ def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, optio
                 (seen.first_frame, seen.last_frame),
             )
             write_report(job.further["report"], tracks, video, about, events, job.units)
-        low, high = box_sides(tracker.scalor.config, video)
-        figures = {**reading_figures(video), "box_sides": [round(low, 2), round(high, 2)]}
+        sides = box_sides(tracker.scalor.config, video)
+        figures = {**reading_figures(video), "box_sides": [round(side, 2) for side in sides]}
         write_summary(job.summary, job.made, {**figures, **job.units.figures(), **seen.figures()})
-    sides = ("boxes", f"with sides of {low:.1f} to {high:.1f} px")
-    rows = [*seen.rows(), sides, *stride_rows(video.options.stride)]
+    rows = [*seen.rows(), sides_row(sides), *stride_rows(video.options.stride)]
     written = printable(", ".join(map(str, (*job.outputs.values(), job.summary))))
     print(f"{printable(job.video.name)}\n{named_values([*rows, ('files', written)])}")
     return True
