@@ -19,7 +19,8 @@ import pyro
 from numpy.typing import NDArray
 
 from scalor_pyro.tracks.text import read_csv
-from scalor_pyro.tracks.tracker import load_for_tracking, track
+from scalor_pyro.tracks.tracker import load_for_tracking
+from scalor_pyro.tracks.tracking import track
 
 WEIGHTS = "digits-vld"
 # H, W of the videos, in turn; a model is made for each.

@@ -20,7 +20,7 @@ from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.tracks.any_scene import trials
 from scalor_pyro.tracks.table import from_dataframe
 from scalor_pyro.tracks.text import read_mot
-from scalor_pyro.tracks.tracker import track
+from scalor_pyro.tracks.tracking import track
 
 # What is replaced in the trials where nothing is noticed.
 UNNOTICED: dict[str, tuple[str, Any]] = {"parts": ("TIMES", 0), "told": ("told_side", lambda *_: None)}

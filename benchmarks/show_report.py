@@ -18,7 +18,7 @@ from scalor_pyro.config import DataConfig
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.plots.report import About, write_report
 from scalor_pyro.tracks.table import from_dataframe
-from scalor_pyro.tracks.tracker import track
+from scalor_pyro.tracks.tracking import track
 from scalor_pyro.video import Video
 
 # px of the browser's window.

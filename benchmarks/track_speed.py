@@ -20,19 +20,27 @@ import numpy as np
 from scalor_pyro.cli.errors import command
 from scalor_pyro.config import MoverConfig
 from scalor_pyro.data import MoverVideos
+from scalor_pyro.evaluation.metrics import true_tracks
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.files import write_atomically
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.annotate import Encoder
+from scalor_pyro.tracks.text import write_mot
 
 SIZE, OBJECT_SIZE, OBJECTS, SEED = (240, 320), 20.0, 25, 5
 FRAMES, RATE = (100, 400), 25.0
 
 
-def make(path: Path, frames: int, size: tuple[int, int] = SIZE) -> None:
-    """A video of movers, compressed a little."""
+def make(path: Path, frames: int, size: tuple[int, int] = SIZE, seed: int = SEED, truth: Path | None = None) -> None:
+    """A video of movers, compressed a little.
+
+    :param truth: where to write the true tracks.
+    """
     config = MoverConfig(image_size=size, object_size=OBJECT_SIZE, frames=frames, most=OBJECTS)
-    images = MoverVideos(config, SEED).batch(0, 1).frames[0]
+    batch = MoverVideos(config, seed).batch(0, 1)
+    images = batch.frames[0]
+    if truth is not None:
+        write_mot(truth, true_tracks(batch.truth[0]))
     with Encoder(str(path), path, RATE, {"crf": "15"}) as encoder:
         for number, image in enumerate(images):
             encoder.add(np.ascontiguousarray(image.transpose(1, 2, 0)), number / RATE)

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from scalor_pyro.tracks.linking.online import OnlineLinker
     from scalor_pyro.tracks.table import Tracks, from_dataframe, to_dataframe, to_napari, tracks_of
     from scalor_pyro.tracks.text import read_csv, read_mot, read_tracks, tracks_by_frame, write_mot
-    from scalor_pyro.tracks.tracker import track
+    from scalor_pyro.tracks.tracking import track
     from scalor_pyro.training.callbacks import Callback, TrainResult
     from scalor_pyro.training.elbo import ReparamELBO
     from scalor_pyro.training.loop import train
@@ -106,7 +106,7 @@ _MODULES = {
     "inference.swap_prior": ("swap_prior",),
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
     # Tracks.
-    "tracks.tracker": ("track",),
+    "tracks.tracking": ("track",),
     "tracks.linking": ("LinkOptions", "Linked", "link"),
     "tracks.linking.online": ("OnlineLinker",),
     "tracks.filters": ("FilterOptions", "filtered"),

@@ -39,6 +39,7 @@ again."""
 EXAMPLES = """examples:
   scalor track street.mp4 --out tracks
   scalor track street.mp4 --weights runs/street --out tracks
+  scalor track day.mp4 --out tracks --processes 8
   scalor track day1.mp4 day2.mp4 --weights runs/street --out tracks --annotate
   scalor track street.mp4 --weights runs/street --out tracks --crop 0 0 640 480 --start 1000
   scalor track street.mp4 --out tracks --object-size 29 81
@@ -68,6 +69,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", summ
     resume = "skip videos already tracked with these weights and options; track the others from their beginning"
     again.add_argument("--resume", action="store_true", help=resume)
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one (default)")
+    side_by_side = "track this many parts of a long video at the same time, each by a process of its own (default: 1)"
+    add("--processes", type=int, default=1, metavar="N", help=side_by_side)
     add_option(parser, Options, "slots")
     add_option(parser, Options, "background_image", also="--scene")
     add_option(parser, Options, "object_size")
@@ -105,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
     keep_freed_memory()
     if options.player < 0:
         raise ConfigError(f"--player: expected 0 or more frames, got {options.player}.")
+    if options.processes < 1:
+        raise ConfigError(f"--processes: expected at least 1, got {options.processes}.")
     require_folder("--out", options.out)
     how, ending = how_to_track(options), ending_of(options)
     everything = distinct(options.videos)

@@ -29,7 +29,7 @@ from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.tracks.opening import BoxesOf
 from scalor_pyro.tracks.table import Tracks, from_dataframe
-from scalor_pyro.tracks.tracker import track
+from scalor_pyro.tracks.tracking import track
 
 # Videos scored at a time.
 BATCH = 16

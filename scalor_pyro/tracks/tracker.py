@@ -1,6 +1,7 @@
 """Tracking a video of any length: chunk after chunk, in pixels and frames of its file, with memory for one chunk.
 
-:func:`track` gives the tracks of a whole video as a table; :func:`track_chunks` gives them chunk by chunk.
+:func:`track_chunks` gives the tracks chunk by chunk; :func:`~scalor_pyro.tracks.tracking.track` gives those of a whole
+video as a table.
 
 Identities, and everything that the guide knows of the objects, are carried over from chunk to chunk
 (:class:`~scalor_pyro.model.frame.Carried`). Frames may be larger than those of training
@@ -10,19 +11,16 @@ Identities, and everything that the guide knows of the objects, are carried over
 """
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.config.sizes import Example, ObjectSize
 from scalor_pyro.inference.evidence import Worth, weigher_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
@@ -40,14 +38,10 @@ from scalor_pyro.inference.posterior import (
 from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.runs.pretrained import ANY_SCENE
-from scalor_pyro.tracks import linking
-from scalor_pyro.tracks.any_scene.alike import Sizes
 from scalor_pyro.tracks.any_scene.looks import Differences
 from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import (
     LIGHT_STEP,
-    LOOKAHEAD,
     BoxesOf,
     Options,
     VideoLike,
@@ -59,10 +53,8 @@ from scalor_pyro.tracks.opening import (
 )
 from scalor_pyro.tracks.shape import intensities, with_shapes
 from scalor_pyro.tracks.spread import box_spread
-from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
-from scalor_pyro.tracks.units import Units, with_units
-from scalor_pyro.training.device import device_of
-from scalor_pyro.video import Chunk, Crop, Geometry, Video
+from scalor_pyro.tracks.table import Tracks, tracks_of
+from scalor_pyro.video import Chunk, Geometry, Video
 
 # Frames in a chunk: enough to keep the convolutions busy, few enough to need little memory.
 CHUNK = 16
@@ -149,7 +141,8 @@ class Tracker:
         self.last_number = -1
         #: The first frames, as many as were asked for and have been tracked.
         self.pictured: Pictured | None = None
-        self._to_picture = pictured
+        #: How many frames are still to be kept there.
+        self.to_picture = pictured
 
     @torch.inference_mode()
     def advance(self, chunk: Chunk) -> Tracked:
@@ -175,14 +168,11 @@ class Tracker:
             raise ConfigError("weights: expected those of a training that went well, got some that lead to NaN.")
         if first:
             latents = [begun(latents[0]), *latents[1:]]
-        if self._to_picture:
+        if self.to_picture:
             self._picture(
                 chunk.numbers,
                 whole,
-                [
-                    with_background(self.scalor, trace, t, latents[t])
-                    for t in range(min(self._to_picture, len(latents)))
-                ],
+                [with_background(self.scalor, trace, t, latents[t]) for t in range(min(self.to_picture, len(latents)))],
             )
         self._follow_the_light(frames[0], torch.cat([frame.canvas.alpha for frame in latents]))
         spread = box_spread(self.scalor, trace, DRAWS, before=before and before.slots).box if self.spread else None
@@ -220,7 +210,7 @@ class Tracker:
             seen = self.differences.shown(seen)
         more = Pictured(numbers[:n], frames[:, :n].cpu(), seen)
         self.pictured = more if self.pictured is None else self.pictured.and_then(more)
-        self._to_picture -= n
+        self.to_picture -= n
 
     def _follow_the_light(self, frames: Tensor, alpha: Tensor) -> None:
         """Move the background image one step per frame towards the frames, so that it stays near their recent median.
@@ -244,88 +234,6 @@ class Tracker:
         width_sd, height_sd = self.geometry.lengths_to_source(found.width_sd, found.height_sd)
         frame, presence, depth = numbers[found.frame], found.presence, found.depth
         return Tracks(frame, found.identity, x, y, width, height, presence, depth, x_sd, y_sd, width_sd, height_sd)
-
-
-def track(
-    video: VideoLike,
-    weights: str | Path | TrainedRun = ANY_SCENE,
-    *,
-    crop: Crop | tuple[int, int, int, int] | None = None,
-    start: int = 0,
-    stop: int | None = None,
-    stride: int | None = None,
-    slots: int | None = None,
-    object_size: ObjectSize | None = None,
-    example: Example | None = None,
-    sizes: Sizes = "auto",
-    background_image: str | Path = "auto",
-    lookahead: int = LOOKAHEAD,
-    decide_by: Literal["evidence", "masks"] = "evidence",
-    boxes: BoxesOf | None = None,
-    device: str = "auto",
-    link: bool = True,
-    fps: float | None = None,
-    um_per_px: float | None = None,
-) -> pd.DataFrame:
-    """Follow the objects of a video from its beginning to its end.
-
-    The same tracks as ``scalor track``. Random states are not changed, and the global default dtype does not matter.
-
-    :param video: a file, a folder of images, or an array (T, H, W) or (T, H, W, C) of 8-bit or other real numbers.
-    :param weights: a run folder, a file of weights, the name of weights that come with the package
-        (``scalor weights`` lists them), or a run that is loaded already; load it once to track many videos. Default:
-        weights for any scene, which need no training.
-    :param crop: where objects are looked for, px of the file: x, y, width, height; default: the region of the run.
-    :param start: first frame.
-    :param stop: frame before which to stop; default: the end.
-    :param stride: track every n-th frame; default: as in training. 1 tracks all frames.
-    :param slots: K, most objects at a time; default: as in the run, in proportion to the area.
-    :param object_size: side of the box of a typical object, or its width and height, px of the file; default: found in
-        the video, or, for weights that are not for any scene, the scale of training.
-    :param example: box around one typical object, instead: x, y, width, height.
-    :param sizes: how far the sizes of objects differ, with weights for any scene: "alike" (by 10 %), "any" (from 0.6
-        to 1.4 of the typical one), or "auto" (a trial on some frames says).
-    :param background_image: "run" (the image in the run folder), "video" (what is found in the video), "auto" (the
-        first if it fits, else the second), or a picture of the empty scene.
-    :param lookahead: frames after the first that are seen before it; 0: online, no frame depends on later ones.
-    :param decide_by: whether an object is new, and still there, is decided by evidence
-        (:mod:`~scalor_pyro.inference.evidence`) or by the overlap of masks.
-    :param boxes: "mask" (the smallest box around the object's mask) or "glimpse" (that of z_where, usually somewhat
-        wider); default: see :func:`~scalor_pyro.tracks.opening.boxes_for`.
-    :param device: "auto" (a GPU if there is one), "cpu" or "cuda"; a run that is loaded already stays where it is.
-    :param link: give tracks of one object one identity (:func:`~scalor_pyro.tracks.linking.link`).
-    :param fps: frames per second of the recording; default: the file's, if it says, where `um_per_px` is given.
-    :param um_per_px: µm per pixel of the file. With this or `fps`, the table also has columns in seconds and µm, see
-        :mod:`~scalor_pyro.tracks.units`.
-    :return: a row for each object in each frame, see :func:`~scalor_pyro.tracks.table.to_dataframe`: frames from 0, px
-        of the file.
-    :raises ValueError: if the video or the weights cannot be read, or do not fit each other.
-    """
-    rectangle = crop if crop is None or isinstance(crop, Crop) else Crop(*crop)
-    options = Options(
-        rectangle,
-        start,
-        stop,
-        stride,
-        slots,
-        object_size,
-        example,
-        sizes,
-        os.fspath(background_image),
-        lookahead=lookahead,
-        decide_by=decide_by,
-        boxes=boxes,
-    )
-    units = Units(fps, um_per_px)
-    run = weights if isinstance(weights, TrainedRun) else load_for_tracking(weights, device_of(device))
-    tracker, reader = tracker_of(run, video, options)
-    chunks = (tracker.advance(frames) for frames in reader.chunks(chunk_of(tracker)))
-    found = [(each.tracks, each.appearance) for each in chunks]
-    tracks = concatenate([part for part, _ in found])
-    if link and len(tracks):
-        appearance = np.concatenate([part for _, part in found if len(part)])
-        tracks = linking.link_in(reader.geometry.crop, tracks, appearance).tracks
-    return with_units(to_dataframe(tracks), tracks, units.or_rate(reader.info.rate) if units else units)
 
 
 def track_chunks(

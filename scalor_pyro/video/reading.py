@@ -33,6 +33,10 @@ LEVEL_FRAMES, LEVEL_RANGE = 16, 1000
 LONGEST_PAUSE = 1000
 
 
+class NoFrames(VideoError):
+    """A video that ends before the first frame that is asked for."""
+
+
 class Frame(NamedTuple):
     """A frame that was read."""
 
@@ -167,7 +171,7 @@ class Video:
             frame = Frame(shot.number, shot.time, develop(pixels, shot.number))
             yield frame, frame._replace(image=develop_whole(pixels, shot.number)) if develop_whole else None
         if shot is None:
-            raise VideoError(
+            raise NoFrames(
                 f"{self.path}: expected at least 1 frame from {self.options.start} on, got a video that ends before it."
             )
 

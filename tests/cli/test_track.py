@@ -21,6 +21,7 @@ from scalor_pyro.cli.tracking import following
 from scalor_pyro.config import VideoRunConfig, config_to_dict
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.runs.weights import write_weights
+from scalor_pyro.tracks import side_by_side
 from scalor_pyro.tracks.appearance import read_appearance
 from scalor_pyro.tracks.text import read_csv, read_mot
 from scalor_pyro.tracks.tracker import Tracked, Tracker
@@ -67,6 +68,23 @@ def test_all_that_is_asked_for_is_there(here: Path, capsys: pytest.CaptureFixtur
     assert "street.mkv" in out and "per second" in out and str(here / "street.txt") in out
 
 
+def test_several_processes_leave_all_that_one_does(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "LEAST_FRAMES", 10)
+    monkeypatch.setattr(side_by_side, "chunk_of", lambda _: 6)  # of this process: it says how many frames are shared
+    further = ["--annotate", "--masks", "--napari", "--player", "3", "--processes", "2"]
+    for ending in ([], ["--no-link", "--overwrite"]):
+        assert main([*arguments(here, *further), *ending]) == 0
+        figures = json.loads((here / "street.json").read_text())
+        assert {path.name for path in here.iterdir()} == ALL and figures["processes"] == 2
+        assert len(list((here / "street-masks").iterdir())) == figures["frames"]
+        (here / "street-tracks.mp4").unlink()
+
+
+def test_less_than_one_process_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments(here, "--processes", "0")) == 2
+    assert capsys.readouterr().err == "error: --processes: expected at least 1, got 0.\n"
+
+
 def test_tracks_are_linked_and_shown_under_the_same_identities(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +104,7 @@ def test_tracks_are_linked_and_shown_under_the_same_identities(
         return owners
 
     monkeypatch.setattr(Tracked, "segments", painted)
-    monkeypatch.setattr(following, "chunk_of", lambda _: 5)
+    monkeypatch.setattr(side_by_side, "chunk_of", lambda _: 5)
     monkeypatch.setattr(Tracker, "advance", lost_often)
     assert main([*arguments(here, "--masks", "--no-link", "--decide-by", "masks")]) == 0
     raw = read_csv(here / "street.csv")
@@ -352,7 +370,7 @@ def test_processes_share_the_videos(here: Path, monkeypatch: pytest.MonkeyPatch)
 def test_an_interrupt_leaves_what_was_tracked_until_then(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "chunk_of", lambda _: 6)
+    monkeypatch.setattr(side_by_side, "chunk_of", lambda _: 6)
     asked = StopRequest()
     monkeypatch.setattr(following, "StopRequest", lambda: asked)
     advance = Tracker.advance
@@ -467,7 +485,7 @@ def test_a_folder_of_something_else_is_told(here: Path, capsys: pytest.CaptureFi
 def test_a_moving_camera_is_noticed_said_and_not_refused(
     here: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(following, "chunk_of", lambda _: 3)
+    monkeypatch.setattr(side_by_side, "chunk_of", lambda _: 3)
     world = np.kron(np.random.default_rng(1).integers(0, 255, (40, 60)), np.ones((4, 4))).astype(np.uint8)
     np.save(here / "pan.npy", np.stack([world[20 + t : 84 + t, 30 + 2 * t : 126 + 2 * t] for t in range(24)]))
     assert main(arguments(here, videos=(str(here / "pan.npy"),))) == 0

@@ -25,7 +25,8 @@ from scalor_pyro.tracks.any_scene.alike import (
     perspective_of,
 )
 from scalor_pyro.tracks.opening import Options
-from scalor_pyro.tracks.tracker import load_for_tracking, track, tracker_of
+from scalor_pyro.tracks.tracker import load_for_tracking, tracker_of
+from scalor_pyro.tracks.tracking import track
 from tests.video_files import squares, squares_in_perspective
 
 CONFIG = any_scene().model

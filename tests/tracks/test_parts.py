@@ -15,7 +15,8 @@ from scalor_pyro.tracks.any_scene.sizes import MARGIN
 from scalor_pyro.tracks.any_scene.trials import LARGER, TIMES
 from scalor_pyro.tracks.opening import Options
 from scalor_pyro.tracks.table import Tracks, concatenate
-from scalor_pyro.tracks.tracker import track, tracker_of
+from scalor_pyro.tracks.tracker import tracker_of
+from scalor_pyro.tracks.tracking import track
 from tests.video_files import squares
 
 FRAMES = 30

@@ -17,7 +17,8 @@ from scalor_pyro.tracks.any_scene import looks
 from scalor_pyro.tracks.any_scene.looks import Look, look_at, require_frames, require_suitable
 from scalor_pyro.tracks.any_scene.trials import mask_sides, misfit, trial
 from scalor_pyro.tracks.opening import Options
-from scalor_pyro.tracks.tracker import track, tracker_of
+from scalor_pyro.tracks.tracker import tracker_of
+from scalor_pyro.tracks.tracking import track
 from scalor_pyro.video import Video, VideoError, survey
 from tests.video_files import squares
 

@@ -21,7 +21,8 @@ from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.tracks.opening import Options, boxes_for, frames_for
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
-from scalor_pyro.tracks.tracker import track, track_chunks, tracker_of
+from scalor_pyro.tracks.tracker import track_chunks, tracker_of
+from scalor_pyro.tracks.tracking import track
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video.background.files import BACKGROUND_IMAGE, FLICKER, load_background_image, save_background_image
 from tests.video_files import squares, write_video

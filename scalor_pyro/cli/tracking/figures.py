@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.evaluation.tables import ordinal
 from scalor_pyro.tracks.finishing import Finished
+from scalor_pyro.tracks.side_by_side import Arrived
 from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.tracker import Tracked
 from scalor_pyro.video import Video
@@ -32,7 +33,7 @@ class Seen:
         self.lengths: Counter[int] = Counter()  # frames in which each identity was reported
         self.seconds, self._started = 0.0, time.perf_counter()
 
-    def add(self, found: Tracked) -> None:
+    def add(self, found: Tracked | Arrived) -> None:
         """Count a chunk."""
         self.first_frame = int(found.numbers[0]) if self.first_frame < 0 else self.first_frame
         self.last_frame = int(found.numbers[-1])

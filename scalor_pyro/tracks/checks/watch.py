@@ -55,7 +55,9 @@ class TrackWatch:
 
     def __init__(self, video: Video, scalor: Scalor, say: Callable[[str], None] | None = None) -> None:
         self._video, self._scalor, self._say = video, scalor, say or _warn
-        self._camera, self._said = CameraWatch(), set[str]()
+        #: What was said, by what it is about.
+        self.said: dict[str, str] = {}
+        self._camera, self._judged = CameraWatch(), False
         self._frames = self._full = self._propagated = self._discovered = self._changed = 0
         self._filled: list[NDArray[np.float32]] = []
         self._sides: list[NDArray[np.float32]] = []
@@ -79,15 +81,15 @@ class TrackWatch:
         self._note("slots", slots_full(self._full, self._frames, slots))
         self._note("tracks", tracks_break(self._propagated, self._discovered, self._video.options.stride))
         filled = np.concatenate(self._filled)
-        if "boxes" not in self._said and len(filled) >= LEAST_OBJECTS:
+        if not self._judged and len(filled) >= LEAST_OBJECTS:
             size = float(np.median(np.concatenate(self._sides)))
             self._note("boxes", boxes_do_not_fit(float(np.median(filled)), size))
-            self._said.add("boxes")  # judged once, and the numbers are no longer kept
+            self._judged = True  # once, and the numbers are no longer kept
             self._filled, self._sides = [filled[:0]], [filled[:0]]
 
     def _measure(self, latents: list[FrameLatents]) -> None:
         """Note the masks and boxes of the objects of a chunk."""
-        if "boxes" in self._said:
+        if self._judged:
             return
         height, width = self._scalor.config.image_size
         for frame in latents:
@@ -110,13 +112,13 @@ class TrackWatch:
             self._changed, self._changed_since = 0, int(chunk.numbers[-1]) + 1
             return
         self._changed += 1
-        if self._changed >= CHANGED_CHUNKS and "camera" not in self._said:
+        if self._changed >= CHANGED_CHUNKS and "camera" not in self.said:
             self._note("scene", scene_changed(share, self._changed_since))
 
     def _note(self, what: str, sentence: str | None) -> None:
-        if sentence is not None and what not in self._said:
-            self._said.add(what)
-            self._say(f"{self._video.path}: {sentence}")
+        if sentence is not None and what not in self.said:
+            self.said[what] = f"{self._video.path}: {sentence}"
+            self._say(self.said[what])
 
 
 def _warn(sentence: str) -> None:
