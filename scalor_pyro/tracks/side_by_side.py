@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -288,15 +288,14 @@ class _Inbox:
         kept = self._kept[self._receivers[place]]
         while not kept:
             for receiver in wait(list(self._running)):
-                assert isinstance(receiver, Connection)
-                self._receive(receiver)
+                self._receive(cast(Connection, receiver))
         return kept.popleft()
 
     def _receive(self, receiver: Connection) -> None:
         part, process, _ = self._running[receiver]
         try:
             message = pickle.loads(receiver.recv_bytes())
-        except EOFError:
+        except (EOFError, OSError):  # the latter in the middle of a message
             process.join()
             raise Failed(
                 f"The process that tracked frames from {part.turn} on ended before it was done (exit code"
@@ -322,7 +321,8 @@ def _started(
     pickled = pickle.dumps((tracker, file))
     tracker.watch = watch
     with ExitStack() as stack:
-        # Given to a process as an argument, tensors would be shared by all, and starting it would wait for it.
+        # Given to a process as an argument, tensors would be shared by all, and starting it would wait for it. The
+        # folder is this user's alone.
         given = Path(stack.enter_context(TemporaryDirectory(prefix="scalor-"))) / "tracker"
         given.write_bytes(pickled)
         running = []

@@ -68,7 +68,9 @@ def test_all_that_is_asked_for_is_there(here: Path, capsys: pytest.CaptureFixtur
     assert "street.mkv" in out and "per second" in out and str(here / "street.txt") in out
 
 
-def test_several_processes_leave_all_that_one_does(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_leave_all_that_one_does(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(side_by_side, "LEAST_FRAMES", 10)
     monkeypatch.setattr(side_by_side, "chunk_of", lambda _: 6)  # of this process: it says how many frames are shared
     further = ["--annotate", "--masks", "--napari", "--player", "3", "--processes", "2"]
@@ -78,6 +80,7 @@ def test_several_processes_leave_all_that_one_does(here: Path, monkeypatch: pyte
         assert {path.name for path in here.iterdir()} == ALL and figures["processes"] == 2
         assert len(list((here / "street-masks").iterdir())) == figures["frames"]
         (here / "street-tracks.mp4").unlink()
+    assert "parts        2 at the same time\n" in capsys.readouterr().out
 
 
 def test_less_than_one_process_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

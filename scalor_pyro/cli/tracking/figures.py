@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scalor_pyro.config import ModelConfig
 from scalor_pyro.evaluation.tables import ordinal
 from scalor_pyro.tracks.finishing import Finished
-from scalor_pyro.tracks.side_by_side import Arrived
+from scalor_pyro.tracks.side_by_side import LEAST_FRAMES, Arrived
 from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.tracker import Tracked
 from scalor_pyro.video import Video
@@ -118,3 +118,11 @@ def sides_row(sides: tuple[float, float]) -> tuple[str, str]:
 def stride_rows(stride: int) -> list[tuple[str, str]]:
     """That some frames have no tracks."""
     return [] if stride == 1 else [("stride", f"every {ordinal(stride)} frame was tracked; --stride 1 tracks all")]
+
+
+def parts_rows(parts: int, processes: int) -> list[tuple[str, str]]:
+    """Into how many parts a video was divided, where several processes were asked for."""
+    if processes == 1:
+        return []
+    fewer = f" (each has at least {LEAST_FRAMES} frames)" if parts < processes else ""
+    return [("parts", f"{parts} at the same time{fewer}")]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from scalor_pyro.cli.tracking.figures import Seen, box_sides, sides_row, stride_rows
+from scalor_pyro.cli.tracking.figures import Seen, box_sides, parts_rows, sides_row, stride_rows
 from scalor_pyro.cli.tracking.jobs import Ending, Job, is_done
 from scalor_pyro.config import config_to_dict
 from scalor_pyro.evaluation.tables import named_values
@@ -64,7 +64,8 @@ def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, optio
         sides = box_sides(tracker.scalor.config, video)
         figures = {**reading_figures(video), "processes": len(parts), "box_sides": [round(side, 2) for side in sides]}
         write_summary(job.summary, job.made, {**figures, **job.units.figures(), **seen.figures()})
-    rows = [*seen.rows(), sides_row(sides), *stride_rows(video.options.stride)]
+    rows = [*seen.rows(), sides_row(sides), *parts_rows(len(parts), options.processes)]
+    rows += stride_rows(video.options.stride)
     written = printable(", ".join(map(str, (*job.outputs.values(), job.summary))))
     print(f"{printable(job.video.name)}\n{named_values([*rows, ('files', written)])}")
     return True
