@@ -53,12 +53,13 @@ class Sizes(NamedTuple):
     frames: int
     steps: int  # timed at once
     repeats: int
-    tracked: int  # frames of the tracked video
+    tracked: int  # frames of the tracked video, or of each of its parts
+    processes: tuple[int, ...]  # that track it
     training: int | None  # steps of the training at most; None: the preset's
 
 
-ON_GPU = Sizes((16, 64, 256), 10, 10, 3, 100, None)
-ON_CPU = Sizes((1,), 2, 1, 1, 12, 2)
+ON_GPU = Sizes((16, 64, 256), 10, 10, 3, 100, (1, 4), None)
+ON_CPU = Sizes((1,), 2, 1, 1, 12, (1,), 2)
 Measured = dict[str, float]
 
 
@@ -139,22 +140,26 @@ def measure_tracking(config: RunConfig, device: torch.device, sizes: Sizes) -> M
     frames = SyntheticVideos(config.data, config.seed, "test").batch(0, batch, sizes.frames).tensor(device)
     scalor = Scalor(config.model).to(device).eval()
     guide = median_seconds(lambda: follow(scalor, frames), 1, min(3, sizes.steps), 1, device)
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = [tracked(Path(folder), number, device) for number in (sizes.tracked, 4 * sizes.tracked)]
-    rate = 3 * sizes.tracked / (seconds[1] - seconds[0])
-    print(f"guide {batch / guide:,.0f} videos/s; scalor track {rate:.0f} further frames/s at 640 x 480", flush=True)
-    return {"guide_videos_per_s": batch / guide, "track_frames_per_s": rate, "track_seconds": seconds[1]}
+    print(f"guide {batch / guide:,.0f} videos/s")
+    found = {"guide_videos_per_s": batch / guide}
+    for processes in sizes.processes:
+        frames_of_part = sizes.tracked, 4 * sizes.tracked
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = [tracked(Path(folder), processes * number, device, processes) for number in frames_of_part]
+        rate = 3 * processes * sizes.tracked / (seconds[1] - seconds[0])
+        print(f"scalor track --processes {processes}: {rate:.0f} further frames/s at 640 x 480", flush=True)
+        found |= {f"track_frames_per_s_{processes}": rate, f"track_seconds_{processes}": seconds[1]}
+    return found
 
 
-def tracked(folder: Path, frames: int, device: torch.device) -> float:
+def tracked(folder: Path, frames: int, device: torch.device, processes: int) -> float:
     """Seconds by the clock that ``scalor track`` takes for a video of made-up movers."""
     video = folder / f"{frames}.mp4"
     track_speed.make(video, frames, TRACKED)
     command = [sys.executable, "-m", "scalor_pyro", "track", str(video), "--out", str(folder / "tracks")]
+    further = ["--device", device.type, "--no-report", "--processes", str(processes)]
     start = time.perf_counter()
-    subprocess.run(
-        [*command, "--device", device.type, "--no-report"], check=True, stdout=subprocess.DEVNULL, cwd=sys.path[1]
-    )
+    subprocess.run([*command, *further], check=True, stdout=subprocess.DEVNULL, cwd=sys.path[1])
     return time.perf_counter() - start
 
 
