@@ -5,7 +5,10 @@ not wait for.
 """
 
 import argparse
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -54,13 +57,28 @@ def main(arguments: list[str] | None = None) -> int:
     :return: the exit status, see :func:`scalor_pyro.cli.errors.command`.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    top = parser(given[0] if given else "")
+    with _kept_for_good() if arguments is None else nullcontext():
+        top = parser(given[0] if given else "")
     options = top.parse_args(with_pairs(given))
     if options.run is None:
         top.print_help(sys.stderr)
         return USER_ERROR
     status: int = options.run(options)
     return status
+
+
+@contextmanager
+def _kept_for_good() -> Iterator[None]:
+    """What is imported within stays until the process ends, so the garbage collector need not look at it again and again.
+
+    Importing torch makes objects by the hundred thousand: this saves a tenth of the time that a short video takes.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _version() -> str:

@@ -4,6 +4,7 @@ A part begins two chunks of frames before its turn. In these frames, which the p
 are found, and recognised as those of the part before, whose identities they take. A frame still knows of no later one.
 """
 
+import gc
 import logging
 import pickle
 import signal
@@ -363,6 +364,7 @@ def _track_part(sender: Connection, given: Path, options: ReadOptions, first: bo
     :param given: a file that holds the tracker and the video, pickled.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # what is imported stays
     keep_freed_memory()
     torch.set_num_threads(threads)
     try:

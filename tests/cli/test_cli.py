@@ -1,8 +1,10 @@
 """The command: what it prints, what it draws, and how it refuses."""
 
+import gc
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,12 @@ def test_each_subcommand_has_its_own_help(capsys: pytest.CaptureFixture[str]) ->
             main([name, "--help"])
         assert exit_of.value.code == 0
         assert capsys.readouterr().out.startswith(f"usage: scalor {name}")
+
+
+@pytest.mark.parametrize("arguments", [["weights"], ["no-such-command"]])
+def test_garbage_is_collected_once_all_is_imported(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["scalor", *arguments])
+    with suppress(SystemExit):
+        main()
+    assert gc.isenabled() and gc.get_freeze_count() > 0
+    gc.unfreeze()
