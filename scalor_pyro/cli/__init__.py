@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _kept_for_good() -> Iterator[None]:
-    """What is imported within stays until the process ends, so the garbage collector need not look at it again and again.
+    """What is imported within stays until the process ends: the garbage collector need not look at it ever again.
 
     Importing torch makes objects by the hundred thousand: this saves a tenth of the time that a short video takes.
     """
