@@ -171,7 +171,7 @@ def test_masks_pictures_and_progress_arrive(run: TrainedRun, video: Path, one_th
         assert owners.shape == (len(found.numbers), *reader.geometry.size)
         if found.numbers[-1] < parts[1].turn:
             (alone,) = (each.segments() for each in (tracker_alone.advance(next(chunks)),))
-            assert np.array_equal(owners, alone)
+            assert np.array_equal(owners, alone[: len(owners)])  # a part may end within a chunk
     assert sum(told) == FRAMES
     assert tracker.pictured is not None and tracker.pictured.numbers.tolist() == [0, 1, 2]
 
