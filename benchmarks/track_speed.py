@@ -29,6 +29,12 @@ from scalor_pyro.tracks.text import write_mot
 
 SIZE, OBJECT_SIZE, OBJECTS, SEED = (240, 320), 20.0, 25, 5
 FRAMES, RATE = (100, 400), 25.0
+# What follows `scalor track`, by name.
+WAYS: dict[str, list[str]] = {
+    "all": [],
+    "--no-report": ["--no-report"],
+    "--no-report --no-link": ["--no-report", "--no-link"],
+}
 
 
 def make(path: Path, frames: int, size: tuple[int, int] = SIZE, seed: int = SEED, truth: Path | None = None) -> None:
@@ -54,13 +60,6 @@ def tracked(video: Path, out: Path, further: list[str]) -> tuple[float, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return seconds, float(json.loads((out / f"{video.stem}.json").read_text())["objects_per_frame"])
-
-
-WAYS: dict[str, list[str]] = {
-    "all": [],
-    "--no-report": ["--no-report"],
-    "--no-report --no-link": ["--no-report", "--no-link"],
-}
 
 
 def row(name: str, runs: list[list[float]], objects: float) -> list[str]:

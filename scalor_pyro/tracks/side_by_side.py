@@ -371,6 +371,8 @@ def _track_part(sender: Connection, given: Path, options: ReadOptions, first: bo
         tracker, file = pickle.loads(given.read_bytes())
         for message in _messages(tracker, file, options, first, masks):
             sender.send_bytes(pickle.dumps(message))
+    except BrokenPipeError:  # whoever asked was killed
+        return
     except (ValueError, OSError, MemoryError, torch.OutOfMemoryError) as error:
         sender.send_bytes(pickle.dumps(error))
     finally:
