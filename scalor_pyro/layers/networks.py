@@ -89,6 +89,23 @@ def _window_average(device: torch.device, dtype: torch.dtype, size: int, window:
     return ((place >= first) & (place < first + window)).to(dtype) / window
 
 
+def enlarged(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images by bilinear interpolation of smaller ones. (…, h, w) → (…, H, W)
+
+    It equals ``F.interpolate(mode="bilinear")``, but takes a product for each axis, and on a CPU a fifth to a tenth of
+    the time.
+    """
+    rows, columns = (_between(images.device, images.dtype, *each) for each in zip(images.shape[-2:], size, strict=True))
+    return rows @ images @ columns.mT
+
+
+@made_once
+def _between(device: torch.device, dtype: torch.dtype, points: int, size: int) -> Tensor:
+    """The matrix that interpolates between the points of an axis. (size, points)"""
+    each = torch.eye(points, dtype=dtype, device=device)
+    return F.interpolate(each[None], size, mode="linear")[0].mT.contiguous()
+
+
 class PatchConv2d(nn.Conv2d):
     """A convolution over patches that do not overlap: kernel and stride are the same.
 

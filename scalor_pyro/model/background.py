@@ -14,7 +14,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from scalor_pyro.config import ModelConfig
-from scalor_pyro.layers.networks import mlp, positive
+from scalor_pyro.layers.networks import enlarged, mlp, positive
 from scalor_pyro.model.distributions import normal
 from scalor_pyro.model.inputs import check_videos
 
@@ -125,8 +125,7 @@ class MovingDecoder(nn.Module):
         grid, channels = self.config.z_bg_grid, self.config.channels
         coarse = z_bg[:, : channels * grid**2].view(-1, channels, grid, grid) * CONTRAST + GREY
         size = self.config.image_size
-        smooth = F.interpolate(coarse, size, mode="bilinear")
-        return smooth + F.interpolate(self.residual(z_bg), size, mode="bilinear")
+        return enlarged(coarse, size) + enlarged(self.residual(z_bg), size)
 
 
 class StaticPosterior(nn.Module):
@@ -172,7 +171,8 @@ class StaticDecoder(nn.Module):
         places = self.points.expand(batch, points, 2)
         light = LIGHT_RANGE * torch.tanh(self.light(torch.cat((z_bg[:, None].expand(-1, points, -1), places), -1)))
         coarse = light.mT.unflatten(-1, (LIGHT_POINTS, LIGHT_POINTS))  # (B, C, 4, 4)
-        return self.image + F.interpolate(coarse, self.image.shape[-2:], mode="bilinear")
+        _, height, width = self.image.shape
+        return self.image + enlarged(coarse, (height, width))
 
 
 class Background(nn.Module):
