@@ -202,9 +202,11 @@ class Weigher:
         if self._turning:
             self._turning = False
             return weak
-        if before is None or before.weak.shape != weak.shape:
+        if before is None or len(before.weak) != len(weak):
             return torch.zeros_like(weak)
-        return weak & before.weak & (before.identity == previous.identity)
+        # By identity, because an object may have another slot than in the call before.
+        same = previous.identity[..., None] == before.identity[:, None]
+        return weak & (same & before.weak[:, None]).any(-1)
 
     def _cost(self, t: int, proposed: Proposed) -> Tensor:
         """KL of each proposal's latents, and what its discovery costs, in nats. (B, M)"""

@@ -217,7 +217,8 @@ def _steered(scalor: Scalor, trace: poutine.Trace, subject: Track, start: int, a
     frames, values, before = frames_of(trace), _values(trace), None
     for t in range(subject.first, subject.last + 1):
         part, row = subject.row(t)
-        there = _alone(frames[t].drawn, subject.video, row if part == "prop" or t == 0 else scalor.config.slots + row)
+        first = 0 if part == "prop" or t == 0 else frames[t].slots.number  # proposals are drawn after the slots
+        there = _alone(frames[t].drawn, subject.video, first + row)
         if t >= start:
             centre = aim(there, before)
             if before is None:

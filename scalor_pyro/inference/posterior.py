@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
@@ -46,6 +47,22 @@ class Inference(NamedTuple):
     foreground: Tensor  # (B, T, 1, H, W) total alpha of the objects
     importance: Tensor  # (B, T, 1, H, W) total α·z_pres·σ(−z_depth) of the objects, which blends them
     segments: Tensor  # (B, T, H, W) long: identity of the object that owns a pixel; BACKGROUND (-2) where none does
+
+    @property
+    def slots(self) -> int:
+        """K, how many slots there are."""
+        return self.presence.shape[2]
+
+    def in_slots(self, count: int) -> "Inference":
+        """The same with empty slots added, up to a number of K."""
+        more = count - self.slots
+
+        def added(values: Tensor, empty: float = 0) -> Tensor:
+            return F.pad(values, (0, 0) * (values.dim() - 3) + (0, more), value=empty)
+
+        parts = ("presence", "new", "where", "depth", "what", "appearance")
+        padded = {part: added(getattr(self, part)) for part in parts}
+        return self._replace(identity=added(self.identity, -1), **padded)
 
     def soft_masks(self, video: int | slice = ALL, frame: int | slice = ALL) -> Tensor:
         """The share of each pixel that each slot's object draws.

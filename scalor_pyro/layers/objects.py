@@ -51,6 +51,27 @@ class Slots(NamedTuple):
     origin: Tensor  # (B, K) long: index of a new object among the frame's M proposals, else -1
     next_identity: Tensor  # (B, 1) long: identity of the next discovery
 
+    @property
+    def number(self) -> int:
+        """K, how many slots there are."""
+        return self.alive.shape[1]
+
+    def rearranged(self, order: Tensor) -> "Slots":
+        """The same objects in other slots.
+
+        :param order: (B, n) the slot to take each one from; -1: none, it is empty.
+        """
+        filled, order = order >= 0, order.clamp(min=0)
+        objects = self.objects.take(order)
+        return Slots(
+            objects=objects._replace(presence=objects.presence * filled),
+            alive=gather(self.alive, order) & filled,
+            new=gather(self.new, order) & filled,
+            identity=gather(self.identity, order).masked_fill(~filled, -1),
+            origin=gather(self.origin, order).masked_fill(~filled, -1),
+            next_identity=self.next_identity,
+        )
+
     def turned(self) -> "Slots":
         """The same where time turns round: objects move the other way."""
         return self._replace(objects=self.objects._replace(velocity=-self.objects.velocity))

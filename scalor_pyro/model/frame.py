@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from scalor_pyro.layers.objects import Objects, Slots
+from scalor_pyro.layers.objects import Objects, Slots, gather
 from scalor_pyro.layers.rendering import Canvas
 
 
@@ -16,6 +17,22 @@ class Carried(NamedTuple):
     memory: Tensor | None  # (B, K, R) of the tracker RNNs; None after the first frame
     features: Tensor  # (B, F, H / 4, W / 4) memory of the frame encoder
     turning: bool = False  # time turns round after the next frame: it came backwards so far, and then goes forwards
+
+    def in_slots(self, count: int) -> "Carried":
+        """The same objects in another number of slots, at least as many as they are.
+
+        The guide that goes on from there uses that number; its work grows with it.
+
+        :raises ValueError: for fewer slots than objects.
+        """
+        alive = self.slots.alive
+        most = int(alive.sum(1).max())
+        if count < most:
+            raise ValueError(f"count: expected a slot for each of {most} objects, got {count}.")
+        order = alive.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
+        slots = self.slots.rearranged(F.pad(order, (0, count - order.shape[1]), value=-1))
+        memory = None if self.memory is None else F.pad(gather(self.memory, order), (0, 0, 0, count - order.shape[1]))
+        return self._replace(slots=slots, memory=memory)
 
 
 class FrameLatents(NamedTuple):

@@ -245,7 +245,7 @@ def fill_slots(
     :param previous: the slots before, whose identities the propagated objects keep; None in the first frame.
     :param propagated: K objects; None in the first frame.
     :param proposals: M objects, presence 0 where they were rejected.
-    :param slots: K.
+    :param slots: K of a first frame; later frames have as many as before.
     :param threshold: z_pres above which an object counts as present.
     """
     batch, m = proposals.presence.shape
@@ -256,7 +256,7 @@ def fill_slots(
         next_identity = torch.zeros(batch, 1, dtype=torch.long, device=device)
         candidates, first_proposal = proposals, 0
     else:
-        survivors = previous.alive & (propagated.presence > threshold)
+        slots, survivors = previous.number, previous.alive & (propagated.presence > threshold)
         identity, next_identity = previous.identity, previous.next_identity
         candidates, first_proposal = propagated.joined(proposals), slots
     order = proposals.presence.argsort(stable=True, dim=1, descending=True)

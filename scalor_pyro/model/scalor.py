@@ -267,17 +267,17 @@ class Scalor(StoredModule):
         Takes the arguments of :meth:`model`, and
 
         :param carried: of the last frame of an earlier call, to continue from there: x is then the frames that follow,
-            and sites count from 0 again.
+            sites count from 0 again, and there are as many slots as in ``carried`` (:meth:`Carried.in_slots`).
         :param acceptance: what decides which objects stay; default: masks, as in the model. With another one the slots
             may differ from those of a model that is replayed against this guide, unless it is told what was ``kept``.
         """
         observed, frames, sequences = extent(x, frames, sequences, self.config, self.annealed.temperature.dtype)
         if x is None:
             return []
-        plates = self._plates(sequences)
         begin_guide(self)
         latents: list[FrameLatents] = []
         slots, memory, seen_before, turning = (None, None, None, False) if carried is None else carried
+        plates = self._plates(sequences, slots)
         difference = None if self.background_image is None else x - self.background_image  # objects, and the light
         surprising = None if difference is None else difference * (self.config.sigma / self.sigma)
         maps, cells, memories = (part.unbind(1) for part in self._features(x, surprising, seen_before))
@@ -497,12 +497,13 @@ class Scalor(StoredModule):
         """Set scheduled quantities by name, see :class:`scalor_pyro.model.annealed.Annealed`."""
         self.annealed.set(values)
 
-    def _plates(self, sequences: int) -> _Plates:
+    def _plates(self, sequences: int, slots: Slots | None = None) -> _Plates:
+        """:param slots: that the program goes on from, if there are."""
         config, device = self.config, str(self.annealed.temperature.device)
         self.store_name.register(self)
         return _Plates(
             pyro.plate("sequences", sequences, dim=-2, device=device),
-            pyro.plate("slots", config.slots, dim=-1, device=device),
+            pyro.plate("slots", config.slots if slots is None else slots.number, dim=-1, device=device),
             pyro.plate("cells", config.n_cells, dim=-1, device=device),
             pyro.plate("first_proposals", config.proposals(first=True), dim=-1, device=device),
             pyro.plate("proposals", config.proposals(first=False), dim=-1, device=device),

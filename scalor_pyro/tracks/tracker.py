@@ -12,12 +12,14 @@ Identities, and everything that the guide knows of the objects, are carried over
 
 import math
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
@@ -60,6 +62,8 @@ from scalor_pyro.video import Chunk, Geometry, Video
 CHUNK = 16
 # Draws for the standard deviations of boxes.
 DRAWS = 64
+# Slots that a chunk begins with, beyond those of its objects: this many, and this share of the objects.
+FREE_SLOTS, FREE_SHARE = 3, 1 / 8
 
 
 class Tracked(NamedTuple):
@@ -88,7 +92,8 @@ class Pictured(NamedTuple):
 
     def and_then(self, later: "Pictured") -> "Pictured":
         """These frames, then later ones."""
-        parts = zip(self.inference, later.inference, strict=True)
+        slots = max(each.inference.slots for each in (self, later))
+        parts = zip(self.inference.in_slots(slots), later.inference.in_slots(slots), strict=True)
         return Pictured(
             np.concatenate([self.numbers, later.numbers]),
             torch.cat([self.frames, later.frames], 1),
@@ -135,6 +140,7 @@ class Tracker:
         self.differences = differences
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
+        self._free_times = 1  # as many free slots as FREE_SLOTS and FREE_SHARE say
         self.carried: Carried | None = None
         #: Looks at what is found, and says what is wrong.
         self.watch: TrackWatch | None = None
@@ -160,7 +166,7 @@ class Tracker:
         frames = whole if self.differences is None else self.differences.to_model(whole)
         first = self.carried is None
         before = seen_before(self.scalor, frames, self.lookahead, self._acceptance) if first else self.carried
-        trace = follow(self.scalor, frames, before, self._acceptance)
+        trace, before = self._follow(frames, before)
         latents = frames_of(trace)
         self.carried = latents[-1].carried
         foreground = float(torch.stack([frame.canvas.alpha.mean() for frame in latents]).mean())
@@ -201,6 +207,27 @@ class Tracker:
         if self.watch is not None:
             self.watch.add(chunk, frames[0], tracked)
         return tracked
+
+    def _follow(self, frames: Tensor, before: Carried | None) -> tuple[poutine.Trace, Carried | None]:
+        """The guide over a chunk, and what it went on from.
+
+        Most of its work grows with the number of slots, so it begins with hardly more of them than there are objects.
+        Where these are taken, the chunk is followed again with all, and later ones begin with more.
+        """
+        if before is None:
+            return follow(self.scalor, frames, None, self._acceptance), None
+        most = self.scalor.config.slots
+        there = int(before.slots.alive.sum())
+        few = there + self._free_times * (FREE_SLOTS + math.ceil(FREE_SHARE * there))
+        if few < most:
+            acceptance, fewer = copy(self._acceptance), before.in_slots(few)  # it has a state, which a second try needs
+            trace = follow(self.scalor, frames, fewer, acceptance)
+            if all(int(frame.slots.alive.sum()) < few for frame in frames_of(trace)):
+                self._acceptance = acceptance
+                return trace, fewer
+            self._free_times *= 2
+        before = before.in_slots(most)
+        return follow(self.scalor, frames, before, self._acceptance), before
 
     def _picture(self, numbers: NDArray[np.int64], frames: Tensor, latents: list[FrameLatents]) -> None:
         """Keep the frames of these latents, which are the first of the chunk."""

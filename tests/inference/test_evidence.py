@@ -204,6 +204,17 @@ def test_a_track_ends_when_its_object_is_gone_for_two_frames(weigher: Callable[.
     assert [part.tolist() for part in kept if part is not None] == [[[1, 1]], [[1, 1]], [[1, 1]], [[1, 1]], [[1, 0]]]
 
 
+def test_a_track_ends_also_if_its_object_has_got_another_slot(weigher: Callable[..., Weigher]) -> None:
+    two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
+    rule, slots = weigher(Worth(go_on=5.0)), fill_slots(None, None, two, 2, 0.5)
+    gone, none = picture(two, torch.tensor([[1.0, 0.0]])), disks([(0.9, 0.9)], [0.0])
+    none = none._replace(presence=torch.zeros(1, 1))
+    rule.keep(1, gone, slots, two, none, free(1))
+    turned = torch.tensor([[1, 0]])
+    kept = rule.keep(2, gone, slots.rearranged(turned), two.take(turned), none, free(1)).propagated
+    assert kept is not None and kept.tolist() == [[0, 1]]
+
+
 def test_an_object_that_is_not_in_the_first_frame_is_not_carried_back_into_it(weigher: Callable[..., Weigher]) -> None:
     two = disks([(-0.5, 0.0), (0.4, 0.0)], [0.9, 0.8])
     rule, slots = weigher(Worth(go_on=5.0)), fill_slots(None, None, two, 2, 0.5)

@@ -150,6 +150,49 @@ def test_with_a_lookahead_tracks_begin_in_the_first_frame_and_go_forwards(busy: 
     torch.testing.assert_close(first.slots.objects.velocity[survivor], -moved[survivor])
 
 
+@pytest.mark.parametrize("more", [0, 3, 40])
+def test_the_guide_goes_on_in_another_number_of_slots(
+    make_scalor: Callable[..., Scalor], videos: Tensor, more: int
+) -> None:
+    """Each object is what it would have been; empty slots are not seen, whatever was in them."""
+    scalor, videos = make_busy(make_scalor(slots=30, shortlist=4, first_shortlist=8)).double(), videos.double()
+    before = frames_of(follow(scalor, videos[:, :2]))[-1].carried
+    assert before is not None
+    there = int(before.slots.alive.sum(1).max())
+    assert 8 <= there < 30
+    one, other = (
+        frames_of(follow(scalor, videos[:, 2:], carried))[0].slots
+        for carried in (before, before.in_slots(there + 2).in_slots(there + more))
+    )
+    assert other.number == there + more
+    for video in range(B):
+        mine, its = (slots.identity[video, slots.alive[video] & ~slots.new[video]] for slots in (one, other))
+        assert mine.tolist() == its.tolist() and len(mine) > 0
+        rows = [slots.alive[video] & ~slots.new[video] for slots in (one, other)]
+        for name in ("presence", "where", "depth", "what", "glimpse"):
+            mine, its = (
+                getattr(slots.objects, name)[video, row] for slots, row in zip((one, other), rows, strict=True)
+            )
+            torch.testing.assert_close(mine, its, rtol=0, atol=1e-12)
+
+
+def test_fewer_slots_than_objects_are_refused(busy: Scalor, videos: Tensor) -> None:
+    before = frames_of(follow(busy, videos))[-1].carried
+    assert before is not None
+    with pytest.raises(ValueError, match="expected a slot for each of 5 objects, got 4"):
+        before.in_slots(4)
+
+
+def test_what_was_seen_with_more_slots_has_the_same_masks(busy: Scalor, videos: Tensor) -> None:
+    seen = infer(busy, videos)
+    more = seen.in_slots(8)
+    assert more.slots == 8 and (more.identity[:, :, 5:] == -1).all() and not more.new[:, :, 5:].any()
+    for masks in ("soft_masks", "hard_masks"):
+        wide = getattr(more, masks)()
+        torch.testing.assert_close(wide[:, :, :5], getattr(seen, masks)())
+        assert not wide[:, :, 5:].any()
+
+
 def test_a_lookahead_into_a_single_frame_is_none(busy: Scalor, videos: Tensor) -> None:
     assert same(infer(busy, videos[:, :1], lookahead=3), infer(busy, videos[:, :1]))
 

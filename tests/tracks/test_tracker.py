@@ -4,30 +4,32 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from pyro import poutine
 
-from scalor_pyro.config import ConfigError, DataConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.config import ConfigError, DataConfig, MoverConfig, RunConfig, TrainConfig, VideoData, VideoRunConfig
+from scalor_pyro.data import MoverVideos
 from scalor_pyro.inference.evidence import Worth, worth_for
 from scalor_pyro.inference.masks import BACKGROUND
 from scalor_pyro.inference.objects import reported
-from scalor_pyro.inference.posterior import infer
+from scalor_pyro.inference.posterior import follow, infer
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
-from scalor_pyro.tracks.opening import Options, boxes_for, frames_for
+from scalor_pyro.tracks.opening import Options, VideoLike, boxes_for, frames_for
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
-from scalor_pyro.tracks.tracker import track_chunks, tracker_of
+from scalor_pyro.tracks.tracker import load_for_tracking, track_chunks, tracker_of
 from scalor_pyro.tracks.tracking import track
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video.background.files import BACKGROUND_IMAGE, FLICKER, load_background_image, save_background_image
 from tests.video_files import squares, write_video
 
-FRAMES = 21
+FRAMES, K = 21, 60
 
 
 @pytest.fixture
@@ -59,6 +61,39 @@ def test_the_length_of_a_chunk_changes_nothing(run: TrainedRun, video: Path, chu
     assert np.array_equal(whole.frame, parts.frame) and np.array_equal(whole.identity, parts.identity)
     for name in ("x", "y", "width", "height", "presence", "depth", "x_sd", "height_sd", "length", "intensity"):
         np.testing.assert_allclose(getattr(whole, name), getattr(parts, name), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("free", [1, 2])
+@pytest.mark.parametrize("of", ["any scene", "this scene"])
+def test_the_number_of_free_slots_changes_nothing(
+    run: TrainedRun, video: Path, monkeypatch: pytest.MonkeyPatch, free: int, of: str
+) -> None:
+    """Where all are taken, a chunk is followed again with all slots of the model, from what was known before it."""
+    slots: list[int] = []
+
+    def noted(*given: Any) -> poutine.Trace:
+        slots.append(given[2].slots.number if given[2] else K)
+        return follow(*given)
+
+    seen: VideoLike = video
+    how = Options(light_step=0, slots=K, decide_by="masks", lookahead=0)
+    if of == "any scene":
+        movers = MoverVideos(MoverConfig(image_size=(64, 96), object_size=10, frames=24, most=12), 6)
+        seen, run = movers.batch(0, 1).frames[0].transpose(0, 2, 3, 1), load_for_tracking("any-scene")
+        how = Options(light_step=0, slots=K, lookahead=0, object_size=(10, 10))
+    monkeypatch.setattr("scalor_pyro.tracks.tracker.follow", noted)
+    monkeypatch.setattr("scalor_pyro.tracks.tracker.FREE_SHARE", 0)
+    rows, counts = [], []
+    for number in (K, free):
+        monkeypatch.setattr("scalor_pyro.tracks.tracker.FREE_SLOTS", number)
+        slots.clear()
+        found = concatenate([each.tracks for each in track_chunks(run, seen, how, 2)])
+        rows.append(found.rows(np.lexsort((found.identity, found.frame))))
+        counts.append([*slots])
+    assert set(counts[0]) == {K} and min(counts[1]) < K, "it goes on in fewer slots than the model has"
+    assert len(counts[1]) > len(counts[0]), "some chunk was followed again"
+    for name in ("frame", "identity", "x", "y", "width", "height", "presence", "depth", "x_sd", "length", "intensity"):
+        np.testing.assert_allclose(getattr(rows[0], name), getattr(rows[1], name), rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize(("looks", "lookahead", "decide_by"), [(1, 0, "masks"), (3, 0, "evidence"), (3, 5, "evidence")])
