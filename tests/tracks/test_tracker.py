@@ -255,6 +255,19 @@ def test_thresholds_of_evidence_are_those_of_the_weights_or_as_asked_for(run: Tr
     assert Options(go_on=0.0).evidence(run.scalor) == Worth(rule.discover, 0.0)
 
 
+def test_with_weights_for_any_scene_tracks_have_to_gain_more_to_go_on(run: TrainedRun, video: Path) -> None:
+    def rule_of(run: TrainedRun, options: Options) -> Worth:
+        rule = tracker_of(run, video, options)[0]._acceptance
+        assert rule is not None
+        return rule.evidence
+
+    anywhere, sized = load_for_tracking("any-scene"), Options(object_size=(16, 16))
+    rule = rule_of(anywhere, sized)
+    assert rule.go_on / rule.discover == pytest.approx(0.1 / 0.4)
+    assert rule_of(anywhere, replace(sized, go_on=3.0)) == replace(rule, go_on=3.0)
+    assert rule_of(run, Options()) == worth_for(run.scalor)
+
+
 def test_the_first_chunk_holds_the_lookahead(run: TrainedRun, video: Path) -> None:
     """Or tracks would depend on how a video is cut into chunks."""
     first, *_ = track_chunks(run, video, Options(lookahead=8), chunk=2)

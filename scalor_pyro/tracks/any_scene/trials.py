@@ -19,6 +19,7 @@ from torch import Tensor
 from scalor_pyro.config import AnySceneRunConfig, VideoRunConfig
 from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.data.movers import STILL, differences
+from scalor_pyro.inference.evidence import worth_for
 from scalor_pyro.inference.objects import reported
 from scalor_pyro.inference.posterior import Inference, infer
 from scalor_pyro.model.scalor import Scalor
@@ -217,7 +218,9 @@ def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     place = _place(seen, fullest, how, window)
     background = _window(resized_for(seen.background, how), place, window)
     shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
-    found = infer(*_view(scalor, shown[None], how), lookahead=min(SEEN_BEFORE, len(chunk.numbers) - 1), evidence="auto")
+    view, x = _view(scalor, shown[None], how)
+    seen_before = min(SEEN_BEFORE, len(chunk.numbers) - 1)
+    found = infer(view, x, lookahead=seen_before, evidence=worth_for(view, any_scene=True))
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
     (tracks,) = tracks_of(found, window)
     return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
