@@ -1,15 +1,18 @@
-"""What is gained where the scale of a video is not that of the survey?
+"""What is gained by the rules that weights for any scene have of their own?
 
     python benchmarks/parts.py --movers 3001 3002 --sprites 371 --out runs/parts
     python benchmarks/parts.py --without told --movers 6101 6102 --long 7201 --out runs/told
+    python benchmarks/parts.py --without go-on --movers 6321 6322 --long 7411 --out runs/go-on
 
 Each video is tracked with the weights for any scene, without an option, as if nothing had been noticed, and as
 `scalor track` does it. What is not noticed is that tracks stay together, which are those of parts, so that larger
-objects are looked for; or, with ``--without told``, how large objects are by the network that tells it. Videos are
-those of benchmarks/alike.py. Scores are by centres within one size, not linked.
+objects are looked for; with ``--without told``, how large objects are by the network that tells it; with ``--without
+go-on``, that objects are worth little, so that their tracks end. Videos are those of benchmarks/alike.py. Scores are by
+centres within one size, not linked.
 """
 
 import sys
+from types import ModuleType
 from typing import Any
 
 from alike import gained, parse, parser_of, videos
@@ -17,13 +20,18 @@ from any_scene import Annotated, scored, write_results
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.evaluation.tables import markdown_table
+from scalor_pyro.inference import evidence
 from scalor_pyro.tracks.any_scene import trials
 from scalor_pyro.tracks.table import from_dataframe
 from scalor_pyro.tracks.text import read_mot
 from scalor_pyro.tracks.tracking import track
 
-# What is replaced in the trials where nothing is noticed.
-UNNOTICED: dict[str, tuple[str, Any]] = {"parts": ("TIMES", 0), "told": ("told_side", lambda *_: None)}
+# What is replaced where nothing is noticed: a name of a module.
+UNNOTICED: dict[str, tuple[ModuleType, str, Any]] = {
+    "parts": (trials, "TIMES", 0),
+    "told": (trials, "told_side", lambda *_: None),
+    "go-on": (evidence, "GO_ON_ANYWHERE", evidence.GO_ON),
+}
 WAYS = ("unnoticed", "noticed")
 SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA", "precision": "precision", "recall": "recall"}
 
@@ -33,11 +41,11 @@ def compared(video: Annotated, without: str) -> dict[str, dict[str, float]]:
 
     :param without: see :data:`UNNOTICED`.
     """
-    truth, (name, replaced) = read_mot(video.truth), UNNOTICED[without]
-    usual = getattr(trials, name)
+    truth, (module, name, replaced) = read_mot(video.truth), UNNOTICED[without]
+    usual = getattr(module, name)
     results = {}
     for way, value in zip(WAYS, (replaced, usual), strict=True):
-        setattr(trials, name, value)
+        setattr(module, name, value)
         results[way] = scored(from_dataframe(track(video.video, link=False)), truth)["centres"]
     return results
 
