@@ -30,7 +30,7 @@ from scalor_pyro.tracks.tracking import track
 UNNOTICED: dict[str, tuple[ModuleType, str, Any]] = {
     "parts": (trials, "TIMES", 0),
     "told": (trials, "told_side", lambda *_: None),
-    "go-on": (evidence, "GO_ON_ANYWHERE", evidence.GO_ON),
+    "go-on": (evidence, "GO_ON_IN_DIFFERENCES", evidence.GO_ON),
 }
 WAYS = ("unnoticed", "noticed")
 SHOWN = {"mota": "MOTA", "idf1": "IDF1", "hota": "HOTA", "precision": "precision", "recall": "recall"}

@@ -67,21 +67,22 @@ class Worth:
 # Thresholds in nats for each px that a typical object covers: a part of an object that another box draws badly gains
 # about as much as its area, and is no object of its own.
 DISCOVER, GO_ON = 0.4, 0.04
-# Weights for any scene draw objects that they do not know; one box of two on a body is often worth a little more.
-GO_ON_ANYWHERE = 0.1
+# … of a model that sees differences from the scene. Weights for any scene draw objects that they do not know, and the
+# second box on a body is often worth a little.
+GO_ON_IN_DIFFERENCES = 0.1
 
 
-def worth_for(scalor: Scalor, any_scene: bool = False) -> Worth:
+def worth_for(scalor: Scalor, differences: bool = False) -> Worth:
     """The thresholds for a model: 0.4 and 0.04 nats for each px of ``object_size``².
 
     One rule does for strokes, opaque objects and moving backgrounds: thresholds that were tuned for each of the weights
-    that come with the package are within 0.003 MOTA of it. With weights for any scene, tracks have to gain more to go
-    on: 0.1 (docs/studies/hindsight.md).
+    that come with the package are within 0.003 MOTA of it. Where a model sees differences, tracks have to gain more to
+    go on: 0.1 (docs/studies/hindsight.md).
 
-    :param any_scene: the weights have not seen the scene.
+    :param differences: the model sees differences from the background image, as weights for any scene do.
     """
     area = scalor.config.object_size**2
-    return Worth(DISCOVER * area, (GO_ON_ANYWHERE if any_scene else GO_ON) * area)
+    return Worth(DISCOVER * area, (GO_ON_IN_DIFFERENCES if differences else GO_ON) * area)
 
 
 def weigher_for(scalor: Scalor, evidence: Worth | Literal["auto"] | None) -> "Weigher | None":

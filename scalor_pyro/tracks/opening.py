@@ -170,14 +170,14 @@ class Options:
             )
         return os.path.abspath(self.background_image)
 
-    def evidence(self, scalor: Scalor, any_scene: bool = False) -> Worth | None:
+    def evidence(self, scalor: Scalor, differences: bool = False) -> Worth | None:
         """What an object must be worth to a model; None: masks decide.
 
-        :param any_scene: the weights have not seen the scene.
+        :param differences: the model sees differences from the background image, as weights for any scene do.
         """
         if self.decide_by == "masks":
             return None
-        worth = worth_for(scalor, any_scene)
+        worth = worth_for(scalor, differences)
         discover = worth.discover if self.discover is None else self.discover
         return replace(worth, discover=discover, go_on=worth.go_on if self.go_on is None else self.go_on)
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from pyro import poutine
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, ConfigError
+from scalor_pyro.config import ConfigError
+from scalor_pyro.config.kinds import sees_differences
 from scalor_pyro.inference.evidence import Worth, weigher_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
@@ -309,7 +310,7 @@ def tracker_of(
         light_step=step if differences is None else differences.light_step(step),
         pictured=pictured,
         lookahead=options.lookahead,
-        evidence=options.evidence(scalor, isinstance(run.config, AnySceneRunConfig)),
+        evidence=options.evidence(scalor, sees_differences(run.config)),
         differences=differences,
         boxes=boxes_for(run, options),
         levels=reader.levels,

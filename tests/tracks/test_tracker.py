@@ -255,7 +255,7 @@ def test_thresholds_of_evidence_are_those_of_the_weights_or_as_asked_for(run: Tr
     assert Options(go_on=0.0).evidence(run.scalor) == Worth(rule.discover, 0.0)
 
 
-def test_with_weights_for_any_scene_tracks_have_to_gain_more_to_go_on(run: TrainedRun, video: Path) -> None:
+def test_where_differences_are_seen_tracks_have_to_gain_more_to_go_on(run: TrainedRun, video: Path) -> None:
     def rule_of(run: TrainedRun, options: Options) -> Worth:
         rule = tracker_of(run, video, options)[0]._acceptance
         assert rule is not None

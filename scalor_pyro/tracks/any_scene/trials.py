@@ -220,7 +220,7 @@ def rehearsed(scalor: Scalor, video: Video, seen: Survey, how: Look) -> Tracks:
     shown = differences(_window(chunk.frames, place, window).astype(np.float32) / 255, background, how.gain)
     view, x = _view(scalor, shown[None], how)
     seen_before = min(SEEN_BEFORE, len(chunk.numbers) - 1)
-    found = infer(view, x, lookahead=seen_before, evidence=worth_for(view, any_scene=True))
+    found = infer(view, x, lookahead=seen_before, evidence=worth_for(view, differences=True))
     alpha = found.appearance[:, :, :, -1][reported(found)].float().numpy()
     (tracks,) = tracks_of(found, window)
     return with_shapes(tracks, alpha, np.zeros(len(tracks)), fit=True)
