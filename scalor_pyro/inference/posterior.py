@@ -54,8 +54,13 @@ class Inference(NamedTuple):
         return self.presence.shape[2]
 
     def in_slots(self, count: int) -> "Inference":
-        """The same with empty slots added, up to a number of K."""
+        """The same in a larger number of slots; those that are added are empty.
+
+        :raises ValueError: for fewer slots than there are.
+        """
         more = count - self.slots
+        if more < 0:
+            raise ValueError(f"count: expected at least {self.slots} slots, as many as there are, got {count}.")
 
         def added(values: Tensor, empty: float = 0) -> Tensor:
             return F.pad(values, (0, 0) * (values.dim() - 3) + (0, more), value=empty)

@@ -181,6 +181,8 @@ def test_fewer_slots_than_objects_are_refused(busy: Scalor, videos: Tensor) -> N
     assert before is not None
     with pytest.raises(ValueError, match="expected a slot for each of 5 objects, got 4"):
         before.in_slots(4)
+    with pytest.raises(ValueError, match="expected at least 5 slots, as many as there are, got 4"):
+        infer(busy, videos).in_slots(4)
 
 
 def test_what_was_seen_with_more_slots_has_the_same_masks(busy: Scalor, videos: Tensor) -> None:
