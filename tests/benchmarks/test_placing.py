@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import placing  # noqa: E402
-import public_tables  # noqa: E402
-import tables  # noqa: E402
+import placing  # noqa: E402  benchmarks are no package
+import public_tables  # noqa: E402  benchmarks are no package
+import tables  # noqa: E402  benchmarks are no package
 
 MADE = {"command": "python benchmarks/public.py a", "commit": "0123456789", "changed": False, "machine": "a machine"}
 

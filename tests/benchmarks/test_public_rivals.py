@@ -47,7 +47,7 @@ def test_right_identities_give_right_masks(rivals: ModuleType, benchmark: str, m
         video = videos.video(index, 10)
         truth = tracks_of_truth(video.truth)
 
-        def oracle(found, linker, truth=truth):  # type: ignore[no-untyped-def]
+        def oracle(found, linker, truth=truth):  # type: ignore[no-untyped-def]  # of the truth of one video
             names = []
             for t, box in zip(found.frame, found.box, strict=True):
                 here = truth.rows(truth.frame == t)

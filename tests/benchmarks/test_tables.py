@@ -15,8 +15,8 @@ from scalor_pyro.experiments.synthetic import Likelihood, run_experiment
 from scalor_pyro.runs.provenance import MadeBy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import records  # noqa: E402
-import tables  # noqa: E402
+import records  # noqa: E402  benchmarks are no package
+import tables  # noqa: E402  benchmarks are no package
 
 COMMAND = "python examples/train_mnist.py --mnist /data/mnist.npz --out=/runs/a"
 

@@ -378,9 +378,9 @@ def test_an_interrupt_leaves_what_was_tracked_until_then(
     monkeypatch.setattr(following, "StopRequest", lambda: asked)
     advance = Tracker.advance
 
-    def stopping(self: Tracker, chunk: object) -> object:
+    def stopping(self: Tracker, chunk: Chunk) -> Tracked:
         asked.requested = self.carried is not None  # after the second chunk
-        return advance(self, chunk)  # type: ignore[arg-type]
+        return advance(self, chunk)
 
     monkeypatch.setattr(Tracker, "advance", stopping)
     assert main(arguments(here)) == 130

@@ -350,7 +350,7 @@ NUMBERS = [
     f"{part.name}.{field.name}"
     for part in dataclasses.fields(RunConfig)
     if part.name in ("data", "model", "train")
-    for field in dataclasses.fields(part.default_factory)  # type: ignore[arg-type]
+    for field in dataclasses.fields(part.default_factory)  # type: ignore[arg-type]  # which is a dataclass
     if field.type in (int, float, "int", "float", "float | None")
 ]
 
