@@ -140,7 +140,7 @@ def gain(before: Tensor, after: Tensor) -> Gain:
 
 
 def followed(scalor: Scalor, clips: Tensor) -> Tensor:
-    """After the first frame, how many objects continue one of the frame before, and how many are new, as in tracking.
+    """After the first frame, how many objects continue one of the frame before, and how many are new, by evidence.
 
     :return: (B, 2) of each clip.
     """

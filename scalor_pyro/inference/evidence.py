@@ -85,11 +85,16 @@ def worth_for(scalor: Scalor, differences: bool = False) -> Worth:
     return Worth(DISCOVER * area, (GO_ON_IN_DIFFERENCES if differences else GO_ON) * area)
 
 
-def weigher_for(scalor: Scalor, evidence: Worth | Literal["auto"] | None) -> "Weigher | None":
-    """What decides by evidence; None: masks do."""
+def weigher_for(
+    scalor: Scalor, evidence: Worth | Literal["auto"] | None, differences: bool = False
+) -> "Weigher | None":
+    """What decides by evidence; None: masks do.
+
+    :param differences: see :func:`worth_for`.
+    """
     if evidence is None:
         return None
-    return Weigher(scalor, worth_for(scalor) if evidence == "auto" else evidence)
+    return Weigher(scalor, worth_for(scalor, differences) if evidence == "auto" else evidence)
 
 
 class _Weak(NamedTuple):

@@ -156,8 +156,9 @@ def infer(
     :param Tensor x: (B, T, C, H, W) in [0, 1]
     :param lookahead: k, how many frames after the first are seen before it; at most T - 1 are. None: all.
     :param evidence: decide by the gain in log p(x, z) which proposals stay and which tracks end; "auto": with the
-        thresholds that :func:`~scalor_pyro.inference.evidence.worth_for` finds for the model. None: by masks, as in
-        the model.
+        thresholds that :func:`~scalor_pyro.inference.evidence.worth_for` finds for a model that sees frames as they
+        are; for one that sees differences, give ``worth_for(scalor, differences=True)``. None: by masks, as in the
+        model.
     :raises ValueError: if x is not a batch of videos that this model can see; for a lookahead or evidence with another
         program than SCALOR.
     """

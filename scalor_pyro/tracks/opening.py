@@ -173,7 +173,7 @@ class Options:
     def evidence(self, scalor: Scalor, differences: bool = False) -> Worth | None:
         """What an object must be worth to a model; None: masks decide.
 
-        :param differences: the model sees differences from the background image, as weights for any scene do.
+        :param differences: see :func:`~scalor_pyro.inference.evidence.worth_for`.
         """
         if self.decide_by == "masks":
             return None

@@ -23,7 +23,6 @@ from pyro import poutine
 from torch import Tensor
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.config.kinds import sees_differences
 from scalor_pyro.inference.evidence import Worth, weigher_for
 from scalor_pyro.inference.latents import frames_of
 from scalor_pyro.inference.masks import owners
@@ -140,7 +139,7 @@ class Tracker:
         self.boxes, self.levels = boxes, levels or (0.0, 255.0)
         self.differences = differences
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
-        self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence)
+        self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence, differences is not None)
         self._free_times = 1  # as many free slots as FREE_SLOTS and FREE_SHARE say
         self.carried: Carried | None = None
         #: Looks at what is found, and says what is wrong.
@@ -310,7 +309,7 @@ def tracker_of(
         light_step=step if differences is None else differences.light_step(step),
         pictured=pictured,
         lookahead=options.lookahead,
-        evidence=options.evidence(scalor, sees_differences(run.config)),
+        evidence=options.evidence(scalor, differences is not None),
         differences=differences,
         boxes=boxes_for(run, options),
         levels=reader.levels,

@@ -23,7 +23,7 @@ from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.tracks.opening import Options, VideoLike, boxes_for, frames_for
 from scalor_pyro.tracks.table import Tracks, concatenate, to_dataframe, tracks_of
-from scalor_pyro.tracks.tracker import load_for_tracking, track_chunks, tracker_of
+from scalor_pyro.tracks.tracker import Tracker, load_for_tracking, track_chunks, tracker_of
 from scalor_pyro.tracks.tracking import track
 from scalor_pyro.video import Chunk, Crop, ReadOptions, Video
 from scalor_pyro.video.background.files import BACKGROUND_IMAGE, FLICKER, load_background_image, save_background_image
@@ -266,6 +266,9 @@ def test_where_differences_are_seen_tracks_have_to_gain_more_to_go_on(run: Train
     assert rule.go_on / rule.discover == pytest.approx(0.1 / 0.4)
     assert rule_of(anywhere, replace(sized, go_on=3.0)) == replace(rule, go_on=3.0)
     assert rule_of(run, Options()) == worth_for(run.scalor)
+    known, _ = tracker_of(anywhere, video, sized)
+    by_hand = Tracker(known.scalor, known.geometry, evidence="auto", differences=known.differences)
+    assert by_hand._acceptance is not None and by_hand._acceptance.evidence == rule
 
 
 def test_the_first_chunk_holds_the_lookahead(run: TrainedRun, video: Path) -> None:
