@@ -128,7 +128,16 @@ class Taught:
         self._factor = torch.zeros(())
 
     def guide(self, clips: Tensor) -> list[FrameLatents]:
-        """q(z | x) of clips (B, T, C + 1, H, W), see :func:`with_identities`."""
+        """q(z | x) of clips (B, T, C + 1, H, W), see :func:`with_identities`.
+
+        :raises ValueError: for clips with another number of channels.
+        """
+        expected = self.scalor.config.channels + 1
+        if clips.ndim != 5 or clips.shape[2] != expected:
+            raise ValueError(
+                f"clips: expected {expected} channels, the last of which tells objects apart, got shape"
+                f" {tuple(clips.shape)}."
+            )
         frames, identities = clips[:, :, :-1], clips[:, :, -1]
         with _said_by(self.scalor) as said:
             latents = self.scalor.guide(frames)
