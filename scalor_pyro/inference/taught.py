@@ -202,7 +202,7 @@ def _error(scalor: Scalor, known: Known, latents: list[FrameLatents], said: _Sai
         held = _held(frame, known, t, held)
         slots = frame.slots
         # What no earlier object holds is to be discovered.
-        taken = torch.zeros_like(seen[:, t]).scatter(1, held.clamp(min=0), (held >= 0) & ~slots.new)
+        taken = (_is(held, share.shape[1]) & ~slots.new[..., None]).any(1)
         wrong += _discovery_error(scalor, said.discovering[t], where, share, seen[:, t] & ~taken)
     return torch.stack(wrong).sum()
 
@@ -216,7 +216,7 @@ def _held(frame: FrameLatents, known: Known, t: int, before: Tensor) -> Tensor:
     alive, where = frame.slots.alive, frame.slots.objects.where
     longer = 2 * known.sides[:, t].amax(-1).clamp(min=1e-6)  # (B, n)
     distance = (where[:, :, None, 2:] - known.centre[:, t, None]).norm(dim=-1) / longer[:, None]
-    same = before[..., None] == torch.arange(longer.shape[1], device=before.device)
+    same = _is(before, longer.shape[1])
     possible = alive[..., None] & (known.share[:, t] > 0)[:, None] & (distance < torch.where(same, LOST, NEAR))
     found = _pairs((distance - LOST * same).masked_fill(~possible, FORBIDDEN))
     unseen = (before >= 0) & (_of(known.share[:, t], before) == 0)  # behind others: it is still held
@@ -271,6 +271,11 @@ def _of(values: Tensor, index: Tensor) -> Tensor:
     """Values of each slot's object. (B, n, …), (B, K) → (B, K, …)"""
     index = index.clamp(min=0)
     return values.gather(1, index.view(*index.shape, *[1] * (values.ndim - 2)).expand(*index.shape, *values.shape[2:]))
+
+
+def _is(index: Tensor, count: int) -> Tensor:
+    """Which of so many objects each slot's is. (B, K) → (B, K, n) bool"""
+    return index[..., None] == torch.arange(count, device=index.device)
 
 
 def _pairs(cost: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyro
@@ -13,6 +14,7 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor
 
 from scalor_pyro.config import ModelConfig
+from scalor_pyro.inference import taught
 from scalor_pyro.inference.posterior import ModeMessenger
 from scalor_pyro.inference.taught import MOST_IDENTITIES, Taught, known_of, with_identities
 from scalor_pyro.layers.boxes import Boxes
@@ -95,12 +97,12 @@ def clips(videos: Tensor) -> Tensor:
 
 
 def test_the_factor_is_all_that_is_added(scalor: Scalor, videos: Tensor, clips: Tensor) -> None:
-    taught, elbo = Taught(scalor), ReparamELBO()
+    pair, elbo = Taught(scalor), ReparamELBO()
     losses = []
-    for one, pair, frames in ((elbo, scalor, videos), (elbo, taught, clips), (Trace_ELBO(), taught, clips)):
+    for one, program, frames in ((elbo, scalor, videos), (elbo, pair, clips), (Trace_ELBO(), pair, clips)):
         pyro.set_rng_seed(0)
-        losses.append(one.differentiable_loss(pair.model, pair.guide, frames).item())  # type: ignore[attr-defined]
-    trace = pyro.poutine.trace(taught.model).get_trace(clips)
+        losses.append(one.differentiable_loss(program.model, program.guide, frames).item())  # type: ignore[attr-defined]
+    trace = pyro.poutine.trace(pair.model).get_trace(clips)
     factor = trace.nodes["taught"]["fn"].log_prob(trace.nodes["taught"]["value"]).item()
     assert factor < 0 and losses[1] - losses[0] == pytest.approx(-factor, rel=1e-4)
     assert losses[2] == pytest.approx(losses[1], rel=1e-4)
@@ -109,11 +111,11 @@ def test_the_factor_is_all_that_is_added(scalor: Scalor, videos: Tensor, clips: 
 def learned(scalor: Scalor, clips: Tensor, steps: int) -> Scalor:
     """A copy of a model that has followed the factor alone."""
     scalor = copy.deepcopy(scalor)
-    taught, optimiser = Taught(scalor), torch.optim.Adam(scalor.parameters(), lr=5e-3)
+    pair, optimiser = Taught(scalor), torch.optim.Adam(scalor.parameters(), lr=5e-3)
     for _ in range(steps):
         optimiser.zero_grad()
-        taught.guide(clips)
-        (-pyro.poutine.trace(taught.model).get_trace(clips).nodes["taught"]["fn"].log_factor).backward()
+        pair.guide(clips)
+        (-pyro.poutine.trace(pair.model).get_trace(clips).nodes["taught"]["fn"].log_factor).backward()
         optimiser.step()
     return scalor
 
@@ -136,6 +138,24 @@ def test_a_guide_learns_where_the_object_is_and_that_it_is_one(
     none = learned(scalor, blank, 50)
     with torch.no_grad(), ModeMessenger():
         assert not none.guide(videos)[-1].slots.alive.any(), "told that there is none"
+
+
+def test_what_is_followed_is_not_to_be_discovered_again(
+    monkeypatch: pytest.MonkeyPatch, make_scalor: Callable[..., Scalor], videos: Tensor, clips: Tensor
+) -> None:
+    """Beside slots that hold nothing, too."""
+    scalor = learned(make_scalor(), clips, 50)
+    wanted: list[int] = []
+    discovery_error = taught._discovery_error
+
+    def noted(*arguments: Any) -> list[Tensor]:
+        wanted.append(int(arguments[-1].sum()))
+        return discovery_error(*arguments)
+
+    monkeypatch.setattr(taught, "_discovery_error", noted)
+    with torch.no_grad(), ModeMessenger():
+        Taught(scalor).guide(clips)
+    assert wanted == [2, 0, 0]
 
 
 def test_clips_without_identities_are_refused(scalor: Scalor, videos: Tensor) -> None:
