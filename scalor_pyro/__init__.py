@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         no_discovery_from,
     )
     from scalor_pyro.inference.swap_prior import swap_prior
-    from scalor_pyro.inference.taught import Taught, with_identities
     from scalor_pyro.inference.trained import TrainedRun, load
     from scalor_pyro.model.parts import Parts
     from scalor_pyro.model.scalor import Scalor
@@ -103,7 +102,6 @@ _MODULES = {
     "evaluation.uncertainty": ("TrackUncertainty", "uncertainty"),
     # Generation, and the questions that priors ask.
     "inference.evidence": ("ByEvidence", "Worth"),
-    "inference.taught": ("Taught", "with_identities"),
     "inference.generation": ("Generated", "forecast", "imagine", "reconstruct"),
     "inference.swap_prior": ("swap_prior",),
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
@@ -166,7 +164,6 @@ __all__ = [
     "Stacked",
     "Stage",
     "SyntheticVideos",
-    "Taught",
     "TrackFiles",
     "TrackUncertainty",
     "Tracks",
@@ -212,7 +209,6 @@ __all__ = [
     "tracks_of",
     "train",
     "uncertainty",
-    "with_identities",
     "write_mot",
 ]
 

@@ -150,8 +150,6 @@ def any_scene() -> AnySceneRunConfig:
     return AnySceneRunConfig(model, train)
 
 
-# How far the sizes of movers differ whose pixels are told apart, as MoverConfig.size_spread: more can be learned then.
-TAUGHT_SPREAD = 0.4
 # What the network of sizes is trained on: three frames, and a fourth picture that tells the sizes in one of them.
 SIZE_FRAMES = 4
 # Where training continues from trained weights: smaller steps, which fall earlier.
@@ -176,12 +174,6 @@ def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
     settled = _settled(train)
     train = replace(train, curriculum=stages, learning_rate=FURTHER_RATE, decay_from=FURTHER_DECAY, **settled)
     return replace(config, train=train)
-
-
-def taught(config: AnySceneRunConfig) -> AnySceneRunConfig:
-    """The same setting, for a model that is told which pixels of the made-up videos belong to whom."""
-    movers = replace(config.movers, size_spread=TAUGHT_SPREAD)
-    return replace(config, movers=movers, train=replace(config.train, taught=True))
 
 
 def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:

@@ -130,7 +130,7 @@ def as_stream(clips: Clips, config: Any, workers: int = 0) -> VideoStream:
         if workers:
             raise ValueError(f"workers: expected 0 for a stream, which makes its own videos, got {workers}.")
         return clips  # type: ignore[return-value]  # which is what was asked
-    image = (channels_of(config), *config.model.image_size)
+    image = (config.model.channels, *config.model.image_size)
     stream = ClipStream(clips, config.seed, image=image, workers=workers)
     try:
         stream.require(config.train.curriculum)
@@ -138,15 +138,6 @@ def as_stream(clips: Clips, config: Any, workers: int = 0) -> VideoStream:
         stream.close()
         raise
     return stream
-
-
-def channels_of(config: Any) -> int:
-    """The channels of clips to train on: those of the model, and one that tells objects apart if the run is taught.
-
-    :param config: of the run.
-    """
-    channels: int = config.model.channels
-    return channels + config.train.taught
 
 
 def cut(
