@@ -78,7 +78,7 @@ def drawing_noted() -> Iterator[dict[str, Any]]:
 def video_of(stream: MoverVideos, index: int) -> tuple[NDArray[np.uint8], Tracks]:
     """Frames, and the whole true masks as tracks: all objects in all frames, with the share inside as presence."""
     with drawing_noted() as noted:
-        frames, truth, _ = stream.video(index)
+        frames, truth, *_ = stream.video(index)
     alpha, origin = noted["alpha"], noted["origin"]  # (N, T, P, P), (N, T, 2) y and x
     count, length, side = alpha.shape[:3]
     windows = np.concatenate([origin[..., ::-1] + side / 2, np.full((count, length, 2), side)], -1)

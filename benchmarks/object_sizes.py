@@ -43,7 +43,7 @@ def factors(size: int, side: int, most: int, videos: int, seed: int) -> tuple[li
     stream = MoverVideos(MoverConfig((side, side), float(size), FRAMES, most), seed)
     surveyed, masked, unseen = [], [], 0
     for index in range(videos):
-        frames, truth, masks = stream.video(index)
+        frames, truth, masks, *_ = stream.video(index)
         sizes = truth.size[truth.share > IN_VIEW]
         if len(sizes) == 0:
             continue

@@ -317,7 +317,7 @@ def of_movers(run: TrainedRun, config: AnySceneRunConfig, seed: int, videos: int
     stream, size = MoverVideos(config.movers, seed), config.movers.image_size
     run.scalor.set_background_image(torch.full((1, run.scalor.config.channels, *size), STILL))
     for index in range(videos):
-        frames, truth, _ = stream.video(index)
+        frames, truth, *_ = stream.video(index)
         rows: Numbers = np.stack((truth.x, truth.y, truth.size, truth.share, truth.frame), 1).astype(np.float64)
         yield _short(run.scalor, frames, rows)
 

@@ -3,6 +3,7 @@
     python examples/train_any_scene.py --out runs/any-scene
     python examples/train_any_scene.py --out runs/any-scene --resume
     python examples/train_any_scene.py --out runs/longer --start-from runs/any-scene --steps 20000
+    python examples/train_any_scene.py --out runs/taught --start-from any-scene --taught --steps 4000
 
 No data are needed: the videos are made first and held in memory (0.2 MB each). On one core all of it takes about 80
 minutes; an interrupted run continues with --resume.
@@ -14,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from scalor_pyro.cli.errors import INTERRUPTED, command
-from scalor_pyro.config import AnySceneRunConfig
-from scalor_pyro.config.movers import any_scene, further
-from scalor_pyro.config.options import given
+from scalor_pyro.config import AnySceneRunConfig, TrainConfig
+from scalor_pyro.config.movers import any_scene, further, taught
+from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.metrics import table
 from scalor_pyro.experiments.any_scene import run_any_scene
 from scalor_pyro.experiments.stream_options import (
@@ -37,6 +38,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that make videos (default: %(default)s)"
     )
+    help_text = "learn also from the truth: where the objects of the made-up videos are"
+    add_option(parser, TrainConfig, "taught", help=help_text)
     return parser.parse_args(arguments)
 
 
@@ -46,6 +49,7 @@ def configure(options: argparse.Namespace) -> AnySceneRunConfig:
     if options.resume:
         return config_to_resume(options, AnySceneRunConfig)
     config = any_scene() if options.start_from is None else further(any_scene())
+    config = taught(config) if options.taught else config
     train = replace(config.train, **training_given(options))
     return replace(config, train=train, **given(options, AnySceneRunConfig))
 

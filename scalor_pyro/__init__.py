@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         no_discovery_from,
     )
     from scalor_pyro.inference.swap_prior import swap_prior
+    from scalor_pyro.inference.taught import Taught, with_objects
     from scalor_pyro.inference.trained import TrainedRun, load
     from scalor_pyro.model.parts import Parts
     from scalor_pyro.model.scalor import Scalor
@@ -102,6 +103,7 @@ _MODULES = {
     "evaluation.uncertainty": ("TrackUncertainty", "uncertainty"),
     # Generation, and the questions that priors ask.
     "inference.evidence": ("ByEvidence", "Worth"),
+    "inference.taught": ("Taught", "with_objects"),
     "inference.generation": ("Generated", "forecast", "imagine", "reconstruct"),
     "inference.swap_prior": ("swap_prior",),
     "inference.priors": ("constant_velocity", "discovery_at_border", "first_frame_presence", "no_discovery_from"),
@@ -164,6 +166,7 @@ __all__ = [
     "Stacked",
     "Stage",
     "SyntheticVideos",
+    "Taught",
     "TrackFiles",
     "TrackUncertainty",
     "Tracks",
@@ -209,6 +212,7 @@ __all__ = [
     "tracks_of",
     "train",
     "uncertainty",
+    "with_objects",
     "write_mot",
 ]
 

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pyro
 import pytest
 import torch
@@ -14,6 +15,7 @@ from scalor_pyro import cli as command
 from scalor_pyro.config import AnySceneRunConfig, ModelConfig, MoverConfig, Stage, TrainConfig, config_to_dict, movers
 from scalor_pyro.experiments import video_configs
 from scalor_pyro.experiments import videos as video_run
+from scalor_pyro.inference.taught import with_objects
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.weights import copy_weights, write_weights
 from tests.video_files import squares, write_video
@@ -151,3 +153,12 @@ def videos() -> Tensor:
         for t in range(3):
             ramp[b, t, b, 8 + 3 * t : 18 + 3 * t, 5 + 12 * b : 15 + 12 * b] = 0.9
     return ramp
+
+
+@pytest.fixture
+def told_videos(videos: Tensor) -> Tensor:
+    """(2, 3, 9, 32, 48): the same, told where the square is."""
+    frames, there = (255 * videos).round().byte().numpy(), (videos == 0.9).any(2).numpy()
+    boxes = [np.array([[(5 + 12 * b, 8 + 3 * t, 15 + 12 * b, 18 + 3 * t) for t in range(3)]]) for b in range(2)]
+    told = with_objects(frames, np.where(there, 0, -1), boxes, [np.full((1, 3), 100)] * 2)
+    return torch.cat((videos, torch.from_numpy(told[:, :, 3:]) / 255), 2)

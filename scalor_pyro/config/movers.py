@@ -150,6 +150,10 @@ def any_scene() -> AnySceneRunConfig:
     return AnySceneRunConfig(model, train)
 
 
+# Where a model is told where objects are, movers whose sizes differ more, as MoverConfig.size_spread, …
+TAUGHT_SPREAD = 0.5
+# … and boxes that can be smaller and larger, and narrower: by itself, it would hold two objects in one of these.
+TAUGHT_SIZES, TAUGHT_ASPECTS = 0.65, 1.0
 # What the network of sizes is trained on: three frames, and a fourth picture that tells the sizes in one of them.
 SIZE_FRAMES = 4
 # Where training continues from trained weights: smaller steps, which fall earlier.
@@ -174,6 +178,13 @@ def further(config: AnySceneRunConfig) -> AnySceneRunConfig:
     settled = _settled(train)
     train = replace(train, curriculum=stages, learning_rate=FURTHER_RATE, decay_from=FURTHER_DECAY, **settled)
     return replace(config, train=train)
+
+
+def taught(config: AnySceneRunConfig) -> AnySceneRunConfig:
+    """The same setting, for a model that is told where the objects of the made-up videos are."""
+    movers = replace(config.movers, size_spread=TAUGHT_SPREAD)
+    model = replace(config.model, size_range=TAUGHT_SIZES, aspect_range=TAUGHT_ASPECTS)
+    return replace(config, model=model, movers=movers, train=replace(config.train, taught=True))
 
 
 def on_a_video(train: TrainConfig, frames: int | None = None) -> TrainConfig:

@@ -80,6 +80,10 @@ class TrainConfig:
         "learn with evidence: what a frame gains decides which objects stay, instead of masks; steps on a GPU are then "
         "not recorded",
     )
+    taught: bool = option(
+        False,
+        "learn from clips whose last channels tell where the objects are; steps on a GPU are then not recorded",
+    )
     # Everything but the networks is computed in fp32.
     precision: Literal["fp32", "bf16"] = option(
         "fp32",
@@ -117,6 +121,7 @@ class TrainConfig:
         require_choice(self, "elbo", "trace", "analytic")
         require_choice(self, "precision", "fp32", "bf16")
         probability(self, "decay_from")
+        require(not (self.taught and self.evidence), "taught", True, "False beside evidence")
         untils = [stage.until for stage in self.curriculum]
         require(
             len(untils) > 0 and untils == sorted(untils) and untils[-1] == 1.0,

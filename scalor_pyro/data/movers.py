@@ -8,7 +8,7 @@ and hide each other; cameras are noisy, blurred and shaken.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,16 @@ def gain_for(contrast: float) -> float:
     return SHOWN_CONTRAST / max(contrast, 0.01)
 
 
+class MoverVideo(NamedTuple):
+    """One video, with what :class:`MoverBatch` has of several."""
+
+    frames: NDArray[np.uint8]  # (T, 3, H, W)
+    truth: GroundTruth
+    masks: NDArray[np.int16]  # (T, H, W)
+    boxes: NDArray[np.int64]  # (n, T, 4)
+    areas: NDArray[np.int64]  # (n, T)
+
+
 @dataclass(frozen=True, eq=False)
 class MoverBatch:
     """A batch of videos."""
@@ -63,6 +73,9 @@ class MoverBatch:
     frames: NDArray[np.uint8]  # (B, T, 3, H, W)
     truth: list[GroundTruth]
     masks: NDArray[np.int16] = field(repr=False)  # (B, T, H, W) identity of the object in front, -1: none
+    # Of all of each object's opaque part, also where others hide it and where it is out of view.
+    boxes: list[NDArray[np.int64]] = field(repr=False)  # B × (n, T, 4) left, upper, right and lower end in px
+    areas: list[NDArray[np.int64]] = field(repr=False)  # B × (n, T) px
 
     def tensor(self, device: torch.device | str = "cpu") -> Tensor:
         """The frames as float32 (B, T, 3, H, W) in [0, 1]."""
@@ -94,13 +107,15 @@ class MoverVideos:
         require_batch(start, count, frames, self.config.frames)
         videos = [self.video(index) for index in range(start, start + count)]
         return MoverBatch(
-            np.stack([video[0][:frames] for video in videos]),
-            [_first(video[1], frames) for video in videos],
-            np.stack([video[2][:frames] for video in videos]),
+            np.stack([video.frames[:frames] for video in videos]),
+            [_first(video.truth, frames) for video in videos],
+            np.stack([video.masks[:frames] for video in videos]),
+            [video.boxes[:, :frames] for video in videos],
+            [video.areas[:, :frames] for video in videos],
         )
 
-    def video(self, index: int) -> tuple[NDArray[np.uint8], GroundTruth, NDArray[np.int16]]:
-        """Frames (T, 3, H, W), truth and masks (T, H, W) of one video."""
+    def video(self, index: int) -> MoverVideo:
+        """One video."""
         config = self.config
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         height, width = config.image_size
@@ -126,7 +141,8 @@ class MoverVideos:
         gain = gain_for(typical) * float(np.exp(rng.uniform(np.log(0.7), np.log(1.3))))
         shown_frames = np.rint(255 * differences(still + difference, still, gain)).astype(np.uint8)
         frames = np.broadcast_to(shown_frames, (config.frames, 3, height, width)).copy()
-        return frames, _truth(where, sizes, alpha, origin, config.image_size), masks
+        truth = _truth(where, sizes, alpha, origin, config.image_size)
+        return MoverVideo(frames, truth, masks, *_extents(alpha, origin))
 
 
 def _first(truth: GroundTruth, frames: int) -> GroundTruth:
@@ -285,3 +301,15 @@ def _truth(
         size=(sizes[:, None] * where.scale)[rows],
         share=share[rows].astype(np.float64),
     )
+
+
+def _extents(alpha: Pixels, origin: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The box (N, T, 4) around the opaque part of each object, and its area (N, T)."""
+    opaque, side = alpha > MASK, alpha.shape[-1]
+    ends = []
+    for axis in (-2, -1):  # columns, rows
+        there = np.atleast_1d(opaque.any(axis))
+        ends.append((there.argmax(-1), side - there[..., ::-1].argmax(-1)))
+    (left, right), (top, bottom) = ends
+    y, x = origin[..., 0], origin[..., 1]
+    return np.stack((x + left, y + top, x + right, y + bottom), -1), opaque.sum((-2, -1))

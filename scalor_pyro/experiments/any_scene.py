@@ -18,6 +18,7 @@ from scalor_pyro.data import MoverVideos
 from scalor_pyro.evaluation.metrics import Evaluation, without_nan
 from scalor_pyro.experiments.results import write_results
 from scalor_pyro.inference.posterior import infer
+from scalor_pyro.inference.taught import TOLD, with_objects
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.training.callbacks import Callback
@@ -57,7 +58,7 @@ def run_any_scene(
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     scalor = Scalor(config.model).to(device)
     logger.info("Making %d videos.", config.videos)
-    clips = made(config.movers, config.seed, config.videos, workers)
+    clips = made(config.movers, config.seed, config.videos, workers, config.train.taught)
     during = min(config.train.eval_videos, final_videos)
     ended = train(
         scalor,
@@ -74,14 +75,16 @@ def run_any_scene(
     return write_results(folder, scores(scalor, config, final_videos), final_videos, ended, config.seed, origin)
 
 
-def made(config: MoverConfig, seed: int, count: int, workers: int = 1) -> NDArray[np.uint8]:
+def made(config: MoverConfig, seed: int, count: int, workers: int = 1, told: bool = False) -> NDArray[np.uint8]:
     """The first videos of a stream to train on. (N, T, 3, H, W)
 
     :param count: N.
     :param workers: processes that make them; with 1, this one does.
+    :param told: (N, T, 3 + 6, H, W): they tell where their objects are, see
+        :func:`~scalor_pyro.inference.taught.with_objects`.
     """
-    shape = (count, config.frames, 3, *config.image_size)
-    return in_parts(partial(_part, config, seed), shape, workers)
+    shape = (count, config.frames, 3 + TOLD * told, *config.image_size)
+    return in_parts(partial(_part, config, seed, told), shape, workers)
 
 
 def in_parts(part: Callable[[int, int], NDArray[np.uint8]], shape: tuple[int, ...], workers: int) -> NDArray[np.uint8]:
@@ -104,8 +107,9 @@ def in_parts(part: Callable[[int, int], NDArray[np.uint8]], shape: tuple[int, ..
     return videos
 
 
-def _part(config: MoverConfig, seed: int, start: int, count: int) -> NDArray[np.uint8]:
-    return MoverVideos(config, seed).batch(start, count).frames
+def _part(config: MoverConfig, seed: int, told: bool, start: int, count: int) -> NDArray[np.uint8]:
+    batch = MoverVideos(config, seed).batch(start, count)
+    return with_objects(batch.frames, batch.masks, batch.boxes, batch.areas) if told else batch.frames
 
 
 def scores(scalor: Scalor, config: AnySceneRunConfig, count: int) -> dict[str, float]:

@@ -19,6 +19,9 @@ KEPT = 0.9
 # At most this is added to the unbounded size and aspect of a propagated object in a frame: they stay within ± 3, where
 # tanh is not yet flat.
 SHAPE_STEP = 0.3
+# A box that is to be reached is within this share of its bounds, where tanh is not yet flat.
+FLAT = 0.95
+TINY = 1e-6
 # Centres stay within this distance of the image (in half-images of training): an object beyond is lost anyway.
 OUTSIDE = 0.5
 
@@ -70,8 +73,12 @@ class Boxes(nn.Module):
     def _where(self, sides: Tensor, centre: Tensor) -> Tensor:
         """z_where of boxes at their places: with `perspective`, nearer ones are larger. (…, 2), (…, 2) → (…, 4)"""
         if self.config.perspective != 0:
-            sides = sides * (centre[..., 1:].clamp(-1, 1) * (self.config.perspective / 2)).exp()
+            sides = sides * self._nearness(centre)
         return torch.cat((sides, centre), -1)
+
+    def _nearness(self, centre: Tensor) -> Tensor:
+        """How many times as large objects are at their places as in the middle of the image. (…, 2) → (…, 1)"""
+        return (centre[..., 1:].clamp(-1, 1) * (self.config.perspective / 2)).exp()
 
     def discovered(self, raw: Tensor, cells: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z_where, shape and velocity (none yet) of proposals.
@@ -116,6 +123,19 @@ class Boxes(nn.Module):
         return (where[..., 2:].abs() < torch.minimum(1 + where[..., :2], self.farthest)).all(-1)
 
     # ------------------------------------------------------------------ from centres to latents
+
+    def nearest(self, sides: Tensor, centre: Tensor) -> Tensor:
+        """z_where of the boxes next to others that a box can well have. (…, 2), (…, 2) → (…, 4)
+
+        :param sides: (s_x, s_y), from 0.
+        :param centre: (t_x, t_y)
+        """
+        sides = sides.clamp(min=TINY) / self._nearness(centre)
+        size = (sides.prod(-1) / self.base.prod()).sqrt() - 1
+        aspect = (sides[..., 0] / sides[..., 1] * (self.base[1] / self.base[0])).log()
+        ranges = max(self.config.size_range, TINY), max(self.config.aspect_range, TINY)
+        shape = torch.stack((size / ranges[0], aspect / ranges[1]), -1).clamp(-FLAT, FLAT)
+        return self._where(self._bounded_sides(shape), centre)
 
     def share_of_reach(self, centre: Tensor, cells: Tensor) -> Tensor:
         """Distance of centres from their cells' centres, as a share of the range of :meth:`discovered`.

@@ -63,7 +63,7 @@ class SizedMovers:
         most = int(np.clip(rng.uniform(*COVERED) * (FRAME / size) ** 2, 2, MOST))
         bodies = WITH_PARTS if rng.random() < OF_PARTS else BODIES
         config = MoverConfig((FRAME, FRAME), size, FRAMES, most, SPREAD, bodies)
-        frames, truth, masks = MoverVideos(config, self.seed, self.split).video(index)
+        frames, truth, masks, *_ = MoverVideos(config, self.seed, self.split).video(index)
         shown = masks[self.asked]
         return frames[list(self.seen)], shown >= 0, sides_of(shown, truth, self.asked)
 

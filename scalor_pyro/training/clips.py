@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from scalor_pyro.config import Stage
+from scalor_pyro.inference.taught import TOLD
 from scalor_pyro.training.prefetch import VideoStream
 
 # Random numbers are drawn from generators of (seed, number, purpose): one for the order in which an epoch has the
@@ -130,7 +131,7 @@ def as_stream(clips: Clips, config: Any, workers: int = 0) -> VideoStream:
         if workers:
             raise ValueError(f"workers: expected 0 for a stream, which makes its own videos, got {workers}.")
         return clips  # type: ignore[return-value]  # which is what was asked
-    image = (config.model.channels, *config.model.image_size)
+    image = (channels_of(config), *config.model.image_size)
     stream = ClipStream(clips, config.seed, image=image, workers=workers)
     try:
         stream.require(config.train.curriculum)
@@ -138,6 +139,15 @@ def as_stream(clips: Clips, config: Any, workers: int = 0) -> VideoStream:
         stream.close()
         raise
     return stream
+
+
+def channels_of(config: Any) -> int:
+    """The channels of clips to train on: those of the model, and those that tell where objects are to a taught one.
+
+    :param config: of the run.
+    """
+    channels: int = config.model.channels
+    return channels + TOLD * config.train.taught
 
 
 def cut(

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from scalor_pyro.config import ClipRunConfig, ConfigError, TrainConfig
 from scalor_pyro.files import reserved
 from scalor_pyro.inference.evidence import ByEvidence
+from scalor_pyro.inference.taught import Taught
 from scalor_pyro.model.background import OF_THE_VIEW
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.checkpoint import random_state, set_random_state
@@ -23,7 +24,7 @@ from scalor_pyro.runs.loading import start_from
 from scalor_pyro.training.allocator import keep_freed_memory
 from scalor_pyro.training.callbacks import Callback, CallbackError, Callbacks, TrainResult, standard_callbacks
 from scalor_pyro.training.checkpointing import Checkpoints, last_evaluation, logged
-from scalor_pyro.training.clips import Clips, ClipStream, as_stream
+from scalor_pyro.training.clips import Clips, ClipStream, as_stream, channels_of
 from scalor_pyro.training.collapse import PATIENCE, CollapseWatch
 from scalor_pyro.training.cuda_graph import CapturedStep
 from scalor_pyro.training.diagnosis import NonFiniteError, diagnosis
@@ -252,13 +253,13 @@ class Trainer:
         self.parameters = list(scalor.parameters())
         self.device = self.parameters[0].device
         objective = ReparamELBO(analytic_kl=self.budget.elbo == "analytic") if elbo is None else elbo
-        self.program = _by_evidence(scalor) if self.budget.evidence else scalor
+        self.program = _program(scalor, self.budget)
         self.loss = world.wrap(_Loss(scalor, self.program, objective), self.blank_videos())
         self.optimiser = make_optimiser(self.parameters, self.budget)
         self.watch = CollapseWatch(config.model)
         self.check_each_step = checks_each_step(self.device)
-        # Evidence asks the host which objects stay.
-        recordable = self.budget.capture and not self.budget.evidence
+        # The host is asked which objects stay, or which they are.
+        recordable = self.budget.capture and not (self.budget.evidence or self.budget.taught)
         capture = recordable and self.device.type == "cuda" and world.size == 1
         self.captured = CapturedStep(self.whole_step, enabled=capture)
         self.statistics: Mapping[str, Tensor] = {}
@@ -378,7 +379,7 @@ class Trainer:
 
     def blank_videos(self) -> Iterator[Tensor]:
         """One black video of each length that a step can have."""
-        channels, size = self.config.model.channels, self.config.model.image_size
+        channels, size = channels_of(self.config), self.config.model.image_size
         for stage in self.budget.curriculum:
             yield torch.zeros(1, stage.frames, channels, *size, device=self.device)
 
@@ -513,10 +514,14 @@ class _Loss(nn.Module):
         return loss / (frames.shape[0] * frames.shape[1])
 
 
-def _by_evidence(scalor: Trainable) -> Program:
-    if not isinstance(scalor, Scalor):
-        raise ConfigError(f"evidence: expected a Scalor to learn with it, got a {type(scalor).__name__}.")
-    return ByEvidence(scalor)
+def _program(scalor: Trainable, budget: TrainConfig) -> Program:
+    """The model and guide that are trained: those of a model, or a pair that learns in another way."""
+    for name, pair in (("evidence", ByEvidence), ("taught", Taught)):
+        if getattr(budget, name):
+            if not isinstance(scalor, Scalor):
+                raise ConfigError(f"{name}: expected a Scalor to learn with it, got a {type(scalor).__name__}.")
+            return pair(scalor)
+    return scalor
 
 
 def _restarted(folder: str | Path | None, world: World) -> bool:

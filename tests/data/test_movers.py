@@ -62,9 +62,10 @@ def test_a_video_is_the_same_in_every_batch(start: int, count: int, frames: int)
     batch = stream().batch(start, count, frames)
     assert batch.frames.shape == (count, frames, 3, 32, 48) and batch.frames.dtype == np.uint8
     assert batch.masks.shape == (count, frames, 32, 48)
-    alone, truth, masks = stream().video(start + count - 1)
+    alone, truth, masks, boxes, areas = stream().video(start + count - 1)
     assert np.array_equal(batch.frames[-1], alone[:frames])
     assert np.array_equal(batch.masks[-1], masks[:frames])
+    assert np.array_equal(batch.boxes[-1], boxes[:, :frames]) and np.array_equal(batch.areas[-1], areas[:, :frames])
     assert np.array_equal(batch.truth[-1].x, truth.x[truth.frame < frames])
     assert batch.tensor().max() <= 1 and batch.tensor().dtype == torch.float32
 
@@ -88,7 +89,7 @@ def test_any_setting_gives_videos_with_a_truth(
     size: tuple[int, int], object_size: float, frames: int, most: int, spread: float, seed: int
 ) -> None:
     config = MoverConfig(size, object_size, frames, most, spread)
-    video, truth, masks = MoverVideos(config, seed).video(3)
+    video, truth, masks, *_ = MoverVideos(config, seed).video(3)
     assert video.shape == (frames, 3, *size) and masks.shape == (frames, *size)
     assert ((truth.share >= 0) & (truth.share <= 1 + 1e-6)).all() and (truth.size > 0).all()
     everybody = {identity for identity, *_ in of_frame(truth, 0)}
@@ -101,7 +102,7 @@ def test_masks_are_where_movers_differ_from_the_scene() -> None:
     """Without noise, a frame is grey away from all masks; and hardly any pixel of a mask is."""
     unlike_the_scene = []
     for index in range(30):
-        frames, _, masks = stream().video(index)
+        frames, _, masks, *_ = stream().video(index)
         apart = np.abs(frames - GREY).max(1)  # (T, H, W)
         unlike_the_scene.append(apart[masks >= 0] > 1)
         for mask, difference in zip(masks, apart, strict=True):
@@ -115,7 +116,7 @@ def test_masks_and_truth_agree() -> None:
     """One object, wholly in view: its mask lies round its centre, and is about as large as the truth says."""
     videos, distances, areas = MoverVideos(replace(SMALL, most=1), 1), [], []
     for index in range(150):
-        _, truth, masks = videos.video(index)
+        _, truth, masks, *_ = videos.video(index)
         for frame, mask in enumerate(masks):
             objects = of_frame(truth, frame)
             if len(objects) == 1 and objects[0][-1] > 0.999 and (mask >= 0).any():
@@ -126,6 +127,27 @@ def test_masks_and_truth_agree() -> None:
     assert len(distances) > 50
     assert np.quantile(distances, 0.9) < 0.3
     assert 0.8 < np.median(areas) < 1.1 and np.quantile(areas, 0.05) > 0.4 and max(areas) < 1.5
+
+
+def test_boxes_and_areas_are_of_all_of_an_object() -> None:
+    """Those of its mask where all of it is seen; around its mask and more where it is hidden or partly out of view."""
+    whole, partly = 0, []
+    for index in range(20):
+        _, _, masks, boxes, areas = stream().video(index)
+        for number, t in np.ndindex(*areas.shape):
+            y, x = np.nonzero(masks[t] == number)
+            if len(x) == 0:
+                continue
+            left, top, right, bottom = boxes[number, t]
+            seen = x.min(), y.min(), x.max() + 1, y.max() + 1
+            if len(x) == areas[number, t]:
+                whole += 1
+                assert seen == (left, top, right, bottom)
+            else:
+                assert left <= seen[0] and top <= seen[1] and right >= seen[2] and bottom >= seen[3]
+                partly.append((right - left) * (bottom - top) > (seen[2] - seen[0]) * (seen[3] - seen[1]))
+                assert len(x) < areas[number, t]
+    assert whole > 50 and len(partly) > 50 and np.mean(partly) > 0.5
 
 
 @given(st.integers(0, 2**32), st.integers(1, 8))

@@ -10,7 +10,7 @@ import torch
 
 from scalor_pyro.config import AnySceneRunConfig, ConfigError, MoverConfig, Stage, config_to_dict
 from scalor_pyro.config.kinds import run_from_dict
-from scalor_pyro.config.movers import any_scene, further
+from scalor_pyro.config.movers import any_scene, further, taught
 from scalor_pyro.data import MoverVideos
 from scalor_pyro.experiments.any_scene import made, run_any_scene
 from scalor_pyro.layers.boxes import Boxes
@@ -62,7 +62,7 @@ def test_boxes_of_the_setting_hold_the_movers_that_it_makes() -> None:
     widest, smallest = sides.max(0).values, sides[2].max()
     videos, spans = MoverVideos(config.movers), []
     for index in range(40):
-        _, truth, masks = videos.video(index)
+        _, truth, masks, *_ = videos.video(index)
         inside = truth.frame[truth.share > 0.999], truth.identity[truth.share > 0.999]
         for frame, identity in zip(*inside, strict=True):
             rows, columns = np.nonzero(masks[frame] == identity)
@@ -70,6 +70,16 @@ def test_boxes_of_the_setting_hold_the_movers_that_it_makes() -> None:
                 spans.append(max(np.ptp(rows), np.ptp(columns)) + 1)
     assert np.quantile(spans, 0.95) < float(widest.min()), "hardly any is longer than the longest box"
     assert np.quantile(spans, 0.05) > 0.4 * float(smallest), "and hardly any is lost in the smallest"
+
+
+def test_taught_videos_tell_where_objects_are() -> None:
+    config, batch = taught(any_scene()), MoverVideos(SMALL, 3).batch(0, 3)
+    assert config.train.taught and config.movers.size_spread > any_scene().movers.size_spread
+    clips = made(SMALL, 3, 3, workers=2, told=True)
+    assert np.array_equal(clips[:, :, :3], batch.frames)
+    assert np.array_equal(clips[:, :, 3].astype(int) - 1, batch.masks)
+    share = clips[:, :, -1][batch.masks >= 0] / 255
+    assert 0 < share.min() < 0.5 and share.max() == 1, "some are hidden or half out of view"
 
 
 def test_videos_do_not_depend_on_who_makes_them() -> None:

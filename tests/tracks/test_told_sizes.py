@@ -42,7 +42,7 @@ def test_it_is_nearer_to_the_truth_than_the_survey(config: AnySceneRunConfig) ->
     movers = replace(config.movers, image_size=(160, 192), object_size=13.0, frames=40, most=26, size_spread=0.5)
     own, surveyed = [], []
     for index in range(8):
-        frames, truth, masks = MoverVideos(movers, seed=11).video(index)
+        frames, truth, masks, *_ = MoverVideos(movers, seed=11).video(index)
         sides = [np.unique(sides_of(masks[t], truth, t)[masks[t] >= 0]) for t in range(0, 40, 8)]
         true = float(np.nanmedian(np.concatenate(sides).astype(np.float64)))
         seen, look = seen_at(config, np.moveaxis(frames, 1, -1))

@@ -439,29 +439,40 @@ def test_validation_is_as_before(tmp_path: Path) -> None:
         dist.Normal(0.0, -1.0)
 
 
-def test_learning_with_evidence_goes_another_way_and_can_be_resumed(
-    tmp_path: Path, make_scalor: Callable[..., Scalor], videos: Tensor
+@pytest.mark.parametrize("way", ["evidence", "taught"])
+def test_learning_in_another_way_can_be_resumed(
+    way: str, tmp_path: Path, make_scalor: Callable[..., Scalor], videos: Tensor, told_videos: Tensor
 ) -> None:
-    def learned(evidence: bool, folder: Path, **options: Any) -> tuple[Scalor, bool]:
+    def learned(other: bool, folder: Path, **options: Any) -> tuple[Scalor, bool]:
         scalor = make_scalor()
         with torch.no_grad():
             scalor.discovery_posterior.presence_head.bias.fill_(2.0)
-        config = TrainConfig(steps=6, evidence=evidence, curriculum=(Stage(1.0, 3, 2),), eval_every=99)
+        config = TrainConfig(steps=6, curriculum=(Stage(1.0, 3, 2),), eval_every=99, **{way: other})  # type: ignore[arg-type]
         quiet = {"progress": False, "tensorboard": False}
-        return scalor, training.train(scalor, videos, config, folder, **quiet, **options).interrupted
+        shown = told_videos if other and way == "taught" else videos
+        return scalor, training.train(scalor, shown, config, folder, **quiet, **options).interrupted
 
     whole, _ = learned(True, tmp_path / "whole")
-    by_masks, _ = learned(False, tmp_path / "masks")
+    usual, _ = learned(False, tmp_path / "usual")
     _, interrupted = learned(True, tmp_path / "parted", elbo=At(call2=interrupt))
     assert interrupted
     resumed, _ = learned(True, tmp_path / "parted", resume=True)
-    differ = [not torch.equal(value, by_masks.state_dict()[name]) for name, value in whole.state_dict().items()]
+    differ = [not torch.equal(value, usual.state_dict()[name]) for name, value in whole.state_dict().items()]
     assert any(differ)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_only_scalor_learns_with_evidence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"evidence: expected a Scalor to learn with it, got a FakeScalor\."):
-        fake_train(tmp_path / "run", FakeScalor(), fake_config(evidence=True))
+def test_clips_to_be_taught_by_have_more_channels(make_scalor: Callable[..., Scalor], videos: Tensor) -> None:
+    config = TrainConfig(steps=1, curriculum=(Stage(1.0, 3, 2),), taught=True)
+    with pytest.raises(ValueError, match=r"clips: expected \(N, T, 9, 32, 48\), got shape \(2, 3, 3, 32, 48\)"):
+        training.train(make_scalor(), videos, config)
+    with pytest.raises(ConfigError, match=r"taught: expected False beside evidence, got True\."):
+        TrainConfig(taught=True, evidence=True)
+
+
+@pytest.mark.parametrize("way", ["evidence", "taught"])
+def test_only_scalor_learns_in_another_way(way: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{way}: expected a Scalor to learn with it, got a FakeScalor\."):
+        fake_train(tmp_path / "run", FakeScalor(), fake_config(**{way: True}))
     assert not (tmp_path / "run").exists()
