@@ -70,7 +70,8 @@ def with_objects(
 
     :param frames: (N, T, C, H, W) uint8.
     :param identities: (N, T, H, W) integers: that of the object in front, from 0 on; below 0 where there is none.
-    :param boxes: N × (n, T, 4) integers: the left, upper, right and lower end of each object's box, in px.
+    :param boxes: N × (n, T, 4) integers: the left, upper, right and lower end of each object's box, in px; they are cut
+        off where the frame would end if it were three times as wide and high.
     :param areas: N × (n, T) px.
     :return: (N, T, C + 6, H, W) uint8; the further channels are 0 where there is no object.
     :raises ValueError: for other shapes; for objects that are not in their boxes; and for more than 255 objects, or
@@ -99,7 +100,8 @@ def _told(identities: NDArray[Any], boxes: NDArray[Any], areas: NDArray[Any]) ->
     if len(number) and number.max() >= min(len(boxes), MOST_TOLD):
         most = min(len(boxes), MOST_TOLD)
         raise ValueError(f"identities: expected numbers below {most}, those of the boxes, got {number.max()}.")
-    left, top, right, bottom = boxes[number, t].T
+    frame = np.array(identities.shape[:0:-1] * 2)  # W, H, W, H
+    left, top, right, bottom = boxes[number, t].clip(-frame, 2 * frame).T
     distances = np.stack((x - left, y - top, right - x, bottom - y))
     if distances.size and not (distances.min() >= 0 and distances.max() <= MOST_TOLD):
         raise ValueError(

@@ -44,8 +44,8 @@ def told(*frames: list[tuple[int, tuple[int, int, int, int], int]]) -> Tensor:
 @given(
     left=st.integers(-20, 30),
     top=st.integers(-15, 16),
-    width=st.integers(21, 60),
-    height=st.integers(16, 60),
+    width=st.integers(21, 50),
+    height=st.integers(16, 32),
     number=st.integers(0, 254),
 )
 def test_what_is_told_is_known(left: int, top: int, width: int, height: int, number: int) -> None:
@@ -68,6 +68,12 @@ def test_an_object_behind_another_is_known_whole() -> None:
     assert known.share[0, :, 1].tolist() == [1, 0]
 
 
+def test_an_object_far_larger_than_the_frame_is_cut_off() -> None:
+    known = known_of(told([(0, (10, 4, 900, 20), 9000)]))
+    ends = (known.centre[0, 0, 0] + known.sides[0, 0, 0] + 1) * torch.tensor((WIDTH, HEIGHT)) / 2
+    assert ends.tolist() == pytest.approx([2 * WIDTH, 20], abs=1e-4)
+
+
 def test_where_nothing_is_nothing_is_known() -> None:
     known = known_of(told([], []))
     assert known.share.sum() == 0 and all(torch.isfinite(each).all() for each in known)
@@ -79,14 +85,14 @@ def test_clips_that_contradict_themselves_are_refused() -> None:
     boxes, areas = np.zeros((1, 2, 4), int), np.full((1, 2), 2)
     boxes[0, 0] = 1, 1, 3, 2
     assert np.array_equal(with_objects(frames, identities, [boxes], [areas])[0, 0, 3:, 1, 2], (1, 1, 0, 1, 1, 255))
-    few, farther = boxes[:, :1], boxes + (0, 0, 300, 0)
+    few, wide = boxes[:, :1], np.zeros((1, 2, 3, 4, 200), np.uint8)
     for match, changed in (
         ("identities: expected one for each pixel", (frames, identities[:, :1], [boxes], [areas])),
         (r"numbers below 1, those of the boxes, got 3\.", (frames, identities + 3, [boxes], [areas])),
         (r"boxes: expected 1 of \(n, 2, 4\), got 1 of \[\(1, 1, 4\)\]\.", (frames, identities, [few], [areas])),
         (r"areas: expected 1 of \(n, 2\), got 0 of \[\]\.", (frames, identities, [boxes], [])),
         ("boxes: expected each around its object", (frames, identities, [boxes + 1], [areas])),
-        (r"with sides at most 255 px .* got 0 to 302 px\.", (frames, identities, [farther], [areas])),
+        ("at most 255 px .* got 0 to 399 px", (wide, np.tile(identities, 40), [boxes + (-1, 0, 999, 0)], [areas])),
     ):
         with pytest.raises(ValueError, match=match):
             with_objects(*changed)
