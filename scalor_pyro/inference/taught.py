@@ -80,12 +80,12 @@ def with_objects(
     if identities.shape != (*frames.shape[:2], *frames.shape[3:]):
         raise ValueError(f"identities: expected one for each pixel of {frames.shape}, got shape {identities.shape}.")
     count, length = frames.shape[:2]
-    for name, values, end in (("boxes", boxes, (length, 4)), ("areas", areas, (length,))):
-        if len(values) != count or any(each.shape[1:] != end for each in values):
-            shapes = sorted({each.shape for each in values})
-            raise ValueError(
-                f"{name}: expected {count} of (n, {', '.join(map(str, end))}), got {len(values)} of {shapes}."
-            )
+    if not len(boxes) == len(areas) == count:
+        raise ValueError(f"boxes, areas: expected those of {count} clips, got {len(boxes)} and {len(areas)}.")
+    for name, values, end in (("boxes", boxes, (4,)), ("areas", areas, ())):
+        shapes, wanted = [each.shape for each in values], [(len(each), length, *end) for each in boxes]
+        if shapes != wanted:
+            raise ValueError(f"{name}: expected arrays of {wanted}, got {shapes}.")
     told = np.zeros((count, length, TOLD, *frames.shape[3:]), np.uint8)
     for each in range(count):
         told[each] = _told(identities[each], boxes[each], areas[each])
@@ -138,14 +138,11 @@ def known_of(told: Tensor) -> Known:
         """Each object's value, which all of its pixels tell. (B, T, H · W) → (B, T, n)"""
         return told.new_zeros(shape).scatter_(-1, index, values)[:, :, 1:]
 
-    y, x = torch.meshgrid(
-        *(torch.arange(n, device=told.device, dtype=told.dtype) for n in (height, width)), indexing="ij"
-    )
+    rows, columns = (torch.arange(n, device=told.device, dtype=told.dtype) for n in (height, width))
+    x, y = columns.repeat(height), rows.repeat_interleave(width)
     left, top, right, bottom = distances
-    low, high = (
-        torch.stack((of_object(x.flatten() + sign * across), of_object(y.flatten() + sign * along)), -1)
-        for sign, across, along in ((-1, left, top), (1, right, bottom))
-    )
+    low = torch.stack((of_object(x - left), of_object(y - top)), -1)
+    high = torch.stack((of_object(x + right), of_object(y + bottom)), -1)
     pixels = told.new_tensor((width, height))
     return Known((low + high) / pixels - 1, (high - low) / pixels, of_object(share) / MOST_TOLD)
 
