@@ -196,6 +196,8 @@ def section(name: str) -> str:
     speeds = f", {data.speed_min:g}–{data.speed_max:g} px per frame" if isinstance(data, DataConfig) else ""
     area = f"{data.image_size[1]} × {data.image_size[0]} px"
     low, high = box * (1 - model.size_range), box * (1 + model.size_range)
+    start = config.train.start_from
+    before = "" if start is None else f" It went on from `{start}` as packaged at that commit."
     return f"""### {name}
 
 {markdown({shown_data(data): card}, LEFT_OUT)}
@@ -205,7 +207,7 @@ def section(name: str) -> str:
   {file_of(name).stat().st_size / MB:.1f} MB.
 - **Limits**: boxes are {low:.0f} to {high:.0f} px wide and high, but for their aspect; of more than {model.slots}
   objects at a time in {area}, some are not followed.
-- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.
+- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.{before}
 """
 
 

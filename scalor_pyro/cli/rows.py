@@ -6,8 +6,8 @@ from scalor_pyro.tracks.summary import printable
 from scalor_pyro.video import ReadOptions, Survey, Video
 
 Row = tuple[str, str]
-# Boxes of one scale reach from 0.6 to 1.4 times the typical side: sizes that differ by more do not all fit.
-FARTHEST = 2.2
+# Boxes of one scale reach from 0.35 to 1.65 times the typical side: sizes that differ by more do not all fit.
+FARTHEST = 4.0
 
 
 def file_rows(video: Video) -> list[Row]:

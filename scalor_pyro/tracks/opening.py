@@ -94,7 +94,7 @@ class Options:
     sizes: Sizes = option(
         "auto",
         "how far the sizes of objects differ, with weights for any scene: alike (by 10 % at one distance; keeps pairs"
-        " that touch apart), any (from 0.6 to 1.4 of the typical one); auto: a trial says",
+        " that touch apart), any (from 0.35 to 1.65 of the typical one); auto: a trial says",
     )
     background_image: str = option(
         "auto",

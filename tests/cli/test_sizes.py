@@ -74,7 +74,7 @@ def test_a_size_is_a_number_or_two(video: str, size: str, capsys: pytest.Capture
 def test_perspective_is_said_and_warned_of_where_one_scale_does_not_suit() -> None:
     seen = survey(Video(squares()))
     assert "perspective" not in dict(survey_rows(seen)) and not notes(seen)
-    slight, strong = replace(seen, perspective=(40.0, 70.0)), replace(seen, perspective=(20.0, 70.0))
-    assert dict(survey_rows(slight))["perspective"].startswith("40 px at the top and 70 px at the bottom")
+    slight, strong = replace(seen, perspective=(20.0, 70.0)), replace(seen, perspective=(15.0, 70.0))
+    assert dict(survey_rows(slight))["perspective"].startswith("20 px at the top and 70 px at the bottom")
     assert not notes(slight)
     assert notes(strong) and "--crop" in notes(strong)[0]

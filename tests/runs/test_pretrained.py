@@ -15,7 +15,7 @@ import torch
 
 from scalor_pyro.cli import main
 from scalor_pyro.config import AnySceneRunConfig, DataConfig, config_to_dict
-from scalor_pyro.config.movers import any_scene
+from scalor_pyro.config.movers import any_scene, taught
 from scalor_pyro.config.presets import PRESETS, preset
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.experiments.any_scene import scores
@@ -98,7 +98,7 @@ def test_they_are_installed() -> None:
 
 def test_those_for_any_scene_are_what_their_card_says() -> None:
     config, card = card_of(ANY_SCENE)
-    assert isinstance(config, AnySceneRunConfig) and config.model == any_scene().model
+    assert isinstance(config, AnySceneRunConfig) and config.model == taught(any_scene()).model
     assert set(names()) - set(synthetic_names()) == {ANY_SCENE}
     found = scores(Scalor.from_pretrained(ANY_SCENE), config, 8)
     assert found["mota"] > card["mota"] - 0.15, "eight videos"

@@ -25,7 +25,7 @@ def test_objects_cover_as_much_of_their_box_as_the_survey_takes_them_to() -> Non
     """The law behind SIDE_OF_BOX, on movers whose areas and masks are known."""
     ratios = []
     for index in range(60):
-        _, truth, masks = MoverVideos(MoverConfig((96, 96), 16.0, 1, 6), seed=5).video(index)
+        _, truth, masks, *_ = MoverVideos(MoverConfig((96, 96), 16.0, 1, 6), seed=5).video(index)
         for row in np.nonzero(truth.share > 0.99)[0]:
             y, x = np.nonzero(masks[0] == truth.identity[row])
             if len(y) > 0.8 * truth.size[row] ** 2:  # not hidden

@@ -1,7 +1,7 @@
 """Whether the objects of a video are of one size: then boxes fit one of them, and not two.
 
-The boxes of a model for any scene reach from 0.6 to 1.4 times its typical size, so a pair that touches fits one box as
-well as two. Among objects that are alike such boxes stand out, and without them pairs stay apart. Objects are alike,
+The boxes of a model for any scene reach from 0.35 to 1.65 times its typical size, so a pair that touches fits one box
+as well as two. Among objects that are alike such boxes stand out, and without them pairs stay apart. Objects are alike,
 too, if those of one distance are: then boxes grow with the perspective.
 """
 
