@@ -16,8 +16,9 @@ from scalor_pyro.config import BoxRanges, ModelConfig
 # How far the sizes of a video's objects may differ: as in a trial, little, or as much as in training.
 Sizes = Literal["auto", "alike", "any"]
 
-# Objects are alike if the middle half of their masks' log sides spans no more than this …
-ALIKE = 0.25
+# Objects are alike if the middle half of their masks' log sides spans no more than this: that of made-up sprites of one
+# size, where they crowd, up to 0.28, and that of movers of different sizes from 0.35 on …
+ALIKE = 0.32
 # … unless the median box is near the largest one, which larger objects have as well …
 NEAR_LARGEST = 0.9
 # … and of one shape if the middle half of their boxes' log aspects spans no more than this. All were chosen on made-up
@@ -31,9 +32,9 @@ SIZE_RANGE, ASPECT_RANGE = 0.1, 0.2
 LEAST_DEPTH = 0.5
 # … what is certain of it (95 %) is at least this share, which parts of a few objects do not reach by chance; …
 CERTAIN = 0.5
-# … what is left of the spread is less than without it, and no more than this: boxes of all sizes are too small for the
-# nearest objects and too large for the farthest, so people who are alike seem less so in a trial; …
-ALIKE_IN_PERSPECTIVE = 0.4
+# … what is left of the spread is less than without it, and no more than this: people in company share boxes, so people
+# who are alike seem less so in a trial; …
+ALIKE_IN_PERSPECTIVE = 0.5
 # … and the log of the size at the bottom over that at the top is no larger than this.
 MOST_PERSPECTIVE = float(np.log(4))
 # 95 % of a standard normal distribution are within this of its mean.
@@ -58,12 +59,14 @@ def box_ranges(
     if sizes == "any" or len(sides) == 0:
         return None
     enough, spread = len(sides) >= LEAST_OBJECTS, _spread(sides)
-    perspective = 0.0 if spread <= ALIKE else perspective_of(places, sides)
-    most = ALIKE if perspective == 0 else min(ALIKE_IN_PERSPECTIVE, spread)
+    perspective = perspective_of(places, sides)
     nearer = np.exp(perspective * places / 2)
+    if _spread(sides / nearer) > min(ALIKE_IN_PERSPECTIVE, spread):
+        perspective, nearer = 0.0, np.ones_like(nearer)
+    alike = enough and (perspective != 0 or spread <= ALIKE)
     size = float(np.median(np.sqrt(boxes.prod(1)) / nearer)) / config.box_margin
     largest = NEAR_LARGEST * config.object_size * (1 + config.size_range)
-    if sizes == "auto" and (not enough or _spread(sides / nearer) > most or size > largest):
+    if sizes == "auto" and (not alike or size > largest):
         return None
     ranges = BoxRanges(size, min(SIZE_RANGE, config.size_range), config.aspect, config.aspect_range, perspective)
     aspects = boxes[:, 0] / boxes[:, 1]
