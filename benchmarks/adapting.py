@@ -28,11 +28,13 @@ from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, MoverConfig
 from scalor_pyro.config.movers import BODIES
 from scalor_pyro.data import MoverVideos
+from scalor_pyro.data.movers import MoverBatch
 from scalor_pyro.evaluation.metrics import true_tracks
 from scalor_pyro.evaluation.tables import markdown_table, shown
 from scalor_pyro.experiments.videos import FRESH
 from scalor_pyro.runs.checkpoint import export_weights, load_training_state
 from scalor_pyro.runs.folder import RunFolder
+from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.text import read_mot, write_mot
 
 # Videos of made-up movers: as large as a small camera video, and with twice the spread of sizes.
@@ -48,8 +50,17 @@ def made(seed: int, folder: Path, bodies: tuple[str, ...] = BODIES) -> Annotated
     folder.mkdir(parents=True, exist_ok=True)
     batch = MoverVideos(replace(MOVERS, bodies=bodies), seed).batch(0, 1)
     np.save(folder / "clip.npy", batch.frames[0].transpose(0, 2, 3, 1))
-    write_mot(folder / "gt.txt", true_tracks(batch.truth[0]))
+    write_mot(folder / "gt.txt", whole(batch))
     return Annotated(f"movers {seed}", folder / "clip.npy", folder / "gt.txt")
+
+
+def whole(batch: MoverBatch) -> Tracks:
+    """The true tracks of one video, with the boxes around all of each object's opaque part."""
+    truth = true_tracks(batch.truth[0])
+    rows = truth.identity, truth.frame
+    left, top, right, bottom = batch.boxes[0][rows].T.astype(np.float64)
+    boxed = replace(truth, x=(left + right) / 2, y=(top + bottom) / 2, width=right - left, height=bottom - top)
+    return boxed.rows(batch.areas[0][rows] > 0)
 
 
 def compared(video: Annotated, out: Path, training: Sequence[str]) -> dict[str, Any]:
