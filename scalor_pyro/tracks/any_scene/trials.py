@@ -52,11 +52,12 @@ LEAST_MASKS = 8
 TOLERATED = 1.35
 # The first 40 frames are followed, in a window of 192 px or less each way, to see whether objects are held in parts …
 FOLLOWED, FOLLOWED_WINDOW, SEEN_BEFORE = 40, 192, 8
-# … as they are where at least this share of the tracks is: people who walk in company reach 0.25. Then objects are
-# looked for that are larger by this factor, and, if those are parts as well, once more. See docs/any_scene.md.
-LEAST_IN_PARTS, LARGER, TIMES = 0.3, 1.4, 2
-# Objects alike in perspective are more likely whole: made-up people in company reached 0.34, halves of people 0.47.
-LEAST_IN_PERSPECTIVE = 0.4
+# … as they are where at least this share of the tracks is: people who walk in company reach 0.38, halves of movers have
+# 0.4 to 0.8. Then objects are looked for that are larger by this factor, and, if those are parts as well, once more.
+# See docs/any_scene.md.
+LEAST_IN_PARTS, LARGER, TIMES = 0.4, 1.4, 2
+# Objects alike in perspective are more likely whole: made-up people in company reached 0.57.
+LEAST_IN_PERSPECTIVE = 0.65
 
 
 def mask_sides(inference: Inference) -> NDArray[np.float64]:
