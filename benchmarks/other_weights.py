@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alike import gained, parse, parser_of, videos
 from any_scene import Annotated, scored, write_results
+from parts import SHOWN as BY_CENTRES
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.evaluation.tables import markdown_table
@@ -21,14 +22,7 @@ from scalor_pyro.tracks.table import from_dataframe
 from scalor_pyro.tracks.text import read_mot
 from scalor_pyro.tracks.tracking import track
 
-SHOWN = {
-    "mota": "MOTA",
-    "idf1": "IDF1",
-    "hota": "HOTA",
-    "precision": "precision",
-    "recall": "recall",
-    "mota_by_boxes": "MOTA by boxes",
-}
+SHOWN = {**BY_CENTRES, "mota_by_boxes": "MOTA by boxes"}
 Results = dict[str, dict[str, dict[str, float]]]
 
 
