@@ -73,7 +73,8 @@ class MoverBatch:
     frames: NDArray[np.uint8]  # (B, T, 3, H, W)
     truth: list[GroundTruth]
     masks: NDArray[np.int16] = field(repr=False)  # (B, T, H, W) identity of the object in front, -1: none
-    # Of all of each object's opaque part, also where others hide it and where it is out of view.
+    # Of all of each object's opaque part, also where others hide it and where it is out of view. Where its area is 0,
+    # its box means nothing.
     boxes: list[NDArray[np.int64]] = field(repr=False)  # B × (n, T, 4) left, upper, right and lower end in px
     areas: list[NDArray[np.int64]] = field(repr=False)  # B × (n, T) px
 
@@ -308,7 +309,7 @@ def _extents(alpha: Pixels, origin: NDArray[np.int64]) -> tuple[NDArray[np.int64
     opaque, side = alpha > MASK, alpha.shape[-1]
     ends = []
     for axis in (-2, -1):  # columns, rows
-        there = np.atleast_1d(opaque.any(axis))
+        there = np.any(opaque, axis)
         ends.append((there.argmax(-1), side - there[..., ::-1].argmax(-1)))
     (left, right), (top, bottom) = ends
     y, x = origin[..., 0], origin[..., 1]
