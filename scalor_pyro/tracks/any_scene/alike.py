@@ -35,8 +35,9 @@ CERTAIN = 0.5
 # … what is left of the spread is less than without it, and no more than this: people in company share boxes, so people
 # who are alike seem less so in a trial; …
 ALIKE_IN_PERSPECTIVE = 0.5
-# … and the log of the size at the bottom over that at the top is no larger than this.
-MOST_PERSPECTIVE = float(np.log(4))
+# … and the log of the size at the bottom over that at the top is from here on, as boxes of one size hold less, and no
+# larger than this.
+LEAST_PERSPECTIVE, MOST_PERSPECTIVE = 2 * SIZE_RANGE, float(np.log(4))
 # 95 % of a standard normal distribution are within this of its mean.
 WITHIN_95 = 1.959964
 
@@ -80,13 +81,13 @@ def perspective_of(places: NDArray[np.float64], sides: NDArray[np.float64]) -> f
     (Theil and Sen).
 
     :param places: of objects, from -1 at the top to 1 at the bottom.
-    :return: 0 where they are too few, too near each other, or too different to tell.
+    :return: 0 where they are too few, too near each other, too different or too much alike to tell.
     """
     if len(sides) < LEAST_OBJECTS or np.ptp(places) < LEAST_DEPTH:
         return 0.0
     slope, low, high = median_slope(places, np.log(sides))
     down = np.sign(slope)
-    if min(down * low, down * high) < CERTAIN * abs(slope):
+    if min(down * low, down * high) < CERTAIN * abs(slope) or 2 * abs(slope) < LEAST_PERSPECTIVE:
         return 0.0
     return float(np.clip(2 * slope, -MOST_PERSPECTIVE, MOST_PERSPECTIVE))
 
