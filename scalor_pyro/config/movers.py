@@ -13,7 +13,7 @@ from scalor_pyro.config.schedule import Schedule, constant
 from scalor_pyro.config.train import MOST_VIDEOS, Stage, TrainConfig
 
 # Kinds of bodies, see :mod:`scalor_pyro.data.mover_bodies`.
-BODIES = ("blob", "ellipse", "chain", "box", "spot", "ring", "long")
+BODIES = ("blob", "ellipse", "chain", "box", "spot", "ring", "long", "walker", "crawler")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Bodies of made-up movers: small pictures with an opacity, in coordinates of their own."""
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +13,15 @@ Pixels = NDArray[np.floating[Any]]
 SIDE, REACH = 48, 1.3
 # Kinds that bend as they move.
 BENDING = ("chain", "long")
+# Kinds with limbs, and how many pictures show a step.
+LIMBED, POSES = ("walker", "crawler"), 8
 
 
 class Body(NamedTuple):
     """How an object looks, apart from its size."""
 
-    alpha: Pixels  # (S, S) opacity
-    colour: Pixels  # (C, S, S) deviation from the object's colour
+    alpha: Pixels  # (P, S, S) opacity in each pose; P is 1 for bodies without limbs
+    colour: Pixels  # (P, C, S, S) deviation from the object's colour
     kind: str
 
     @property
@@ -34,11 +37,13 @@ def body(rng: np.random.Generator, kind: str, channels: int) -> Body:
     :param channels: C; with 1, the deviation from its colour is the same in all channels.
     """
     if kind in ("spot", "ring"):
-        return Body(_soft(rng, kind), np.zeros((channels, SIDE, SIDE), np.float32), kind)
+        return Body(_soft(rng, kind)[None], np.zeros((1, channels, SIDE, SIDE), np.float32), kind)
+    if kind in LIMBED:
+        return _limbed(rng, kind, channels)
     distance = {"blob": _blob, "ellipse": _ellipse, "chain": _chain, "box": _box, "long": _long}[kind](rng)
     edge = rng.uniform(0.08, 0.3)  # softness
     alpha = np.clip((1 - distance) / edge + 0.5, 0, 1).astype(np.float32)
-    return Body(alpha, _texture(rng, distance, channels), kind)
+    return Body(alpha[None], _texture(rng, distance, channels)[None], kind)
 
 
 def _grid() -> tuple[Pixels, Pixels]:
@@ -104,3 +109,86 @@ def _texture(rng: np.random.Generator, distance: Pixels, channels: int) -> Pixel
     rim = rng.choice([0, 0.3]) * rng.normal() * (distance > 0.7)
     texture: Pixels = (spots + ends + rim).astype(np.float32)
     return texture
+
+
+class Part(NamedTuple):
+    """A part of a body with limbs. Parts of one shade have the same colour."""
+
+    shade: int
+    distance: Callable[[float], Pixels]  # at a phase of the gait, in radians
+
+
+TRUNK, HEAD, LIMBS, LOAD = range(4)
+
+
+def _limbed(rng: np.random.Generator, kind: str, channels: int) -> Body:
+    """A trunk with limbs that swing, in shades of their own: people from the side, insects and crabs from above.
+
+    In any of the shades, a part may be as bright as the scene, so that little of it is seen.
+    """
+    parts = list(_walker(rng) if kind == "walker" else _crawler(rng))
+    edge, differing = rng.uniform(0.15, 0.5), rng.choice([0.1, 0.35, 0.6])
+    shades = differing * rng.normal(size=(LOAD + 1, channels, 1, 1))
+    alpha, colour = np.zeros((POSES, SIDE, SIDE), np.float32), np.zeros((POSES, channels, SIDE, SIDE), np.float32)
+    for pose in range(POSES):
+        for part in parts:
+            opaque = np.clip((1 - part.distance(2 * np.pi * pose / POSES)) / edge + 0.5, 0, 1)
+            colour[pose] += opaque * (shades[part.shade] - colour[pose])
+            np.maximum(alpha[pose], opaque, out=alpha[pose])
+    return Body(alpha, colour + _texture(rng, np.hypot(X, Y), channels) / 2, kind)
+
+
+def _walker(rng: np.random.Generator) -> Iterator[Part]:
+    """Head, trunk and two legs in a row; some swing their arms, some carry something."""
+    wide = rng.uniform(0.2, 0.34)
+    yield Part(TRUNK, _oval((-0.28, 0), rng.uniform(0.36, 0.46), wide))
+    yield Part(HEAD, _oval((-0.82, 0), 0.17, rng.uniform(0.13, 0.18)))
+    length, thick, swing = rng.uniform(0.7, 0.95), rng.uniform(0.09, 0.15), rng.uniform(0.1, 0.55)
+    for shift in (0, np.pi):
+        yield Part(LIMBS, _limb((0, 0), length, thick, 0, swing, shift))
+    if rng.random() < 0.5:
+        for shift in (0, np.pi):
+            yield Part(TRUNK, _limb((-0.55, 0), 0.6, 0.08, 0, swing, shift))
+    if rng.random() < 0.3:
+        place = (rng.uniform(-0.4, 0.1), rng.choice([-1, 1]) * wide)
+        yield Part(LOAD, _oval(place, rng.uniform(0.12, 0.3), rng.uniform(0.1, 0.2)))
+
+
+def _crawler(rng: np.random.Generator) -> Iterator[Part]:
+    """Two to four pairs of legs to the sides of a trunk, which may have a head. Legs of a pair move by turns."""
+    length, thick, swing = rng.uniform(0.5, 0.85), rng.uniform(0.05, 0.09), rng.uniform(0.1, 0.4)
+    for index, place in enumerate(np.linspace(-0.45, 0.35, rng.integers(2, 5))):
+        for side in (-1, 1):
+            angle = side * (np.pi / 2 - 1.2 * (place + 0.05))  # front legs point forwards, hind legs backwards
+            shift = np.pi * ((index + (side > 0)) % 2)
+            yield Part(LIMBS, _limb((place, 0), length, thick, angle, swing, shift))
+    wide = rng.uniform(0.2, 0.5)
+    yield Part(TRUNK, _oval((-0.25, 0), rng.uniform(0.35, 0.5), wide))
+    if rng.random() < 0.7:
+        yield Part(HEAD, _oval((rng.uniform(0.3, 0.5), 0), rng.uniform(0.2, 0.35), wide * rng.uniform(0.5, 0.9)))
+
+
+def _oval(middle: tuple[float, float], half_length: float, half_width: float) -> Callable[[float], Pixels]:
+    distance: Pixels = np.hypot((X - middle[0]) / half_length, (Y - middle[1]) / half_width)
+    return lambda phase: distance
+
+
+def _limb(
+    joint: tuple[float, float], length: float, thick: float, angle: float, swing: float, shift: float
+) -> Callable[[float], Pixels]:
+    """A bar that swings about its joint.
+
+    :param thick: half of it.
+    :param angle: radians, about which it swings by `swing`.
+    :param shift: of its gait, in radians.
+    """
+    x, y = X - joint[0], Y - joint[1]
+
+    def distance(phase: float) -> Pixels:
+        way = angle + swing * np.sin(phase + shift)
+        cos, sin = np.cos(way), np.sin(way)
+        along = np.clip(cos * x + sin * y, 0, length)
+        from_it: Pixels = np.hypot(x - along * cos, y - along * sin) / thick
+        return from_it
+
+    return distance

@@ -28,13 +28,16 @@ class Paths(NamedTuple):
     scale: Numbers  # (N, T) of their size, by perspective
 
 
-def paths(rng: np.random.Generator, count: int, frames: int, size: float, room: tuple[float, float]) -> Paths:
+def paths(
+    rng: np.random.Generator, count: int, frames: int, size: float, room: tuple[float, float], upright: bool = False
+) -> Paths:
     """Paths that stay in a room, at whose walls objects turn back.
 
     :param count: N.
     :param frames: T.
     :param size: px, of a typical object.
     :param room: width and height in px, around the view's middle.
+    :param upright: they are seen from the side; else from the side or from above, as it happens.
     """
     half = np.array(room) / 2
     speed = rng.uniform(0, 0.45) * size * np.exp(rng.normal(size=count) * 0.4)
@@ -60,13 +63,13 @@ def paths(rng: np.random.Generator, count: int, frames: int, size: float, room: 
         heading = _turned_back(place, heading, half)
         if rests:
             moving = moving ^ (rng.random(count) < CHANGES_PACE)
-    return Paths(centre, _posture(rng, headed, phase), phase, np.exp(depth * centre[..., 1] / half[1]))
+    return Paths(centre, _posture(rng, headed, phase, upright), phase, np.exp(depth * centre[..., 1] / half[1]))
 
 
-def _posture(rng: np.random.Generator, headed: Numbers, phase: Numbers) -> Numbers:
+def _posture(rng: np.random.Generator, headed: Numbers, phase: Numbers, upright: bool) -> Numbers:
     """How objects are turned, given where they are headed. (N, T)"""
     count, frames = headed.shape
-    posture = rng.choice(POSTURES, p=POSTURE_SHARES)
+    posture = "upright" if upright else rng.choice(POSTURES, p=POSTURE_SHARES)
     if posture == "along":
         return headed
     if posture == "upright":

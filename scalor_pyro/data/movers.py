@@ -31,6 +31,8 @@ STILL = 0.5
 SHOWN_CONTRAST = 0.7
 # Opacity above which a pixel belongs to an object's mask.
 MASK = 0.5
+# How often videos of walkers alone show them from the side.
+UPRIGHT = 0.7
 # How often the scene is known only with traces of objects that stood in it for long, and how many at most.
 TRACES, MOST_TRACES = 0.2, 3
 # An object leaves a trace only if it moves by this many sizes: one that never does is part of the scene.
@@ -128,7 +130,8 @@ class MoverVideos:
         count = 1 + int(rng.integers(0, config.most) / share * rng.uniform(0.6, 1))
         size = config.object_size * np.exp(rng.normal() * config.size_spread)
         bodies, sizes = _bodies(rng, count, size, 1 if grey else 3, config)
-        where = paths(rng, count, config.frames, size, room)
+        people = all(each.kind == "walker" for each in bodies) and rng.random() < UPRIGHT
+        where = paths(rng, count, config.frames, size, room, upright=people)
         colours = _colours(rng, bodies, still, contrast)
         alpha, colour, origin = _drawn(bodies, colours, sizes, where, config, rng)
         hidden = posts(rng, config.image_size, config.object_size)
@@ -205,11 +208,18 @@ def _drawn(
     along = (cos * dx + sin * dy) / (unit * wobble)[..., None, None]
     across = (cos * dy - sin * dx) / (unit / wobble)[..., None, None]
     across = across - (bend[..., None, None] * np.sin(where.phase[..., None, None] + 2.5 * along) * (along + 1) / 2)
-    grid = torch.from_numpy(np.stack((along, across), -1) / REACH).float().flatten(1, 2)  # (N, T·P, P, 2)
-    pictures = torch.from_numpy(np.stack([np.concatenate((each.alpha[None], each.colour)) for each in bodies]))
-    seen = F.grid_sample(pictures, grid, align_corners=False).unflatten(2, (frames, side)).transpose(1, 2).numpy()
+    grid = torch.from_numpy(np.stack((along, across), -1) / REACH).float()  # (N, T, P, P, 2)
+    seen = np.stack([_posed(*each) for each in zip(bodies, where.phase, grid, strict=True)])
     contrast = np.abs(colours).mean(1)[:, None, None, None, None]
     return seen[:, :, 0], colours[:, None, :, None, None] + 2 * contrast * seen[:, :, 1:], corner[..., ::-1]
+
+
+def _posed(seen: Body, phase: NDArray[np.float64], grid: Tensor) -> Pixels:
+    """Opacity and colour of a body in each frame, in the pose that its gait has come to. (T, 1 + C, P, P)"""
+    pictures = torch.from_numpy(np.concatenate((seen.alpha[:, None], seen.colour), 1))
+    poses = len(pictures)
+    pose = np.floor(phase / (2 * np.pi) * poses).astype(np.int64) % poses
+    return F.grid_sample(pictures[pose], grid, align_corners=False).numpy()
 
 
 def _composed(

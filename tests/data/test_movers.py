@@ -15,7 +15,7 @@ from scipy.ndimage import binary_dilation
 from scalor_pyro.config import ConfigError, MoverConfig
 from scalor_pyro.config.movers import BODIES
 from scalor_pyro.data import GroundTruth, MoverVideos, movers
-from scalor_pyro.data.mover_bodies import body
+from scalor_pyro.data.mover_bodies import LIMBED, body
 from scalor_pyro.data.mover_paths import paths
 from scalor_pyro.data.movers import STILL, differences, gain_for
 
@@ -107,7 +107,7 @@ def test_masks_are_where_movers_differ_from_the_scene() -> None:
         unlike_the_scene.append(apart[masks >= 0] > 1)
         for mask, difference in zip(masks, apart, strict=True):
             away = ~binary_dilation(mask >= 0, iterations=round(SMALL.object_size))
-            assert not away.any() or (difference[away] < FAINT).mean() > 0.97
+            assert not away.any() or (difference[away] < FAINT).mean() > 0.95
     assert np.concatenate(unlike_the_scene).mean() > 0.9
 
 
@@ -189,19 +189,40 @@ def _nearest(centres: Any) -> Any:
 def test_a_body_lies_inside_its_picture(kind: str, seed: int) -> None:
     drawn = body(np.random.default_rng(seed), kind, 3)
     assert drawn.alpha.min() >= 0 and drawn.alpha.max() > 0.5 and drawn.alpha.max() <= 1
-    border = np.concatenate((drawn.alpha[[0, -1]].ravel(), drawn.alpha[:, [0, -1]].ravel()))
+    border = np.concatenate((drawn.alpha[:, [0, -1]].ravel(), drawn.alpha[:, :, [0, -1]].ravel()))
     assert border.mean() < 0.15
-    assert drawn.colour.shape == (3, *drawn.alpha.shape) and np.isfinite(drawn.colour).all()
+    poses, *size = drawn.alpha.shape
+    assert drawn.colour.shape == (poses, 3, *size) and np.isfinite(drawn.colour).all()
     assert drawn.area > 0.1
 
 
 def test_some_bodies_are_four_times_as_long_as_wide() -> None:
     aspects = []
     for seed in range(100):
-        alpha = body(np.random.default_rng(seed), "long", 1).alpha > 0.5
+        (alpha,) = body(np.random.default_rng(seed), "long", 1).alpha > 0.5
         rows, columns = np.nonzero(alpha)
         aspects.append(np.ptp(columns) / np.ptp(rows))
     assert min(aspects) < 3 and max(aspects) > 5 and np.median(aspects) < 4
+
+
+@pytest.mark.parametrize("kind", LIMBED)
+def test_limbs_swing_and_trunks_do_not(kind: str) -> None:
+    """What is opaque in all poses holds most of a body, and each pose shows something that another does not."""
+    for seed in range(20):
+        opaque = body(np.random.default_rng(seed), kind, 1).alpha > 0.5
+        always, ever = opaque.all(0), opaque.any(0)
+        assert 0.3 < always.sum() / opaque.sum((1, 2)).mean() < 1
+        assert (ever & ~always).any() and not (opaque[0] == opaque[len(opaque) // 4]).all()
+
+
+def test_people_are_mostly_seen_from_the_side() -> None:
+    """The boxes of videos of walkers are higher than wide, those of crawlers as often wider than high."""
+    higher = {}
+    for kind in LIMBED:
+        videos = MoverVideos(MoverConfig(bodies=(kind,), frames=2), seed=3)
+        boxes = np.concatenate([each.boxes[:, 0][each.areas[:, 0] > 0] for each in map(videos.video, range(40))])
+        higher[kind] = float((boxes[:, 3] - boxes[:, 1] > boxes[:, 2] - boxes[:, 0]).mean())
+    assert higher["walker"] > 0.75 and higher["crawler"] < 0.65
 
 
 def test_a_scene_may_hold_traces_of_what_stood_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
