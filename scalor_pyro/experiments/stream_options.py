@@ -10,6 +10,7 @@ from scalor_pyro.config.options import add_option, given
 from scalor_pyro.runs.folder import RunFolder
 from scalor_pyro.runs.loading import load_config_to_resume
 from scalor_pyro.runs.pretrained import recorded
+from scalor_pyro.training.device import add_device_option
 
 
 def add_stream_options(parser: argparse.ArgumentParser, kind: type, out: Path, steps: str, eval_videos: int) -> None:
@@ -28,9 +29,14 @@ def add_stream_options(parser: argparse.ArgumentParser, kind: type, out: Path, s
     add_option(parser, TrainConfig, "steps", default=steps)
     for name in ("minutes", "start_from"):
         add_option(parser, TrainConfig, name)
+    add_eval_videos(parser, eval_videos)
+    add_device_option(parser)
+
+
+def add_eval_videos(parser: argparse.ArgumentParser, default: int) -> None:
+    """Add the option of how many videos are scored."""
     help_text = "unseen videos to score (default: %(default)s)"
-    add("--eval-videos", type=int, default=eval_videos, metavar="N", help=help_text)
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a GPU if there is one (default)")
+    parser.add_argument("--eval-videos", type=int, default=default, metavar="N", help=help_text)
 
 
 def require_counts(options: argparse.Namespace, *names: str) -> None:

@@ -117,8 +117,20 @@ def save_checkpoint(folder: RunFolder, state: TrainingState) -> None:
 def export_weights(folder: RunFolder, state: TrainingState) -> None:
     """Write the weights and the config of a training state as files of their own, for readers of the model."""
     parts = {"parts": state.parts} if state.parts else {}
-    write_weights(folder.weights, state.weights, json.loads(state.config), {"step": state.step, **parts})
-    write_atomically(folder.config, (json.dumps(json.loads(state.config), indent=2) + "\n").encode())
+    write_model(folder, state.weights, json.loads(state.config), {"step": state.step, **parts})
+
+
+def write_model(
+    folder: RunFolder, weights: dict[str, Tensor], config: Mapping[str, Any], further: Mapping[str, Any]
+) -> None:
+    """Write weights and config, for readers of the model.
+
+    :param config: of the run, as plain values.
+    :param further: see :func:`~scalor_pyro.runs.weights.write_weights`.
+    :raises OutputError: if they cannot be written.
+    """
+    write_weights(folder.weights, weights, config, further)
+    write_atomically(folder.config, (json.dumps(config, indent=2) + "\n").encode())
 
 
 def load_training_state(path: str | Path) -> TrainingState:

@@ -67,6 +67,9 @@ RUNS = {
     "train_mnist.py": [*TINY, "--objects", "sprites", "--background", "--preset", "paper", "--steps", "2"],
 }
 
+# … but for this one, which has a test of its own.
+AVERAGE = "average_any_scene.py"
+
 OPTIONS = (
     "--objects --density --background --frames --steps --minutes --batch-size --seed --device --precision --capture "
     "--out --resume --eval-videos --digits --mnist --preset"
@@ -146,7 +149,7 @@ def test_results_name_the_command(run: Path) -> None:
 
 
 def test_every_example_is_run() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS), "add the example to RUNS"
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*RUNS, AVERAGE}, "add the example to RUNS"
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -154,6 +157,20 @@ def test_example(name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     arguments = [str(run) if argument == RUN else argument for argument in RUNS[name]]
     assert load_example(name).main([*arguments, "--out", str(tmp_path / "run")]) == 0
     assert str(tmp_path / "run") in capsys.readouterr().out, "it says where its output is"
+
+
+def test_trainings_for_any_scene_are_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train, average = load_example("train_any_scene.py").main, load_example(AVERAGE).main
+    runs = [str(tmp_path / name) for name in ("one", "two")]
+    tiny = ["--start-from", "any-scene", "--videos", "8", "--steps", "1", "--eval-videos", "1"]
+    for seed, out in enumerate(runs):
+        assert train([*tiny, "--seed", str(seed), "--out", out]) == 0
+    assert average([*runs, "--eval-videos", "1", "--out", str(tmp_path / "mean")]) == 0
+    assert str(tmp_path / "mean") in capsys.readouterr().out
+    Scalor.from_pretrained(tmp_path / "mean")
+    assert average([runs[0], "--out", str(tmp_path / "again")]) == 2
+    assert capsys.readouterr().err == "error: runs: expected at least 2, got 1.\n"
+    assert not (tmp_path / "again").exists()
 
 
 def test_an_ablation_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
