@@ -66,7 +66,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--name",
         choices=[*PRESETS, ANY_SCENE, SIZES.stem],
         metavar="NAME",
-        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py; sizes: one of"
+        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py or average_any_scene.py; sizes: one of"
         " train_sizes.py",
     )
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
@@ -93,7 +93,7 @@ def pack(run: Path, name: str, mnist: Path | None) -> Path:
 
 
 def pack_any_scene(run: Path) -> Path:
-    """Round and score the weights of a run of train_any_scene.py, and put them into the package.
+    """Round and score the weights of a run for any scene, or of the mean of some, and put them into the package.
 
     :raises ValueError: if it is not finished, the file would be too large, or rounding costs too much.
     """
@@ -197,7 +197,8 @@ def section(name: str) -> str:
     area = f"{data.image_size[1]} × {data.image_size[0]} px"
     low, high = box * (1 - model.size_range), box * (1 + model.size_range)
     start = config.train.start_from
-    before = "" if start is None else f" It went on from `{start}` as packaged at that commit."
+    who = "Each" if "mean_of" in card else "It"
+    before = "" if start is None else f" {who} went on from `{start}` as packaged at that commit."
     return f"""### {name}
 
 {markdown({shown_data(data): card}, LEFT_OUT)}
@@ -207,8 +208,16 @@ def section(name: str) -> str:
   {file_of(name).stat().st_size / MB:.1f} MB.
 - **Limits**: boxes are {low:.0f} to {high:.0f} px wide and high, but for their aspect; of more than {model.slots}
   objects at a time in {area}, some are not followed.
-- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.{before}
+- **From**: {origin(card)}, torch {card["torch"]}.{before}
 """
+
+
+def origin(card: Mapping[str, Any]) -> str:
+    """The command that made the weights, or those that made the runs whose mean they are."""
+    runs = [f"`{run['command']}`, seed {run['seed']}, commit {shown_commit(run)}" for run in card.get("mean_of", [card])]
+    if len(runs) == 1:
+        return runs[0]
+    return f"{'; '.join(runs)}. Their mean: `{card['command']}`, commit {shown_commit(card)}"
 
 
 def section_of_sizes() -> str:
