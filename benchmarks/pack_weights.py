@@ -66,8 +66,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--name",
         choices=[*PRESETS, ANY_SCENE, SIZES.stem],
         metavar="NAME",
-        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py or average_any_scene.py; sizes: one of"
-        " train_sizes.py",
+        help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py or"
+        " average_any_scene.py; sizes: one of train_sizes.py",
     )
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
     return parser.parse_args(arguments)
@@ -214,7 +214,8 @@ def section(name: str) -> str:
 
 def origin(card: Mapping[str, Any]) -> str:
     """The command that made the weights, or those that made the runs whose mean they are."""
-    runs = [f"`{run['command']}`, seed {run['seed']}, commit {shown_commit(run)}" for run in card.get("mean_of", [card])]
+    made = card.get("mean_of", [card])
+    runs = [f"`{run['command']}`, seed {run['seed']}, commit {shown_commit(run)}" for run in made]
     if len(runs) == 1:
         return runs[0]
     return f"{'; '.join(runs)}. Their mean: `{card['command']}`, commit {shown_commit(card)}"
