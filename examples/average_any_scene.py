@@ -4,7 +4,7 @@
     python examples/train_any_scene.py --out runs/two --start-from any-scene --taught --steps 4000 --seed 1
     python examples/average_any_scene.py runs/one runs/two --out runs/mean
 
-The mean is often better than each of them, and as fast.
+The mean may be better than each of them, and is as fast: compare the scores.
 """
 
 import argparse

@@ -124,7 +124,7 @@ TRUNK, HEAD, LIMBS, LOAD = range(4)
 def _limbed(rng: np.random.Generator, kind: str, channels: int) -> Body:
     """A trunk with limbs that swing, in shades of their own: people from the side, insects and crabs from above.
 
-    In any of the shades, a part may be as bright as the scene, so that little of it is seen.
+    A part may be as bright as the scene, so that little of it is seen.
     """
     parts = list(_walker(rng) if kind == "walker" else _crawler(rng))
     edge, differing = rng.uniform(0.15, 0.5), rng.choice([0.1, 0.35, 0.6])

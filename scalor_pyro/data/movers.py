@@ -2,8 +2,8 @@
 
 A stream of videos that is a pure function of (seed, split, index), with the truth. Frames are shown as differences
 from the scene (:func:`differences`), so that scene, light and contrast of a user's video do not matter: grey is where
-nothing moves. Bodies are round, long, jointed, soft, ringed and textured; they walk, turn, rest, go side by side, cross
-and hide each other; cameras are noisy, blurred and shaken.
+nothing moves. Bodies are round, long, jointed, limbed, soft, ringed and textured; they walk, turn, rest, go side by
+side, cross and hide each other; cameras are noisy, blurred and shaken.
 """
 
 from collections.abc import Sequence

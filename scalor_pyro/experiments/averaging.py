@@ -1,10 +1,12 @@
 """One model for any scene from several trainings: the mean of their weights.
 
-Trainings that go on from the same weights, on other videos or with another seed, end near each other, and the mean of
-the weights that they end with is often better than each of them ("model soups", Wortsman et al., ICML 2022, arXiv
-2203.05482). It costs nothing in tracking. Trainings from random weights have nothing in common, and no such mean.
+Trainings that go on from the same weights, on other videos or with another seed, end near each other, so the mean of
+the weights that they end with is a model as well, and may be better than each of them ("model soups", Wortsman et al.,
+ICML 2022, arXiv 2203.05482; measured in docs/any_scene.md). It costs nothing in tracking. Trainings from random weights
+have nothing in common, and no such mean.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,8 +63,8 @@ def average_any_scene(
     scalor.load_state_dict(mean([weights for _, weights in loaded]))
     write_model(into, copy_weights(scalor), config_to_dict(config), {"mean_of": len(runs)})
     scored = scores(scalor.to(device).eval(), config, final_videos)
-    steps, minutes, of_processor = (sum(each[name] for each in results) for name in COSTS)
-    ended = TrainResult(steps, minutes, of_processor, interrupted=False, evaluation=None)
+    steps, minutes, of_processor = (sum(_number(each[name]) for each in results) for name in COSTS)
+    ended = TrainResult(int(steps), minutes, of_processor, interrupted=False, evaluation=None)
     origin["mean_of"] = [{**each["provenance"], "seed": each["seed"]} for each in results]
     return write_results(folder, scored, final_videos, ended, config.seed, origin)
 
@@ -88,6 +90,11 @@ def _require_alike(run: Path, config: AnySceneRunConfig, first: Path, wanted: An
         raise CheckpointError(f"{run}: expected a run that went on from trained weights, got one from random weights.")
     if start != wanted.train.start_from:
         raise CheckpointError(f"{run} went on from {start}: expected {wanted.train.start_from}, as {first} did.")
+
+
+def _number(value: float | None) -> float:
+    """A number of a run's results, which have None in place of NaN."""
+    return math.nan if value is None else value
 
 
 def _results(run: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The mean of several trainings for any scene."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def test_runs_without_a_mean_are_refused(runs: tuple[Path, Path, Path], tmp_path
     with pytest.raises(CheckpointError, match=r"results\.json: expected the results of a training, got \[1\]\."):
         average_any_scene([tmp_path / "larger", tmp_path / "larger"], out)
     assert not out.exists()
+
+
+def test_what_a_resumed_run_did_not_count_stays_unknown(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    _, one, two = runs
+    resumed = shutil.copytree(two, tmp_path / "resumed")
+    results = json.loads((resumed / "results.json").read_text())
+    (resumed / "results.json").write_text(json.dumps({**results, "processor_minutes": None}))
+    averaged = average_any_scene([one, resumed], tmp_path / "mean", final_videos=1)
+    assert averaged["processor_minutes"] is None and averaged["training_minutes"] > 0
 
 
 def test_a_folder_that_holds_a_run_is_kept(runs: tuple[Path, Path, Path]) -> None:
