@@ -46,13 +46,13 @@ def test_tracks_with_and_without_training_are_scored(
     monkeypatch.setattr(adapting, "train", train)
     monkeypatch.setattr(adapting, "at_the_end", lambda run: run.with_name("end"))
     out = tmp_path / "out"
-    assert adapting.main(["--movers", "5", "--out", str(out), "--", "--steps", "3"]) == 0
-    trained = [out / "movers-5" / "end", out / "movers-5" / "run" / "fresh"]
+    assert adapting.main(["--movers", "7", "--out", str(out), "--", "--steps", "3"]) == 0
+    trained = [out / "movers-7" / "end", out / "movers-7" / "run" / "fresh"]
     assert asked == [[], *(["--weights", str(each)] for each in trained)]
     _, _, first, second, third = (line for line in capsys.readouterr().out.splitlines() if line.startswith("|"))
-    assert first.startswith("| movers 5 | no |") and first.endswith("| end |")
+    assert first.startswith("| movers 7 | no |") and first.endswith("| end |")
     assert "| any scene |" in second and "+2.5 ± 0.5 | 9.0 → 9.5 ± 0.2 | 0.9600 → 0.9500 ± 0.0100 |" in second
     assert "| random weights |" in third and "-1.0 ± 0.5 |" in third
-    of = json.loads((out / "results.json").read_text())["videos"]["movers 5"]
+    of = json.loads((out / "results.json").read_text())["videos"]["movers 7"]
     assert of["before"]["recall"] < of["after"]["recall"] == 1.0
     assert adapting.main(["--out", str(out)]) == 2

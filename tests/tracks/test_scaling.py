@@ -35,7 +35,8 @@ def street() -> NDArray[np.uint8]:
 
 
 def test_a_wrong_scale_is_noticed_and_a_right_one_is_kept(run: TrainedRun, config: AnySceneRunConfig) -> None:
-    frames = np.moveaxis(MoverVideos(MoverConfig((128, 128), 10.0, 16, 8, 0.0), seed=3).video(2)[0], 1, -1)
+    movers = MoverConfig((128, 128), 10.0, 16, 8, 0.0, bodies=("blob", "ellipse", "box"))
+    frames = np.moveaxis(MoverVideos(movers, seed=3).video(2)[0], 1, -1)
     video = Video(frames)
     seen = survey(video)
     trials = [trial(run.scalor, seen, look_at(config, video, seen=seen, side=side)) for side in (20.0, 10.0, 5.0)]
