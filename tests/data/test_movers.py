@@ -99,15 +99,19 @@ def test_any_setting_gives_videos_with_a_truth(
 
 @pytest.mark.usefixtures("plain")
 def test_masks_are_where_movers_differ_from_the_scene() -> None:
-    """Without noise, a frame is grey away from all masks; and hardly any pixel of a mask is."""
+    """Without noise, a frame is grey away from all masks; and hardly any pixel of a mask is.
+
+    Soft spots are left out: one that is just out of view has no mask, and shows its halo.
+    """
+    videos = MoverVideos(replace(SMALL, bodies=tuple(kind for kind in BODIES if kind != "spot")))
     unlike_the_scene = []
     for index in range(30):
-        frames, _, masks, *_ = stream().video(index)
+        frames, _, masks, *_ = videos.video(index)
         apart = np.abs(frames - GREY).max(1)  # (T, H, W)
         unlike_the_scene.append(apart[masks >= 0] > 1)
         for mask, difference in zip(masks, apart, strict=True):
             away = ~binary_dilation(mask >= 0, iterations=round(SMALL.object_size))
-            assert not away.any() or (difference[away] < FAINT).mean() > 0.95
+            assert not away.any() or (difference[away] < FAINT).mean() > 0.97
     assert np.concatenate(unlike_the_scene).mean() > 0.9
 
 
