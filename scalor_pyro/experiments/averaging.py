@@ -61,7 +61,7 @@ def average_any_scene(
     into = RunFolder.create(folder)
     scalor = Scalor(config.model)
     scalor.load_state_dict(mean([weights for _, weights in loaded]))
-    write_model(into, copy_weights(scalor), config_to_dict(config), {"mean_of": len(runs)})
+    write_model(into, copy_weights(scalor), config_to_dict(config), {})
     scored = scores(scalor.to(device).eval(), config, final_videos)
     steps, minutes, of_processor = (sum(_number(each[name]) for each in results) for name in COSTS)
     ended = TrainResult(int(steps), minutes, of_processor, interrupted=False, evaluation=None)
