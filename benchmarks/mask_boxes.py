@@ -33,7 +33,7 @@ from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.opening import BoxesOf, Options
-from scalor_pyro.tracks.shape import intensities, shapes_of
+from scalor_pyro.tracks.shape import Shapes, intensities, shapes_of
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.tracker import Tracked, Tracker, load_for_tracking
 from scalor_pyro.video import Chunk
@@ -62,27 +62,32 @@ class Compared(NamedTuple):
 
 
 @contextmanager
-def drawing_noted() -> Iterator[dict[str, Any]]:
+def drawing_noted() -> Iterator[list[movers.Drawn]]:
     """Note what the generator draws of each object: its videos keep only what is in front."""
-    noted: dict[str, Any] = {}
+    noted: list[movers.Drawn] = []
     draw = movers._drawn
 
-    def drawn(*args: Any) -> Any:
-        noted["alpha"], _, noted["origin"] = found = draw(*args)
-        return found
+    def drawn(*args: Any) -> list[movers.Drawn]:
+        noted[:] = draw(*args)
+        return noted
 
     with patch.object(movers, "_drawn", drawn):
         yield noted
+
+
+def _shapes(drawn: movers.Drawn) -> Shapes:
+    """The true shapes of one object, in all frames."""
+    frames, side, _ = drawn.alpha.shape
+    windows = np.concatenate([drawn.origin[:, ::-1] + side / 2, np.full((frames, 2), side)], 1)
+    return shapes_of(drawn.alpha, windows.astype(np.float64))
 
 
 def video_of(stream: MoverVideos, index: int) -> tuple[NDArray[np.uint8], Tracks]:
     """Frames, and the whole true masks as tracks: all objects in all frames, with the share inside as presence."""
     with drawing_noted() as noted:
         frames, truth, *_ = stream.video(index)
-    alpha, origin = noted["alpha"], noted["origin"]  # (N, T, P, P), (N, T, 2) y and x
-    count, length, side = alpha.shape[:3]
-    windows = np.concatenate([origin[..., ::-1] + side / 2, np.full((count, length, 2), side)], -1)
-    shapes = shapes_of(alpha.reshape(-1, side, side), windows.reshape(-1, 4).astype(np.float64))
+    count, length = len(noted), len(frames)
+    shapes = Shapes(*(np.concatenate(each) for each in zip(*map(_shapes, noted), strict=True)))
     share, unknown = np.zeros((count, length)), np.full(count * length, np.nan)
     share[truth.identity, truth.frame] = truth.share
     identity, frame = np.divmod(np.arange(count * length), length)

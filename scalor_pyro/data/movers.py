@@ -24,6 +24,7 @@ from scalor_pyro.data.truth import GroundTruth
 from scalor_pyro.data.worlds import SPLITS, Split, require_batch, require_stream
 
 Pixels = NDArray[np.float32]
+Numbers = NDArray[np.float64]
 
 # What a frame shows where it is as the scene.
 STILL = 0.5
@@ -66,6 +67,14 @@ class MoverVideo(NamedTuple):
     masks: NDArray[np.int16]  # (T, H, W)
     boxes: NDArray[np.int64]  # (n, T, 4)
     areas: NDArray[np.int64]  # (n, T)
+
+
+class Drawn(NamedTuple):
+    """One object in every frame, in a window as large as it needs."""
+
+    alpha: Pixels  # (T, P, P) opacity
+    colour: Pixels  # (T, C, P, P) difference from the scene
+    origin: NDArray[np.int64]  # (T, 2) y, x of the window's corner
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,20 +142,21 @@ class MoverVideos:
         people = all(each.kind == "walker" for each in bodies) and rng.random() < UPRIGHT
         where = paths(rng, count, config.frames, size, room, upright=people)
         colours = _colours(rng, bodies, still, contrast)
-        alpha, colour, origin = _drawn(bodies, colours, sizes, where, config, rng)
+        drawn = _drawn(bodies, colours, sizes, where, config, rng)
         hidden = posts(rng, config.image_size, config.object_size)
-        difference, masks = _composed(still, alpha, colour, origin, hidden, _shadow(rng, contrast))
+        difference, masks = _composed(still, drawn, hidden, _shadow(rng, contrast))
         # Faults are measured by how objects really differ: over a textured or bright scene, that is not their contrast.
         covered = masks >= 0
         typical = float(np.abs(difference).mean(1)[covered].mean()) if covered.any() else contrast
-        difference -= _traces(rng, still, alpha, colour, origin, where.centre, size)
+        difference -= _traces(rng, still, drawn, where.centre, size)
         difference += light(rng, config.frames, config.image_size, typical)[:, None]
         difference = Camera(rng, still, typical).seen(difference)
         gain = gain_for(typical) * float(np.exp(rng.uniform(np.log(0.7), np.log(1.3))))
         shown_frames = np.rint(255 * differences(still + difference, still, gain)).astype(np.uint8)
         frames = np.broadcast_to(shown_frames, (config.frames, 3, height, width)).copy()
-        truth = _truth(where, sizes, alpha, origin, config.image_size)
-        return MoverVideo(frames, truth, masks, *_extents(alpha, origin))
+        truth = _truth(where, sizes, drawn, config.image_size)
+        boxes, areas = (np.stack(each) for each in zip(*map(_extents, drawn), strict=True))
+        return MoverVideo(frames, truth, masks, boxes, areas)
 
 
 def _first(truth: GroundTruth, frames: int) -> GroundTruth:
@@ -156,7 +166,7 @@ def _first(truth: GroundTruth, frames: int) -> GroundTruth:
 
 def _bodies(
     rng: np.random.Generator, count: int, size: float, channels: int, config: MoverConfig
-) -> tuple[list[Body], NDArray[np.float64]]:
+) -> tuple[list[Body], Numbers]:
     """Bodies of one kind, or of all, with sizes in px: the square roots of their areas."""
     kind = str(rng.choice(config.bodies)) if rng.random() < 0.7 else None
     alike = body(rng, kind, channels) if kind is not None and rng.random() < 0.4 else None
@@ -184,37 +194,54 @@ def _shadow(rng: np.random.Generator, contrast: float) -> tuple[float, int, int]
 def _drawn(
     bodies: Sequence[Body],
     colours: Pixels,
-    sizes: NDArray[np.float64],
+    sizes: Numbers,
     where: Paths,
     config: MoverConfig,
     rng: np.random.Generator,
-) -> tuple[Pixels, Pixels, NDArray[np.int64]]:
-    """Every object in every frame, in a window of its own.
-
-    :return: opacity (N, T, P, P), difference from the scene (N, T, C, P, P), and the window's place (N, T, 2) y, x.
-    """
-    count, frames = where.angle.shape
+) -> list[Drawn]:
+    """Every object in every frame."""
     unit = (sizes / np.sqrt([max(each.area, 0.2) for each in bodies]))[:, None] * where.scale  # px of a body's unit
-    side = 2 * int(np.ceil(unit.max() * REACH)) + 2
+    bend = np.where([each.kind in BENDING for each in bodies], rng.uniform(0, 0.3), 0)
+    wobble = 1 + rng.uniform(0, 0.12) * np.sin(where.phase)
     middle = np.array(config.image_size[::-1]) / 2
     centre = where.centre + middle  # in px of the view, x and y
+    each = bodies, colours, unit, bend, wobble, centre, where.angle, where.phase
+    return [_object(*one) for one in zip(*each, strict=True)]
+
+
+def _object(
+    seen: Body,
+    own: Pixels,
+    unit: Numbers,
+    bend: float,
+    wobble: Numbers,
+    centre: Numbers,
+    angle: Numbers,
+    phase: Numbers,
+) -> Drawn:
+    """One object.
+
+    :param own: (C,) how its colour differs from the scene's mean.
+    :param unit: (T,) px of the body's unit.
+    :param bend: how far it bends.
+    :param wobble: (T,) by which it is longer, and narrower.
+    :param centre: (T, 2) x, y in px of the view.
+    """
+    side = 2 * int(np.ceil((unit * wobble).max() * REACH)) + 2  # P
     corner = np.floor(centre - side / 2).astype(np.int64)
-    bend = np.where([each.kind in BENDING for each in bodies], rng.uniform(0, 0.3), 0)[:, None]
-    wobble = 1 + rng.uniform(0, 0.12) * np.sin(where.phase)
     offset = np.arange(side) + 0.5
-    dx = (corner[..., :1] + offset - centre[..., :1])[..., None, :]  # (N, T, 1, P)
-    dy = (corner[..., 1:] + offset - centre[..., 1:])[..., :, None]
-    cos, sin = np.cos(where.angle)[..., None, None], np.sin(where.angle)[..., None, None]
-    along = (cos * dx + sin * dy) / (unit * wobble)[..., None, None]
-    across = (cos * dy - sin * dx) / (unit / wobble)[..., None, None]
-    across = across - (bend[..., None, None] * np.sin(where.phase[..., None, None] + 2.5 * along) * (along + 1) / 2)
-    grid = torch.from_numpy(np.stack((along, across), -1) / REACH).float()  # (N, T, P, P, 2)
-    seen = np.stack([_posed(*each) for each in zip(bodies, where.phase, grid, strict=True)])
-    contrast = np.abs(colours).mean(1)[:, None, None, None, None]
-    return seen[:, :, 0], colours[:, None, :, None, None] + 2 * contrast * seen[:, :, 1:], corner[..., ::-1]
+    dx = (corner[:, :1] + offset - centre[:, :1])[:, None, :]  # (T, 1, P)
+    dy = (corner[:, 1:] + offset - centre[:, 1:])[:, :, None]
+    cos, sin, swing = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None], phase[:, None, None]
+    along = (cos * dx + sin * dy) / (unit * wobble)[:, None, None]
+    across = (cos * dy - sin * dx) / (unit / wobble)[:, None, None]
+    across = across - bend * np.sin(swing + 2.5 * along) * (along + 1) / 2
+    grid = torch.from_numpy(np.stack((along, across), -1) / REACH).float()  # (T, P, P, 2)
+    pixels = _posed(seen, phase, grid)
+    return Drawn(pixels[:, 0], own[:, None, None] + 2 * np.abs(own).mean() * pixels[:, 1:], corner[:, ::-1])
 
 
-def _posed(seen: Body, phase: NDArray[np.float64], grid: Tensor) -> Pixels:
+def _posed(seen: Body, phase: Numbers, grid: Tensor) -> Pixels:
     """Opacity and colour of a body in each frame, in the pose that its gait has come to. (T, 1 + C, P, P)"""
     pictures = torch.from_numpy(np.concatenate((seen.alpha[:, None], seen.colour), 1))
     poses = len(pictures)
@@ -223,31 +250,25 @@ def _posed(seen: Body, phase: NDArray[np.float64], grid: Tensor) -> Pixels:
 
 
 def _composed(
-    still: Pixels,
-    alpha: Pixels,
-    colour: Pixels,
-    origin: NDArray[np.int64],
-    hidden: NDArray[np.bool_],
-    shadow: tuple[float, int, int],
+    still: Pixels, drawn: Sequence[Drawn], hidden: NDArray[np.bool_], shadow: tuple[float, int, int]
 ) -> tuple[Pixels, NDArray[np.int16]]:
     """Objects in their order, the last in front. → differences (T, C, H, W), masks (T, H, W)"""
-    count, frames, side = alpha.shape[:3]
-    channels, height, width = still.shape
+    frames, (channels, height, width) = len(drawn[0].alpha), still.shape
     difference = np.zeros((frames, channels, height, width), np.float32)
     masks = np.full((frames, height, width), -1, np.int16)
     darker, right, down = shadow
     level = still.mean((1, 2), keepdims=True)
     for t in range(frames):
-        for each in range(count):
-            y, x = origin[each, t]
+        for identity, each in enumerate(drawn):
+            (y, x), side = each.origin[t], each.alpha.shape[-1]
             if darker:
                 view, window = _overlap(y + down, x + right, side, height, width)
-                difference[t][view] += darker * alpha[each, t][window] * (masks[t][view] < 0)
+                difference[t][view] += darker * each.alpha[t][window] * (masks[t][view] < 0)
             view, window = _overlap(y, x, side, height, width)
-            opaque = alpha[each, t][window]
-            own = _own_difference(still[view], level, colour[each, t][window])
+            opaque = each.alpha[t][window]
+            own = _own_difference(still[view], level, each.colour[t][window])
             difference[t][view] += opaque * (own - difference[t][view])
-            masks[t][view][opaque > MASK] = each
+            masks[t][view][opaque > MASK] = identity
     difference[..., hidden] = 0
     masks[..., hidden] = -1
     return difference, masks
@@ -259,15 +280,7 @@ def _own_difference(still: Pixels, level: Pixels, colour: Pixels) -> Pixels:
     return own
 
 
-def _traces(
-    rng: np.random.Generator,
-    still: Pixels,
-    alpha: Pixels,
-    colour: Pixels,
-    origin: NDArray[np.int64],
-    centre: NDArray[np.float64],
-    size: float,
-) -> Pixels:
+def _traces(rng: np.random.Generator, still: Pixels, drawn: Sequence[Drawn], centre: Numbers, size: float) -> Pixels:
     """What an estimate of the scene holds of objects that it was made from. (C, H, W)
 
     The median of a video's frames shows an object where it stood for half of them.
@@ -278,13 +291,14 @@ def _traces(
     if len(left) == 0 or rng.random() > TRACES:
         return trace
     level = still.mean((1, 2), keepdims=True)
-    for each in rng.choice(left, min(len(left), int(rng.integers(1, MOST_TRACES + 1))), replace=False):
-        t = int(rng.integers(alpha.shape[1]))
-        (y, x), (height, width) = origin[each, t], still.shape[1:]
-        view, window = _overlap(y, x, alpha.shape[-1], height, width)
-        own = _own_difference(still[view], level, colour[each, t][window])
+    for identity in rng.choice(left, min(len(left), int(rng.integers(1, MOST_TRACES + 1))), replace=False):
+        each = drawn[identity]
+        t = int(rng.integers(len(each.alpha)))
+        (y, x), (height, width) = each.origin[t], still.shape[1:]
+        view, window = _overlap(y, x, each.alpha.shape[-1], height, width)
+        own = _own_difference(still[view], level, each.colour[t][window])
         strength = rng.uniform(0.2, 1)
-        trace[view] += strength * alpha[each, t][window] * (own - trace[view])
+        trace[view] += strength * each.alpha[t][window] * (own - trace[view])
     return trace
 
 
@@ -295,14 +309,9 @@ def _overlap(y: int, x: int, side: int, height: int, width: int) -> tuple[Any, A
     return (..., slice(y0, y1), slice(x0, x1)), (..., slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
 
 
-def _truth(
-    where: Paths, sizes: NDArray[np.float64], alpha: Pixels, origin: NDArray[np.int64], size: tuple[int, int]
-) -> GroundTruth:
-    count, frames, side = alpha.shape[:3]
-    y, x = (origin[..., axis, None] + np.arange(side) for axis in (0, 1))
-    inside = ((y >= 0) & (y < size[0]))[..., :, None] & ((x >= 0) & (x < size[1]))[..., None, :]
-    share = (alpha * inside).sum((-1, -2)) / np.maximum(alpha.sum((-1, -2)), 1e-6)
-    identity, frame = np.meshgrid(np.arange(count), np.arange(frames))
+def _truth(where: Paths, sizes: Numbers, drawn: Sequence[Drawn], size: tuple[int, int]) -> GroundTruth:
+    share = np.stack([_share_inside(each, size) for each in drawn])
+    identity, frame = np.meshgrid(np.arange(len(drawn)), np.arange(share.shape[1]))
     rows = (identity.ravel(), frame.ravel())
     return GroundTruth(
         frame=rows[1],
@@ -314,13 +323,21 @@ def _truth(
     )
 
 
-def _extents(alpha: Pixels, origin: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The box (N, T, 4) around the opaque part of each object, and its area (N, T)."""
-    opaque, side = alpha > MASK, alpha.shape[-1]
+def _share_inside(drawn: Drawn, size: tuple[int, int]) -> Pixels:
+    """How much of an object is inside the view. (T,)"""
+    y, x = (drawn.origin[:, axis, None] + np.arange(drawn.alpha.shape[-1]) for axis in (0, 1))
+    inside = ((y >= 0) & (y < size[0]))[:, :, None] & ((x >= 0) & (x < size[1]))[:, None, :]
+    share: Pixels = (drawn.alpha * inside).sum((1, 2)) / np.maximum(drawn.alpha.sum((1, 2)), 1e-6)
+    return share
+
+
+def _extents(drawn: Drawn) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The box (T, 4) around the opaque part of an object, and its area (T,)."""
+    opaque, side = drawn.alpha > MASK, drawn.alpha.shape[-1]
     ends = []
-    for axis in (-2, -1):  # columns, rows
+    for axis in (1, 2):  # columns, rows
         there = np.any(opaque, axis)
-        ends.append((there.argmax(-1), side - there[..., ::-1].argmax(-1)))
+        ends.append((there.argmax(1), side - there[:, ::-1].argmax(1)))
     (left, right), (top, bottom) = ends
-    y, x = origin[..., 0], origin[..., 1]
-    return np.stack((x + left, y + top, x + right, y + bottom), -1), opaque.sum((-2, -1))
+    y, x = drawn.origin.T
+    return np.stack((x + left, y + top, x + right, y + bottom), -1), opaque.sum((1, 2))

@@ -17,7 +17,7 @@ from scalor_pyro.config.movers import BODIES
 from scalor_pyro.data import GroundTruth, MoverVideos, movers
 from scalor_pyro.data.mover_bodies import LIMBED, body
 from scalor_pyro.data.mover_paths import paths
-from scalor_pyro.data.movers import STILL, differences, gain_for
+from scalor_pyro.data.movers import STILL, Drawn, differences, gain_for
 
 SMALL = MoverConfig(image_size=(32, 48), object_size=8.0, frames=5, most=6)
 # How no difference is stored, and differences up to this: the tails of objects without an outline.
@@ -229,16 +229,31 @@ def test_people_are_mostly_seen_from_the_side() -> None:
     assert higher["walker"] > 0.75 and higher["crawler"] < 0.65
 
 
+def test_each_object_has_a_window_of_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One large object among small ones does not need the memory of as many large ones, and nothing is cut off."""
+    noted: list[Drawn] = []
+    draw = movers._drawn
+    monkeypatch.setattr(movers, "_drawn", lambda *args: noted.extend(found := draw(*args)) or found)
+    for index in range(20):
+        noted.clear()
+        video = MoverVideos(replace(SMALL, size_spread=0.5), seed=4).video(index)
+        for drawn, boxes, areas in zip(noted, video.boxes, video.areas, strict=True):
+            edges = (drawn.alpha[:, [0, -1]], drawn.alpha[:, :, [0, -1]])
+            assert max(each.max() for each in edges) < movers.MASK
+            largest = np.ptp(boxes.reshape(-1, 2, 2), axis=1)[areas > 0]
+            assert not len(largest) or drawn.alpha.shape[-1] < 4 * largest.max() + 8
+
+
 def test_a_scene_may_hold_traces_of_what_stood_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trace is seen in all frames at the same place, and is in no mask."""
     still = np.full((1, 32, 48), 0.5, np.float32)
-    alpha, colour = np.ones((1, 5, 8, 8), np.float32), np.full((1, 5, 1, 8, 8), 0.3, np.float32)
-    origin = np.stack((np.full((1, 5), 10), 8 * np.arange(5)[None]), -1)
-    centre = origin[..., ::-1] + 4.0
+    origin = np.stack((np.full(5, 10), 8 * np.arange(5)), -1)
+    drawn = [Drawn(np.ones((5, 8, 8), np.float32), np.full((5, 1, 8, 8), 0.3, np.float32), origin)]
+    centre = origin[None, :, ::-1] + 4.0
     monkeypatch.setattr(movers, "TRACES", 1.0)
-    left = movers._traces(np.random.default_rng(0), still, alpha, colour, origin, centre, 8.0)
+    left = movers._traces(np.random.default_rng(0), still, drawn, centre, 8.0)
     assert left.shape == still.shape and 0.05 < left.max() <= 0.31 and (left > 0).sum() == 64
-    resting = movers._traces(np.random.default_rng(0), still, alpha, colour, origin, centre[:, :1].repeat(5, 1), 8.0)
+    resting = movers._traces(np.random.default_rng(0), still, drawn, centre[:, :1].repeat(5, 1), 8.0)
     assert not resting.any(), "one that never moves is part of the scene, and not in the truth's way"
 
 
