@@ -86,6 +86,18 @@ def gained(pairs: Sequence[tuple[Scores, Scores]], keys: Iterable[str]) -> list[
     return lines
 
 
+def gained_by_kind(pairs: Mapping[str, tuple[Scores, Scores]], keys: Iterable[str]) -> list[str]:
+    """The same for the videos of each kind, if there are several, and for all.
+
+    :param pairs: by the name of the video, which begins with its kind.
+    """
+    lines, names = [], list(keys)
+    kinds = dict.fromkeys(name.rpartition(" ")[0] for name in pairs)
+    for kind in [*kinds, ""] if len(kinds) > 1 else [""]:
+        lines += ["", kind or "all", *gained([pair for name, pair in pairs.items() if name.startswith(kind)], names)]
+    return lines
+
+
 def parser_of(about: str | None) -> argparse.ArgumentParser:
     """The command line of a benchmark on made-up videos.
 

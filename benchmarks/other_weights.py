@@ -10,7 +10,7 @@ within one size, and MOTA also by boxes; not linked.
 import sys
 from pathlib import Path
 
-from alike import gained, parse, parser_of, videos
+from alike import gained_by_kind, parse, parser_of, videos
 from any_scene import Annotated, scored, write_results
 from parts import SHOWN as BY_CENTRES
 
@@ -42,10 +42,7 @@ def table(results: Results) -> str:
         for name, ways in results.items()
     ]
     lines = [markdown_table(["video", " / ".join(SHOWN.values()), "in the package"], rows)]
-    kinds = dict.fromkeys(name.rpartition(" ")[0] for name in results)
-    for kind in [*kinds, ""] if len(kinds) > 1 else [""]:
-        pairs = [(ways["others"], ways["packaged"]) for name, ways in results.items() if name.startswith(kind)]
-        lines += ["", kind or "all", *gained(pairs, SHOWN)]
+    lines += gained_by_kind({name: (ways["others"], ways["packaged"]) for name, ways in results.items()}, SHOWN)
     return "\n".join(lines)
 
 

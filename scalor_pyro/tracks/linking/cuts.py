@@ -1,8 +1,9 @@
 """Cuts: where the appearance of a track changes for good, because it went over from one object to another.
 
 A cut needs more than a change. Appearance drifts in every track, so what is seen just before and just after is compared
-by how much it differs in this video as a rule; and that a track goes over is rare, where no other object is near almost
-impossible. The log-ratio of "one object" to "two" has to outweigh these odds.
+by how much it differs in this video as a rule. Where no other object is near, that a track goes over is almost
+impossible, and the log-ratio of "one object" to "two" has to outweigh these odds. Where one is near, it decides alone:
+a cut that was wrong is linked again, but one that is missing mixes two objects.
 """
 
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ UNCUT = 0.75
 LEAST_AROUND, MOST_AROUND = 5, 15
 # Factors of the variance within, and their probabilities: what is seen at once varies less than what is seen again.
 FACTORS = ((1.0, 0.9), (4.0, 0.1))
-# Probability, in a frame, that a track goes over to another object: with another one within reach, and without.
-GOES_OVER, GOES_OVER_ALONE = 0.02, 1e-4
+# Odds, in a frame, that a track goes over to another object: with another one within reach, and without.
+GOES_OVER, GOES_OVER_ALONE = 1.0, 1e-4
 # Another object is within reach if their boxes overlap within a few frames of the cut: the factor by which boxes are
 # enlarged first, and the frames before and after.
 REACH, AROUND = 1.2, 5
@@ -64,7 +65,7 @@ def _change(along: Numbers, needed: Numbers, model: TwoCovariances) -> int | Non
     """Where a track most likely goes over to another object, if it does: the first frame of that one.
 
     :param along: (n, d) appearances in the frames wholly in view, along the axes.
-    :param needed: (n,) log-probability of that in each frame.
+    :param needed: (n,) log-odds of that in each frame.
     """
     at, before, after = _both_sides(along)
     if not len(at):
