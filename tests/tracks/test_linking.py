@@ -196,8 +196,8 @@ def test_of_two_tracks_of_one_object_one_is_left() -> None:
     assert linked.events.query("event == 'overlap'")[["frame", "gap"]].values.tolist() == [[15, -5]]
 
 
-def test_a_track_that_goes_over_to_another_object_is_cut() -> None:
-    # Two objects meet in frame 20, and each track goes on with the other's object.
+def meeting() -> tuple[Tracks, NDArray[np.int64]]:
+    """Two objects meet in frame 20, and each track goes on with the other's object; six more objects, and the truth."""
     tracks = concatenate(
         [
             piece(0, range(0, 20), (20, 50), (1, 0)),
@@ -207,7 +207,11 @@ def test_a_track_that_goes_over_to_another_object_is_cut() -> None:
             *(piece(each, range(0, 40), (20, 10 * each), (0.5, 0)) for each in range(2, 9) if each != 5),
         ]
     )
-    true = np.concatenate([np.repeat([0, 1, 1, 0], 20), np.repeat([2, 3, 4, 6, 7, 8], 40)])
+    return tracks, np.concatenate([np.repeat([0, 1, 1, 0], 20), np.repeat([2, 3, 4, 6, 7, 8], 40)])
+
+
+def test_a_track_that_goes_over_to_another_object_is_cut() -> None:
+    tracks, true = meeting()
     looks = np.random.default_rng(0).normal(0, 3, (9, 4))
     appearance = looks[true] + np.random.default_rng(1).normal(0, 0.1, (len(true), 4))
     linked = link(tracks, appearance, SIZE)
@@ -215,6 +219,16 @@ def test_a_track_that_goes_over_to_another_object_is_cut() -> None:
     assert len(np.unique(linked.identity)) == 8
     assert linked.events.query("event == 'cut'")["frame"].tolist() == [20, 20]
     assert agreement(link(tracks, appearance, SIZE, LinkOptions(cut=False)).identity, true) < 1
+
+
+def test_where_objects_meet_looks_that_say_little_are_enough_for_a_cut() -> None:
+    tracks, true = meeting()
+    agreed = []
+    for seed in range(12):
+        looks = np.random.default_rng(seed).normal(0, 3, (9, 4))
+        appearance = looks[true] + np.random.default_rng(100 + seed).normal(0, 2, (len(true), 4))
+        agreed.append(agreement(link(tracks, appearance, SIZE).identity, true))
+    assert np.mean(agreed) > 0.98
 
 
 def test_a_track_that_ends_in_anothers_box_merges_and_one_that_begins_there_splits() -> None:
