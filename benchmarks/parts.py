@@ -1,4 +1,4 @@
-"""What is gained by the rules that weights for any scene have of their own?
+"""What do single rules gain, where videos are tracked with the weights for any scene?
 
     python benchmarks/parts.py --movers 3001 3002 --sprites 371 --out runs/parts
     python benchmarks/parts.py --without told --movers 6101 6102 --long 7201 --out runs/told

@@ -205,8 +205,8 @@ def _drawn(
     wobble = 1 + rng.uniform(0, 0.12) * np.sin(where.phase)
     middle = np.array(config.image_size[::-1]) / 2
     centre = where.centre + middle  # in px of the view, x and y
-    each = bodies, colours, unit, bend, wobble, centre, where.angle, where.phase
-    return [_object(*one) for one in zip(*each, strict=True)]
+    objects = zip(bodies, colours, unit, bend, wobble, centre, where.angle, where.phase, strict=True)
+    return [_object(*each) for each in objects]
 
 
 def _object(

@@ -233,9 +233,13 @@ def test_each_object_has_a_window_of_its_own_size(monkeypatch: pytest.MonkeyPatc
     """One large object among small ones does not need the memory of as many large ones, and nothing is cut off."""
     noted: list[Drawn] = []
     draw = movers._drawn
-    monkeypatch.setattr(movers, "_drawn", lambda *args: noted.extend(found := draw(*args)) or found)
+
+    def drawn_and_noted(*args: Any) -> list[Drawn]:
+        noted[:] = draw(*args)
+        return noted
+
+    monkeypatch.setattr(movers, "_drawn", drawn_and_noted)
     for index in range(20):
-        noted.clear()
         video = MoverVideos(replace(SMALL, size_spread=0.5), seed=4).video(index)
         for drawn, boxes, areas in zip(noted, video.boxes, video.areas, strict=True):
             edges = (drawn.alpha[:, [0, -1]], drawn.alpha[:, :, [0, -1]])
