@@ -34,8 +34,8 @@ from scalor_pyro.config import (
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
 from scalor_pyro.evaluation.metrics import markdown, without_nan
-from scalor_pyro.experiments.any_scene import scores as scores_on_movers
-from scalor_pyro.experiments.sizes import scores as scores_of_sizes
+from scalor_pyro.experiments.made_up.any_scene import scores as scores_on_movers
+from scalor_pyro.experiments.made_up.sizes import scores as scores_of_sizes
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
 from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.files import write_atomically

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scalor_pyro.cli.errors import command
 from scalor_pyro.evaluation.metrics import table
-from scalor_pyro.experiments.averaging import average_any_scene
+from scalor_pyro.experiments.made_up.averaging import average_any_scene
 from scalor_pyro.experiments.stream_options import add_eval_videos, require_counts
 from scalor_pyro.runs.provenance import MadeBy, command_line
 from scalor_pyro.training.device import add_device_option, device_of

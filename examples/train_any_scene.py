@@ -19,7 +19,7 @@ from scalor_pyro.config import AnySceneRunConfig, TrainConfig
 from scalor_pyro.config.movers import any_scene, further, taught
 from scalor_pyro.config.options import add_option, given
 from scalor_pyro.evaluation.metrics import table
-from scalor_pyro.experiments.any_scene import run_any_scene
+from scalor_pyro.experiments.made_up.any_scene import run_any_scene
 from scalor_pyro.experiments.stream_options import (
     add_stream_options,
     config_to_resume,

@@ -17,7 +17,7 @@ from scalor_pyro.config import SizesRunConfig
 from scalor_pyro.config.movers import sizes
 from scalor_pyro.config.options import given
 from scalor_pyro.evaluation.tables import named_values
-from scalor_pyro.experiments.sizes import run_sizes
+from scalor_pyro.experiments.made_up.sizes import run_sizes
 from scalor_pyro.experiments.stream_options import (
     add_stream_options,
     config_to_resume,

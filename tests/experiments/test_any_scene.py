@@ -12,7 +12,7 @@ from scalor_pyro.config import AnySceneRunConfig, ConfigError, MoverConfig, Stag
 from scalor_pyro.config.kinds import run_from_dict
 from scalor_pyro.config.movers import any_scene, further, taught
 from scalor_pyro.data import MoverVideos
-from scalor_pyro.experiments.any_scene import made, run_any_scene
+from scalor_pyro.experiments.made_up.any_scene import made, run_any_scene
 from scalor_pyro.layers.boxes import Boxes
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.loading import load_config

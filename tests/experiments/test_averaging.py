@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.experiments.any_scene import run_any_scene
-from scalor_pyro.experiments.averaging import average_any_scene
+from scalor_pyro.experiments.made_up.any_scene import run_any_scene
+from scalor_pyro.experiments.made_up.averaging import average_any_scene
 from scalor_pyro.files import OutputError
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.configs import CheckpointError

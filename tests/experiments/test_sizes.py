@@ -13,7 +13,7 @@ from scalor_pyro.config.kinds import run_from_dict
 from scalor_pyro.config.movers import sizes
 from scalor_pyro.config.sizes import SIDE_OF_BOX
 from scalor_pyro.data.truth import GroundTruth
-from scalor_pyro.experiments.sizes import clips_of, run_sizes, scores
+from scalor_pyro.experiments.made_up.sizes import clips_of, run_sizes, scores
 from scalor_pyro.runs.loading import load_run
 from scalor_pyro.sizes.program import ASKED, SEEN, UNIT, ObjectSizes, coded, told_in, typical_side
 from scalor_pyro.sizes.videos import FRAME, SizedMovers, sides_of

@@ -18,7 +18,7 @@ from scalor_pyro.config import AnySceneRunConfig, DataConfig, config_to_dict
 from scalor_pyro.config.movers import any_scene, taught
 from scalor_pyro.config.presets import PRESETS, preset
 from scalor_pyro.data import SyntheticVideos
-from scalor_pyro.experiments.any_scene import scores
+from scalor_pyro.experiments.made_up.any_scene import scores
 from scalor_pyro.experiments.synthetic import evaluate
 from scalor_pyro.inference.trained import load
 from scalor_pyro.model.scalor import Scalor

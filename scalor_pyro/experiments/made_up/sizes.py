@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scalor_pyro.config import SizesRunConfig
 from scalor_pyro.data.worlds import Split
 from scalor_pyro.evaluation.metrics import without_nan
-from scalor_pyro.experiments.any_scene import in_parts
+from scalor_pyro.experiments.made_up.any_scene import in_parts
 from scalor_pyro.experiments.results import write_results
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.sizes.program import ASKED, SEEN, ObjectSizes, coded, told_in, typical_side

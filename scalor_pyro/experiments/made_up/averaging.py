@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scalor_pyro.config import AnySceneRunConfig, config_to_dict
 from scalor_pyro.config.checks import require, shown
-from scalor_pyro.experiments.any_scene import scores
+from scalor_pyro.experiments.made_up.any_scene import scores
 from scalor_pyro.experiments.results import RESULTS, write_results
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.checkpoint import write_model
