@@ -19,7 +19,7 @@ FLOORS = (
     {"tracks"},
     {"video", "baselines"},
     {"training"},
-    {"inference", "sizes"},
+    {"inference", "sizes", "embedding"},
     {"model"},
     {"runs", "data", "layers"},
     {"config"},

@@ -11,7 +11,14 @@ coordinates in [-1, 1].
 from scalor_pyro.config.checks import ConfigError
 from scalor_pyro.config.data import DataConfig
 from scalor_pyro.config.model import BoxRanges, ModelConfig
-from scalor_pyro.config.movers import AnySceneRunConfig, MoverConfig, SizeModelConfig, SizesRunConfig
+from scalor_pyro.config.movers import (
+    AnySceneRunConfig,
+    EmbeddingModelConfig,
+    EmbeddingRunConfig,
+    MoverConfig,
+    SizeModelConfig,
+    SizesRunConfig,
+)
 from scalor_pyro.config.plain import ConfigT, config_from_dict, config_to_dict
 from scalor_pyro.config.public import PublicData, PublicRunConfig
 from scalor_pyro.config.reading import Crop, ReadOptions
@@ -29,6 +36,8 @@ __all__ = [
     "ConfigT",
     "Crop",
     "DataConfig",
+    "EmbeddingModelConfig",
+    "EmbeddingRunConfig",
     "FreshConfig",
     "ModelConfig",
     "MoverConfig",

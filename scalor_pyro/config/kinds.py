@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from scalor_pyro.config.baselines import SequentialVAEConfig, SequentialVAERun, SQAIRRun, VRNNRun
 from scalor_pyro.config.checks import ConfigError, require
-from scalor_pyro.config.movers import AnySceneRunConfig, SizesRunConfig
+from scalor_pyro.config.movers import AnySceneRunConfig, EmbeddingRunConfig, SizesRunConfig
 from scalor_pyro.config.plain import config_from_dict
 from scalor_pyro.config.public import PublicRunConfig
 from scalor_pyro.config.run import ClipRunConfig, RunConfig, VideoRunConfig
@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
     "clips": Kind(ClipRunConfig, "scalor_pyro.train"),
     "any-scene": Kind(AnySceneRunConfig, "examples/train_any_scene.py"),
     "sizes": Kind(SizesRunConfig, "examples/train_sizes.py"),
+    "embedding": Kind(EmbeddingRunConfig, "examples/train_embedding.py"),
     "public": Kind(PublicRunConfig, "examples/train_public.py"),
     "vrnn": Kind(VRNNRun, "examples/baselines.py vrnn"),
     "sequential-vae": Kind(SequentialVAERun, "examples/baselines.py sequential-vae"),

@@ -108,6 +108,46 @@ class SizesRunConfig:
         at_least_1(self, "videos", most=MOST_VIDEOS)
 
 
+@dataclass(frozen=True)
+class EmbeddingModelConfig:
+    """The network that embeds glimpses of objects, :class:`scalor_pyro.embedding.program.GlimpseEmbedding`.
+
+    :raises ConfigError: for sizes that no network can have.
+    """
+
+    image_size: tuple[int, int] = (24, 24)  # H, W in px of a glimpse
+    channels: int = 7  # the difference from the scene, the frame itself, and whose the pixels are
+    widths: tuple[int, int, int, int] = (24, 48, 96, 128)  # channels of the layers
+    features: int = 32  # numbers in an embedding
+    per_object: int = 8  # glimpses of each object, in training
+
+    def __post_init__(self) -> None:
+        require(self.image_size == (24, 24), "image_size", self.image_size, "(24, 24)")
+        require(self.channels == 7, "channels", self.channels, "7")
+        fits = len(self.widths) == 4 and all(0 < width <= 1024 and width % 8 == 0 for width in self.widths)
+        require(fits, "widths", self.widths, "4 multiples of 8, up to 1024")
+        at_least_1(self, "features", most=1024)
+        require(self.per_object >= 2, "per_object", self.per_object, "at least 2")
+
+
+@dataclass(frozen=True)
+class EmbeddingRunConfig:
+    """All settings of a run that learns from made-up movers which glimpses are of one object.
+
+    :raises ConfigError: for settings that no run can have.
+    """
+
+    model: EmbeddingModelConfig
+    train: TrainConfig
+    videos: int = option(3000, "made-up videos to train on", metavar="N")
+    seed: int = option(0, SEED_HELP)
+    kind: Literal["embedding"] = "embedding"
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        at_least_1(self, "videos", most=MOST_VIDEOS)
+
+
 def sizes() -> SizesRunConfig:
     """The setting of the network in the package."""
     stages = (Stage(1.0, SIZE_FRAMES, 16),)
@@ -124,6 +164,23 @@ def sizes() -> SizesRunConfig:
         checkpoint_every=500,
     )
     return SizesRunConfig(SizeModelConfig(), train)
+
+
+def embedding() -> EmbeddingRunConfig:
+    """The setting of the network in the package."""
+    train = TrainConfig(
+        steps=12000,
+        curriculum=(Stage(1.0, EMBEDDED, 8),),
+        learning_rate=2e-3,
+        final_learning_rate=4e-5,
+        decay_from=0.0,
+        clip=1 / EMBEDDED,  # the loss is that of a glimpse
+        log_every=100,
+        eval_every=1000,
+        eval_videos=100,
+        checkpoint_every=500,
+    )
+    return EmbeddingRunConfig(EmbeddingModelConfig(), train)
 
 
 def any_scene() -> AnySceneRunConfig:
@@ -156,6 +213,8 @@ TAUGHT_SPREAD = 0.5
 TAUGHT_SIZES, TAUGHT_ASPECTS = 0.65, 1.0
 # What the network of sizes is trained on: three frames, and a fourth picture that tells the sizes in one of them.
 SIZE_FRAMES = 4
+# What the network of embeddings is trained on: 8 glimpses of each of 12 objects.
+EMBEDDED = 96
 # Where training continues from trained weights: smaller steps, which fall earlier.
 FURTHER_RATE, FURTHER_DECAY = 5e-4, 0.4
 # … on one video, whose few frames are soon known by heart: still smaller steps, and clips of eight frames.

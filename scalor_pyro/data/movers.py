@@ -69,6 +69,15 @@ class MoverVideo(NamedTuple):
     areas: NDArray[np.int64]  # (n, T)
 
 
+class Recorded(NamedTuple):
+    """One video as a camera records it, and as a model sees it."""
+
+    frames: Pixels  # (T, C, H, W); 0 is black and 1 white, but nothing is cut off
+    scene: Pixels  # (C, H, W), likewise
+    gain: float  # with which differences are shown
+    shown: MoverVideo
+
+
 class Drawn(NamedTuple):
     """One object in every frame, in a window as large as it needs."""
 
@@ -128,6 +137,10 @@ class MoverVideos:
 
     def video(self, index: int) -> MoverVideo:
         """One video."""
+        return self.recorded(index).shown
+
+    def recorded(self, index: int) -> Recorded:
+        """The same video, and what a camera has recorded of it."""
         config = self.config
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
         height, width = config.image_size
@@ -152,11 +165,12 @@ class MoverVideos:
         difference += light(rng, config.frames, config.image_size, typical)[:, None]
         difference = Camera(rng, still, typical).seen(difference)
         gain = gain_for(typical) * float(np.exp(rng.uniform(np.log(0.7), np.log(1.3))))
-        shown_frames = np.rint(255 * differences(still + difference, still, gain)).astype(np.uint8)
+        recorded = still + difference
+        shown_frames = np.rint(255 * differences(recorded, still, gain)).astype(np.uint8)
         frames = np.broadcast_to(shown_frames, (config.frames, 3, height, width)).copy()
         truth = _truth(where, sizes, drawn, config.image_size)
         boxes, areas = (np.stack(each) for each in zip(*map(_extents, drawn), strict=True))
-        return MoverVideo(frames, truth, masks, boxes, areas)
+        return Recorded(recorded, still, gain, MoverVideo(frames, truth, masks, boxes, areas))
 
 
 def _first(truth: GroundTruth, frames: int) -> GroundTruth:
