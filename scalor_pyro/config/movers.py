@@ -139,7 +139,7 @@ class EmbeddingRunConfig:
 
     model: EmbeddingModelConfig
     train: TrainConfig
-    videos: int = option(3000, "made-up videos to train on", metavar="N")
+    videos: int = option(2000, "made-up videos to train on", metavar="N")
     seed: int = option(0, SEED_HELP)
     kind: Literal["embedding"] = "embedding"
 
@@ -169,7 +169,7 @@ def sizes() -> SizesRunConfig:
 def embedding() -> EmbeddingRunConfig:
     """The setting of the network in the package."""
     train = TrainConfig(
-        steps=12000,
+        steps=9000,
         curriculum=(Stage(1.0, EMBEDDED, 8),),
         learning_rate=2e-3,
         final_learning_rate=4e-5,

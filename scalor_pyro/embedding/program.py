@@ -51,7 +51,7 @@ class GlimpseEmbedding(StoredModule):
         """Observe which object each of some glimpses shows, given others.
 
         :param clips: (B, K · J, 7, 24, 24) in [0, 1], J glimpses of each of K objects of a video; all 0 where there is
-            none, see :class:`~scalor_pyro.embedding.videos.MoverGlimpses`.
+            none, see :class:`~scalor_pyro.experiments.made_up.glimpses.TrackedGlimpses`.
         """
         self.store_name.register(self)
         logits, asked, which = self.asked(clips)

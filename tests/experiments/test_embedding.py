@@ -14,8 +14,8 @@ from scalor_pyro.config.kinds import run_from_dict
 from scalor_pyro.config.movers import EMBEDDED, embedding
 from scalor_pyro.embedding.glimpses import CHANNELS, SIDE, glimpses_of, layers
 from scalor_pyro.embedding.program import GlimpseEmbedding, told_apart
-from scalor_pyro.embedding.videos import GLIMPSES, OBJECTS, MoverGlimpses
 from scalor_pyro.experiments.made_up.embedding import clips_of, run_embedding, scores
+from scalor_pyro.experiments.made_up.glimpses import GLIMPSES, OBJECTS, TrackedGlimpses, true_objects
 from scalor_pyro.runs.loading import load_run
 from tests.fake_training import Stop
 
@@ -31,7 +31,7 @@ def tiny(steps: int = 2, batch: int = 2) -> EmbeddingRunConfig:
 @pytest.fixture(scope="module")
 def clips() -> torch.Tensor:
     """Of three videos. (3, 96, 7, 24, 24)"""
-    return torch.from_numpy(MoverGlimpses(seed=3).batch(0, 3)).float() / 255
+    return torch.from_numpy(TrackedGlimpses(seed=3).batch(0, 3)).float() / 255
 
 
 def test_the_config_survives_saving() -> None:
@@ -75,10 +75,10 @@ def test_grey_frames_are_seen_like_coloured_ones_without_colour() -> None:
 
 
 def test_glimpses_are_a_function_of_seed_and_index(clips: torch.Tensor) -> None:
-    alone = MoverGlimpses(seed=3).batch(2, 1)
+    alone = TrackedGlimpses(seed=3).batch(2, 1)
     np.testing.assert_array_equal((clips[2] * 255).round().numpy(), alone[0])
-    assert not np.array_equal(alone, MoverGlimpses(seed=4).batch(2, 1))
-    assert not np.array_equal(alone, MoverGlimpses(seed=3, split="test").batch(2, 1))
+    assert not np.array_equal(alone, TrackedGlimpses(seed=4).batch(2, 1))
+    assert not np.array_equal(alone, TrackedGlimpses(seed=3, split="test").batch(2, 1))
     assert EMBEDDED == OBJECTS * GLIMPSES == clips.shape[1] and clips.shape[2:] == (CHANNELS, SIDE, SIDE)
 
 
@@ -87,6 +87,17 @@ def test_every_object_has_at_least_two_glimpses_and_owns_the_middle_of_most(clip
     assert set((there.sum(-1) == 1).flatten().tolist()) == {False} and there.any()
     middle = clips.unflatten(1, (OBJECTS, GLIMPSES))[there][:, -1, SIDE // 2, SIDE // 2]
     assert (middle > 0.75).float().mean() > 0.7
+
+
+def test_what_is_found_is_the_object_that_owns_most_of_its_pixels() -> None:
+    masks = np.full((10, 12), -1, np.int16)
+    masks[:5, :4], masks[:5, 4:6], masks[9, 11] = 3, 0, 1
+    owner = np.full((10, 12), -2)
+    owner[:5, :6] = 8  # two thirds of it are object 3
+    owner[7:, 7:] = 2  # hardly anything of it is an object
+    assert true_objects(owner, masks, np.array([2, 8, 5])).tolist() == [-1, 3, -1]
+    masks[:5, 2:4] = 1  # a third each
+    assert true_objects(owner, masks, np.array([8])).tolist() == [-1]
 
 
 def test_objects_with_glimpses_of_their_own_colour_are_told_apart() -> None:

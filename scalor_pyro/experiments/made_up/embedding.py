@@ -15,9 +15,9 @@ from scalor_pyro.config import EmbeddingRunConfig
 from scalor_pyro.data.worlds import Split
 from scalor_pyro.embedding.glimpses import CHANNELS, SIDE
 from scalor_pyro.embedding.program import GlimpseEmbedding, told_apart
-from scalor_pyro.embedding.videos import GLIMPSES, OBJECTS, MoverGlimpses
 from scalor_pyro.evaluation.metrics import without_nan
 from scalor_pyro.experiments.made_up.any_scene import in_parts
+from scalor_pyro.experiments.made_up.glimpses import GLIMPSES, OBJECTS, TrackedGlimpses
 from scalor_pyro.experiments.results import write_results
 from scalor_pyro.runs.provenance import UNKNOWN, MadeBy, provenance
 from scalor_pyro.training.callbacks import Callback
@@ -49,22 +49,22 @@ def run_embedding(
     origin = provenance(made_by, device, resumed=resume)
     pyro.set_rng_seed(config.seed)  # of the weights; training seeds its own noise
     program = GlimpseEmbedding(config.model).to(device)
-    logger.info("Making %d videos.", config.videos)
+    logger.info("Making and tracking %d videos.", config.videos)
     clips = clips_of(config.seed, "train", config.videos, workers)
-    during = min(config.train.eval_videos, final_videos)
+    unseen = clips_of(config.seed, "test", final_videos, workers)
     ended = train(
         program,
         clips,
         config,
         folder,
-        evaluate=lambda _: without_nan(scores(program, config.seed, during)),
+        evaluate=lambda _: without_nan(scores_on(program, unseen[: config.train.eval_videos])),
         callbacks=callbacks,
         resume=resume,
         progress=progress,
     )
     if ended.interrupted:
         return None
-    return write_results(folder, scores(program, config.seed, final_videos), final_videos, ended, config.seed, origin)
+    return write_results(folder, scores_on(program, unseen), final_videos, ended, config.seed, origin)
 
 
 def clips_of(seed: int, split: Split, count: int, workers: int = 1) -> NDArray[np.uint8]:
@@ -74,21 +74,31 @@ def clips_of(seed: int, split: Split, count: int, workers: int = 1) -> NDArray[n
 
 
 def _part(seed: int, split: Split, start: int, count: int) -> NDArray[np.uint8]:
-    return MoverGlimpses(seed, split).batch(start, count)
+    return TrackedGlimpses(seed, split).batch(start, count)
+
+
+def scores(program: GlimpseEmbedding, seed: int, count: int) -> dict[str, float]:
+    """The scores of :func:`scores_on` in videos that training never sees.
+
+    :param count: number of videos.
+    """
+    return scores_on(program, clips_of(seed, "test", count))
 
 
 @torch.no_grad()
-def scores(program: GlimpseEmbedding, seed: int, count: int) -> dict[str, float]:
-    """How well objects are told by earlier glimpses of them, in videos that training never sees.
+def scores_on(program: GlimpseEmbedding, clips: NDArray[np.uint8]) -> dict[str, float]:
+    """How well objects are told by earlier glimpses of them.
 
-    :return: the share of later glimpses whose object is told rightly (`right`), and what chance would give (`chance`).
+    :param clips: of :func:`clips_of`.
+    :return: the share of later glimpses whose object is told rightly (`right`), and what chance would give (`chance`);
+        means over videos.
     """
     device, training = next(program.parameters()).device, program.training
     program.eval()
     found = []
-    for start in range(0, count, SCORED):
-        clips = torch.from_numpy(_part(seed, "test", start, min(SCORED, count - start))).to(device).float() / 255
-        found.append(told_apart(program, clips).cpu().numpy())
+    for start in range(0, len(clips), SCORED):
+        some = torch.from_numpy(clips[start : start + SCORED]).to(device).float() / 255
+        found.append(told_apart(program, some).cpu().numpy())
     program.train(training)
     right, chance = np.nanmean(np.concatenate(found), 0)
     return {"right": float(right), "chance": float(chance)}
