@@ -28,7 +28,7 @@ from scalor_pyro.cli.errors import command
 from scalor_pyro.config import ConfigError, MoverConfig
 from scalor_pyro.config.movers import BODIES
 from scalor_pyro.data import MoverVideos
-from scalor_pyro.data.movers import MoverBatch
+from scalor_pyro.data.movers import MoverVideo
 from scalor_pyro.evaluation.metrics import true_tracks
 from scalor_pyro.evaluation.tables import markdown_table, shown
 from scalor_pyro.experiments.videos import FRESH
@@ -48,19 +48,29 @@ def made(seed: int, folder: Path, bodies: tuple[str, ...] = BODIES) -> Annotated
     :param bodies: of which kinds they are.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    batch = MoverVideos(replace(MOVERS, bodies=bodies), seed).batch(0, 1)
-    np.save(folder / "clip.npy", batch.frames[0].transpose(0, 2, 3, 1))
-    write_mot(folder / "gt.txt", whole(batch))
+    video = MoverVideos(replace(MOVERS, bodies=bodies), seed).video(0)
+    np.save(folder / "clip.npy", video.frames.transpose(0, 2, 3, 1))
+    write_mot(folder / "gt.txt", whole(video))
     return Annotated(f"movers {seed}", folder / "clip.npy", folder / "gt.txt")
 
 
-def whole(batch: MoverBatch) -> Tracks:
+def recorded(seed: int, folder: Path) -> Annotated:
+    """The same as a camera records it: the frames themselves, not how they differ from the scene."""
+    folder.mkdir(parents=True, exist_ok=True)
+    video = MoverVideos(MOVERS, seed).recorded(0)
+    frames = np.rint(255 * video.frames.clip(0, 1)).astype(np.uint8).transpose(0, 2, 3, 1)
+    np.save(folder / "clip.npy", frames[..., 0] if frames.shape[-1] == 1 else frames)
+    write_mot(folder / "gt.txt", whole(video.shown))
+    return Annotated(f"recorded movers {seed}", folder / "clip.npy", folder / "gt.txt")
+
+
+def whole(video: MoverVideo) -> Tracks:
     """The true tracks of one video, with the boxes around all of each object's opaque part."""
-    truth = true_tracks(batch.truth[0])
+    truth = true_tracks(video.truth)
     rows = truth.identity, truth.frame
-    left, top, right, bottom = batch.boxes[0][rows].T.astype(np.float64)
+    left, top, right, bottom = video.boxes[rows].T.astype(np.float64)
     boxed = replace(truth, x=(left + right) / 2, y=(top + bottom) / 2, width=right - left, height=bottom - top)
-    return boxed.rows(batch.areas[0][rows] > 0)
+    return boxed.rows(video.areas[rows] > 0)
 
 
 def compared(video: Annotated, out: Path, training: Sequence[str]) -> dict[str, Any]:

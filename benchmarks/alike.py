@@ -3,20 +3,21 @@
     python benchmarks/alike.py --movers 1001 1002 --sprites 71 72 --walkers 61 62 --out runs/alike
 
 Each video is tracked with the weights for any scene twice: with boxes of all sizes (`--sizes any`), and as without an
-option. --movers makes videos of made-up movers, as benchmarks/adapting.py does, --long of long bodies alone, --sprites
-videos of 14 like sprites, over black for even seeds and over a texture for odd ones, and --walkers people on a square,
-who are larger in front, as in made_up_scenes.py. Scores are by centres within one size.
+option. --movers makes videos of made-up movers, as benchmarks/adapting.py does: of how they differ from their scene;
+--recorded makes such videos as a camera records them. --long makes videos of long bodies alone, --sprites videos of 14
+like sprites, over black for even seeds and over a texture for odd ones, and --walkers people on a square, who are
+larger in front, as in made_up_scenes.py. Scores are by centres within one size.
 """
 
 import argparse
 import json
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapting import made
+from adapting import made, recorded
 from any_scene import TRUTH, Annotated, scored, tracked, write_results
 from made_up_scenes import VIDEO, write
 from sprite_video import make, textured_scene
@@ -49,6 +50,21 @@ def walkers(seed: int, folder: Path) -> Annotated:
     """A video of people who walk over a square, larger in front than at the back, and its truth."""
     write(folder, "walkers", seed)
     return Annotated(f"walkers {seed}", folder / "walkers" / VIDEO, folder / "walkers" / TRUTH)
+
+
+def long(seed: int, folder: Path) -> Annotated:
+    """A video of made-up movers that are all long bodies, and its truth."""
+    return made(seed, folder, ("long",))._replace(name=f"long bodies {seed}")
+
+
+# By the option: what makes a video, and what it shows.
+KINDS: dict[str, tuple[Callable[[int, Path], Annotated], str]] = {
+    "movers": (made, "made-up movers, as they differ from their scene"),
+    "recorded": (recorded, "made-up movers, as a camera records them"),
+    "long": (long, "long bodies alone"),
+    "sprites": (sprites, "sprites"),
+    "walkers": (walkers, "people"),
+}
 
 
 def compared(video: Annotated, out: Path) -> dict[str, Any]:
@@ -104,10 +120,8 @@ def parser_of(about: str | None) -> argparse.ArgumentParser:
     :param about: its docstring.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--movers", nargs="+", type=int, default=[], metavar="SEED", help="videos of made-up movers")
-    parser.add_argument("--long", nargs="+", type=int, default=[], metavar="SEED", help="… of long bodies alone")
-    parser.add_argument("--sprites", nargs="+", type=int, default=[], metavar="SEED", help="videos of sprites")
-    parser.add_argument("--walkers", nargs="+", type=int, default=[], metavar="SEED", help="videos of people")
+    for name, (_, shown) in KINDS.items():
+        parser.add_argument(f"--{name}", nargs="+", type=int, default=[], metavar="SEED", help=f"videos of {shown}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for videos, tracks and scores")
     return parser
 
@@ -118,22 +132,17 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     :param parser: made by :func:`parser_of`.
     """
     options = parser.parse_args(arguments)
-    if not (options.movers or options.long or options.sprites or options.walkers):
-        raise ConfigError("expected --movers, --long, --sprites or --walkers, to know which videos to make, got none.")
+    if not any(getattr(options, name) for name in KINDS):
+        asked = ", ".join(f"--{name}" for name in KINDS)
+        raise ConfigError(f"expected one of {asked}, to know which videos to make, got none.")
     return options
-
-
-def long(seed: int, folder: Path) -> Annotated:
-    """A video of made-up movers that are all long bodies, and its truth."""
-    return made(seed, folder, ("long",))._replace(name=f"long bodies {seed}")
 
 
 def videos(options: argparse.Namespace) -> Iterator[tuple[Annotated, Path]]:
     """The made-up videos that are asked for, each with its folder."""
-    asked = ((made, options.movers), (long, options.long), (sprites, options.sprites), (walkers, options.walkers))
-    for make_video, seeds in asked:
-        for seed in seeds:
-            folder = options.out / f"{make_video.__name__}-{seed}"
+    for name, (make_video, _) in KINDS.items():
+        for seed in getattr(options, name):
+            folder = options.out / f"{name}-{seed}"
             yield make_video(seed, folder), folder
 
 

@@ -37,7 +37,7 @@ from PIL import Image
 from scalor_pyro.cli import main as scalor
 from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.tracks.appearance import ENDING as APPEARANCE
-from scalor_pyro.tracks.appearance import records_of
+from scalor_pyro.tracks.appearance import Appearances, records_of
 from scalor_pyro.tracks.text import read_csv
 from scalor_pyro.video import Video, VideoError
 from scalor_pyro.video.containers import clock_of
@@ -199,7 +199,7 @@ def make_run(folder: Path) -> None:
     lines = [",".join([str(t), str(i), *numbers]) for t in range(FRAMES) for i in (0, 1)]
     (folder / "text" / "a.csv").write_text("\n".join([header, *lines]) + "\n")
     seen = read_csv(folder / "text" / "a.csv")
-    np.save(folder / "text" / f"a{APPEARANCE}", records_of(seen, np.ones((len(seen), 4), np.float32)))
+    np.save(folder / "text" / f"a{APPEARANCE}", records_of(seen, Appearances(np.ones((len(seen), 4), np.float32))))
 
 
 # ------------------------------------------------------------------ changes

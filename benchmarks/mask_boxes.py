@@ -29,11 +29,12 @@ from scalor_pyro.evaluation.metrics import CARE_SHARE, without_nan
 from scalor_pyro.evaluation.mot_challenge import Matching, Scorer
 from scalor_pyro.evaluation.tables import markdown_table
 from scalor_pyro.files import write_atomically
+from scalor_pyro.inference.masks import owners
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.runs.pretrained import ANY_SCENE
 from scalor_pyro.runs.provenance import MadeBy, command_line, provenance
 from scalor_pyro.tracks.opening import BoxesOf, Options
-from scalor_pyro.tracks.shape import Shapes, intensities, shapes_of
+from scalor_pyro.tracks.shape import Shapes, intensities, shapes_of, together
 from scalor_pyro.tracks.table import Tracks
 from scalor_pyro.tracks.tracker import Tracked, Tracker, load_for_tracking
 from scalor_pyro.video import Chunk
@@ -131,7 +132,7 @@ def seconds_of_shapes(found: Tracked, frames: NDArray[np.uint8]) -> float:
     alpha = np.random.default_rng(0).random((len(found.tracks), 16, 16), np.float32)
     start = time.perf_counter()
     shapes_of(alpha, found.tracks.box)
-    intensities(found.latents, frames, found.tracks)
+    intensities(owners(together(found.latents)).numpy(), frames, found.tracks)
     return time.perf_counter() - start
 
 

@@ -3,6 +3,7 @@
 python benchmarks/tables.py runs/digits-vld --mnist mnist.npz
 python benchmarks/pack_weights.py runs/digits-vld --name digits-vld --mnist mnist.npz
 python benchmarks/pack_weights.py runs/sizes --name sizes
+python benchmarks/pack_weights.py runs/embedding --name embedding
 python benchmarks/pack_weights.py
 
 The first command writes the record of the run, from which the card is made. The second rounds the weights to half
@@ -12,10 +13,10 @@ precision and scores the rounded ones: the scores must not change. Without a run
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from records import NLL, SCORES, Finished, finished
 from tables import MARKED, RECORDS, shown_commit
@@ -26,24 +27,29 @@ from scalor_pyro.config import (
     AnySceneRunConfig,
     ConfigError,
     DataConfig,
+    EmbeddingRunConfig,
     RunConfig,
     SizesRunConfig,
     config_from_dict,
     config_to_dict,
 )
+from scalor_pyro.config.movers import EMBEDDED
 from scalor_pyro.config.presets import PRESETS
 from scalor_pyro.data import SyntheticVideos
+from scalor_pyro.embedding.program import GlimpseEmbedding
 from scalor_pyro.evaluation.metrics import markdown, without_nan
 from scalor_pyro.experiments.made_up.any_scene import scores as scores_on_movers
+from scalor_pyro.experiments.made_up.embedding import scores as scores_of_embedding
 from scalor_pyro.experiments.made_up.sizes import scores as scores_of_sizes
 from scalor_pyro.experiments.synthetic import TEST_SEED, evaluate
 from scalor_pyro.experiments.videos import RESULTS
 from scalor_pyro.files import write_atomically
+from scalor_pyro.model.program import StoredModule
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.runs.cards import card_of, data_of, rounded, shown_data, write_pretrained
 from scalor_pyro.runs.configs import first_difference
 from scalor_pyro.runs.loading import load_config, load_model, load_run
-from scalor_pyro.runs.pretrained import ANY_SCENE, SIZES, file_of, names
+from scalor_pyro.runs.pretrained import ANY_SCENE, EMBEDDING, SIZES, file_of, names
 from scalor_pyro.runs.weights import copy_weights, read_about, read_weights
 from scalor_pyro.sizes.program import ObjectSizes
 from scalor_pyro.sizes.videos import LARGEST as LARGEST_OBJECT
@@ -64,10 +70,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="folder of a finished run of train_mnist.py")
     parser.add_argument(
         "--name",
-        choices=[*PRESETS, ANY_SCENE, SIZES.stem],
+        choices=[*PRESETS, ANY_SCENE, *BESIDE],
         metavar="NAME",
         help="name of the preset that RUN was trained with; any-scene: a run of train_any_scene.py or"
-        " average_any_scene.py; sizes: one of train_sizes.py",
+        " average_any_scene.py; sizes, embedding: one of train_sizes.py or train_embedding.py",
     )
     parser.add_argument("--mnist", type=Path, metavar="FILE", help="MNIST, for a run with digits of it")
     return parser.parse_args(arguments)
@@ -111,22 +117,39 @@ def pack_any_scene(run: Path) -> Path:
     return path
 
 
-def pack_sizes(run: Path) -> Path:
-    """Round and score the weights of a run of train_sizes.py, and put them into the package.
+class Beside(NamedTuple):
+    """A network that is packed beside the weights for any scene."""
+
+    file: Path
+    config: type[SizesRunConfig] | type[EmbeddingRunConfig]
+    program: Callable[[Any], StoredModule]
+    scores: Callable[[Any, int, int], dict[str, float]]
+    unchanged: tuple[str, ...]  # scores that must not change
+
+
+# By the name of the file.
+BESIDE = {
+    SIZES.stem: Beside(SIZES, SizesRunConfig, ObjectSizes, scores_of_sizes, ("place_error", "side_error")),
+    EMBEDDING.stem: Beside(EMBEDDING, EmbeddingRunConfig, GlimpseEmbedding, scores_of_embedding, ("right",)),
+}
+
+
+def pack_beside(run: Path, network: Beside) -> Path:
+    """Round and score the weights of a run of train_sizes.py or train_embedding.py, and put them into the package.
 
     :raises ValueError: if it is not finished, or rounding costs too much.
     """
-    config, weights = load_run(run, SizesRunConfig)
+    config, weights = load_run(run, network.config)
     record: dict[str, Any] = json.loads((run / RESULTS).read_text(encoding="utf-8"))
     weights = rounded(weights)
-    program = ObjectSizes(config.model)
+    program = network.program(config.model)
     program.load_state_dict(weights)
-    scores = scores_of_sizes(program, config.seed, record["videos"])
-    require_unchanged(scores, record, ("place_error", "side_error"))
+    scores = network.scores(program, config.seed, record["videos"])
+    require_unchanged(scores, record, network.unchanged)
     record |= record.pop("provenance")
-    SIZES.parent.mkdir(exist_ok=True)
-    write_pretrained(SIZES, weights, config, {**record, **scores})
-    return SIZES
+    network.file.parent.mkdir(exist_ok=True)
+    write_pretrained(network.file, weights, config, {**record, **scores})
+    return network.file
 
 
 def require_small(run: Path, weights: dict[str, Tensor]) -> None:
@@ -180,7 +203,7 @@ def page(before: str) -> str:
     :param before: the page with its old cards.
     :raises ConfigError: if it has no markers for them.
     """
-    cards = "\n".join([*map(section, names()), section_of_sizes()])
+    cards = "\n".join([*map(section, names()), section_of_sizes(), section_of_embedding()])
     after, count = MARKED.subn(lambda match: f"{match[1]}\n{cards}\n{match[3]}", before)
     if count != 1:
         raise ConfigError(f"{PAGE}: expected one pair of markers for the cards, got {count}.")
@@ -245,6 +268,27 @@ tracks nothing, and has no name.
 """
 
 
+def section_of_embedding() -> str:
+    """The card of the network that tells objects apart."""
+    about = read_about(EMBEDDING)
+    config, card = config_from_dict(EmbeddingRunConfig, about["config"]), about["card"]
+    numbers = sum(value.numel() for value in read_weights(EMBEDDING)[1].values())
+    return f"""### Which glimpses are of one object
+
+A network that embeds glimpses of objects, so that those of one object lie near each other. Linking tells objects apart
+by it where videos are seen as differences from their scene ([Looks](any_scene.md#looks)). It tracks nothing, and has no
+name.
+
+- **Data**: glimpses of the objects of {config.videos:,} made-up videos, up to {config.model.per_object} of each of up
+  to {EMBEDDED // config.model.per_object} objects.
+- **Scores** on {card["videos"]} unseen videos: of {card["right"]:.1%} of the later glimpses, the object is told rightly
+  by the earlier ones; by chance it would be {card["chance"]:.1%}.
+- **Cost**: {card["steps"]} steps, {card["training_minutes"]:.1f} minutes on {card["machine"]}; {numbers:,} numbers in
+  {EMBEDDING.stat().st_size / MB:.1f} MB.
+- **From**: `{card["command"]}`, seed {card["seed"]}, commit {shown_commit(card)}, torch {card["torch"]}.
+"""
+
+
 @command
 def main(arguments: list[str] | None = None) -> int:
     """Pack and write the page."""
@@ -252,8 +296,12 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.run is None) != (options.name is None):
         raise ConfigError("Give RUN and --name together, or neither to write the page alone.")
     if options.run is not None:
-        of_their_own = {ANY_SCENE: pack_any_scene, SIZES.stem: pack_sizes}.get(options.name)
-        path = of_their_own(options.run) if of_their_own else pack(options.run, options.name, options.mnist)
+        if options.name in BESIDE:
+            path = pack_beside(options.run, BESIDE[options.name])
+        elif options.name == ANY_SCENE:
+            path = pack_any_scene(options.run)
+        else:
+            path = pack(options.run, options.name, options.mnist)
         print(f"{path} is written.")
     write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8")).encode())
     print(f"The cards are in {PAGE}.")

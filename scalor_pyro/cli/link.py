@@ -91,8 +91,9 @@ def run(options: argparse.Namespace) -> int:
     for job in jobs:
         tracks = read_tracks(job.tracks)
         seen = tracks.rows(~tracks.predicted)  # gaps can be filled again
-        appearance = None if job.appearance is None else read_appearance(job.appearance, seen)
-        finished = finish(seen, appearance, view, linking, filters)
+        looks = None if job.appearance is None else read_appearance(job.appearance, seen)
+        appearance, within = (None, None) if looks is None else looks
+        finished = finish(seen, appearance, view, linking, filters, within)
         write(finished, job.files, job.events)
         paths = printable(", ".join(map(str, (*job.files.paths.values(), job.events))))
         by = "place alone" if job.appearance is None else f"place and {printable(job.appearance)}"
@@ -135,7 +136,7 @@ def write(finished: Finished, files: TrackFiles, events: Path) -> None:
     :raises OutputError: if that fails; what was there before is kept.
     """
     with files:
-        files.add(finished.tracks, finished.appearance)
+        files.add(finished.tracks, finished.appearance, finished.within)
     write_events(events, finished.linked.events)
 
 

@@ -66,7 +66,7 @@ def follow_array(frames: NDArray[Any], wanted: Wanted) -> Generator[int, None, F
     tracks = concatenate([part for part, _ in parts])
     appearance = np.concatenate([part for _, part in parts])
     linking = LinkOptions() if wanted.link else LinkOptions(gap=0)
-    finished = finish(tracks, appearance, video.geometry.crop, linking, FilterOptions())
+    finished = finish(tracks, appearance, video.geometry.crop, linking, FilterOptions(), tracker.within)
     labels = None
     if wanted.masks:
         labels = np.zeros((len(frames), *video.info.size), np.int32)

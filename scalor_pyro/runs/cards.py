@@ -10,7 +10,15 @@ from typing import Any
 
 from torch import Tensor
 
-from scalor_pyro.config import AnySceneRunConfig, DataConfig, MoverConfig, RunConfig, SizesRunConfig, config_to_dict
+from scalor_pyro.config import (
+    AnySceneRunConfig,
+    DataConfig,
+    EmbeddingRunConfig,
+    MoverConfig,
+    RunConfig,
+    SizesRunConfig,
+    config_to_dict,
+)
 from scalor_pyro.runs.configs import CheckpointError
 from scalor_pyro.runs.loading import load_config
 from scalor_pyro.runs.pretrained import file_of, names
@@ -25,7 +33,7 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def write_pretrained(
     path: Path,
     weights: Mapping[str, Tensor],
-    config: RunConfig | AnySceneRunConfig | SizesRunConfig,
+    config: RunConfig | AnySceneRunConfig | SizesRunConfig | EmbeddingRunConfig,
     card: Mapping[str, Any],
 ) -> None:
     """Write a model for the package.

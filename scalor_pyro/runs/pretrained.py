@@ -11,6 +11,8 @@ ENDING = ".safetensors"
 ANY_SCENE = "any-scene"
 # The network that brings a video to their scale; it is no model to track with, so it has no name.
 SIZES = FOLDER / "any-scene" / f"sizes{ENDING}"
+# The network that tells objects apart where videos are seen as differences from their scene; likewise.
+EMBEDDING = FOLDER / "any-scene" / f"embedding{ENDING}"
 # Outputs made from named weights go where a run of that name would be.
 RUNS = Path("runs")
 

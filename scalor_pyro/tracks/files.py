@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scalor_pyro.config import ConfigError
 from scalor_pyro.files import explained, require_new, sync_folder
 from scalor_pyro.tracks.appearance import ENDING as APPEARANCE
-from scalor_pyro.tracks.appearance import kind_of, records_of
+from scalor_pyro.tracks.appearance import Appearances, kind_of, records_of
 from scalor_pyro.tracks.table import Tracks, napari_rows
 from scalor_pyro.tracks.text import CSV, MOT, PART, Layout, lines
 from scalor_pyro.tracks.units import NO_UNITS, Speeds, Units, cells
@@ -40,7 +40,7 @@ class _GrowingFile(ABC):
         self._size = 0
 
     @abstractmethod
-    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+    def add(self, tracks: Tracks, appearance: Appearances) -> None:
         """Append a chunk."""
 
     def append(self, piece: bytes) -> None:
@@ -66,7 +66,7 @@ class _Text(_GrowingFile):
         self._layout = layout
         self.append(layout.header.encode())
 
-    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+    def add(self, tracks: Tracks, appearance: Appearances) -> None:
         self.append(lines(tracks, self._layout).encode())
 
 
@@ -78,7 +78,7 @@ class _TextInUnits(_Text):
         super().__init__(path, replace(layout, header=header))
         self._units, self._speeds = units, Speeds()
 
-    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+    def add(self, tracks: Tracks, appearance: Appearances) -> None:
         ordered = tracks.in_order()
         further = cells(ordered, self._units, self._speeds)
         both = zip(lines(ordered, self._layout).splitlines(), further, strict=True)
@@ -115,7 +115,7 @@ class _Napari(_Array):
         super().__init__(path)
         self.begin(NUMBER, (4,))
 
-    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+    def add(self, tracks: Tracks, appearance: Appearances) -> None:
         self.more(napari_rows(tracks.in_order()).astype(NUMBER))
 
 
@@ -124,7 +124,7 @@ class _Appearance(_Array):
 
     _begun = False
 
-    def add(self, tracks: Tracks, appearance: NDArray[np.floating]) -> None:
+    def add(self, tracks: Tracks, appearance: Appearances) -> None:
         records = records_of(tracks.rows(~tracks.predicted), appearance)
         if not self._begun:
             self.begin(np.lib.format.dtype_to_descr(records.dtype))
@@ -189,10 +189,12 @@ class TrackFiles:
                 self._writers[name] = _writer(name, part, self._units)
         return self
 
-    def add(self, tracks: Tracks, appearance: NDArray[np.floating] | None = None) -> None:
+    def add(self, tracks: Tracks, appearance: NDArray[np.floating] | None = None, within: float | None = None) -> None:
         """Write a chunk; it is in the files when this returns.
 
         :param appearance: (S, D) of the rows that are not predicted, where appearances are written.
+        :param within: the variance within one object, of embeddings, see :class:`Tracker.within
+            <scalor_pyro.tracks.tracker.Tracker.within>`; None: they are something else.
         :raises ValueError: if it has rows of frames that an earlier chunk had, or before those.
         :raises OutputError: if it cannot be written (a full disk, …).
         """
@@ -203,9 +205,11 @@ class TrackFiles:
                 f"tracks: expected frames from {self._next_frame} on, which follow the last chunk, got frame"
                 f" {tracks.frame.min()}."
             )
+        if appearance is None:
+            appearance = np.zeros((int((~tracks.predicted).sum()), 0))
         for name, writer in self._writers.items():
             with explained(self.parts[name]):
-                writer.add(tracks, np.zeros((int((~tracks.predicted).sum()), 0)) if appearance is None else appearance)
+                writer.add(tracks, Appearances(appearance, within))
         self._next_frame = int(tracks.frame.max()) + 1
 
     def __exit__(

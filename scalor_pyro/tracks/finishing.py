@@ -28,6 +28,7 @@ class Finished(NamedTuple):
 
     tracks: Tracks
     appearance: NDArray[np.floating]  # (S, D) of the rows that are not predicted, in their order
+    within: float | None  # see link
     linked: Linked
     renaming: "Renaming"
 
@@ -43,20 +44,22 @@ def finish(
     view: Crop | None,
     linking: LinkOptions,
     filters: FilterOptions,
+    within: float | None = None,
 ) -> Finished:
     """Link and filter the tracks of a whole video.
 
     :param tracks: without predicted rows.
     :param appearance: (R, D), or None.
     :param view: where objects were looked for, px; None: the smallest rectangle that holds them.
+    :param within: see :func:`~scalor_pyro.tracks.linking.link`.
     """
-    linked = link_in(view, tracks, appearance, linking)
+    linked = link_in(view, tracks, appearance, linking, within)
     joined = linked.tracks
     final = filtered(joined, filters)
     seen = final.rows(~final.predicted)
     rows = np.nonzero(linked.kept)[0][rows_of(seen, joined.frame, joined.identity)]
     known = np.zeros((len(tracks), 0)) if appearance is None else appearance
-    return Finished(final, known[rows], linked, Renaming(tracks, linked.identity, final))
+    return Finished(final, known[rows], within, linked, Renaming(tracks, linked.identity, final))
 
 
 class Renaming:

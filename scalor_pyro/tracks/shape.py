@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scalor_pyro.inference.masks import owners
 from scalor_pyro.layers.objects import Objects, Slots
 from scalor_pyro.layers.rendering import Canvas
 from scalor_pyro.model.frame import FrameLatents
@@ -179,16 +178,16 @@ def corners(tracks: Tracks) -> Numbers:
     return found
 
 
-def intensities(latents: Sequence[FrameLatents], images: NDArray[np.uint8], rows: Tracks) -> Numbers:
-    """The mean of the frames over the pixels that each object owns (:func:`~scalor_pyro.inference.masks.owners`), so
-    without those where another object is in front, and over channels.
+def intensities(owner: NDArray[np.int64], images: NDArray[np.uint8], rows: Tracks) -> Numbers:
+    """The mean of the frames over the pixels that each object owns, so without those where another object is in front,
+    and over channels.
 
-    :param latents: of n frames of one video.
+    :param owner: (n, H, W) see :func:`~scalor_pyro.inference.masks.owners`.
     :param images: (n, C, H, W) the frames.
     :param rows: R objects; their frames count from the first of these.
     :return: (R,) in the unit of the frames; NaN where an object owns no pixel.
     """
-    owner = owners(_together(latents)).flatten(1).cpu().numpy()
+    owner = owner.reshape(len(owner), -1)
     t, pixel = np.nonzero(owner >= 0)
     level = images.reshape(*images.shape[:2], -1)[t, :, pixel].mean(1)
     if not len(t):
@@ -196,14 +195,14 @@ def intensities(latents: Sequence[FrameLatents], images: NDArray[np.uint8], rows
     whose = owner[t, pixel]
     first, names = whose.min(), int(np.ptp(whose)) + 1  # identities of these frames lie close together
     key = t * names + whose - first
-    count, total = (np.bincount(key, weights, len(latents) * names) for weights in (None, level))
+    count, total = (np.bincount(key, weights, len(owner) * names) for weights in (None, level))
     owned = (rows.identity >= first) & (rows.identity < first + names)
     mine = np.where(owned, rows.frame * names + rows.identity - first, 0)
     with np.errstate(invalid="ignore"):
         return np.where(owned, total[mine] / count[mine], np.nan)
 
 
-def _together(latents: Sequence[FrameLatents]) -> FrameLatents:
+def together(latents: Sequence[FrameLatents]) -> FrameLatents:
     """Frames of one video as a batch, for :func:`~scalor_pyro.inference.masks.owners`: one large operation is faster
     than many small ones."""
 

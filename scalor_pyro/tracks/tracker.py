@@ -13,6 +13,7 @@ Identities, and everything that the guide knows of the objects, are carried over
 import math
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -40,6 +41,7 @@ from scalor_pyro.inference.posterior import (
 from scalor_pyro.inference.trained import TrainedRun, load
 from scalor_pyro.model.frame import Carried, FrameLatents
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.tracks.any_scene.embedding import WITHIN, Embedder
 from scalor_pyro.tracks.any_scene.looks import Differences
 from scalor_pyro.tracks.checks.watch import TrackWatch
 from scalor_pyro.tracks.opening import (
@@ -53,7 +55,7 @@ from scalor_pyro.tracks.opening import (
     frames_for,
     opened,
 )
-from scalor_pyro.tracks.shape import intensities, with_shapes
+from scalor_pyro.tracks.shape import intensities, together, with_shapes
 from scalor_pyro.tracks.spread import box_spread
 from scalor_pyro.tracks.table import Tracks, tracks_of
 from scalor_pyro.video import Chunk, Geometry, Video
@@ -75,7 +77,7 @@ class Tracked(NamedTuple):
     propagated: int  # objects drawn that continue one of the frame before, in all frames but the video's first
     discovered: int  # … that were newly discovered there
     foreground: float  # share of the pixels that objects cover
-    appearance: NDArray[np.float32]  # (R, D) z_what of each row of the tracks
+    appearance: NDArray[np.float32]  # (R, D) what the object of each row looks like: z_what, or an embedding
 
     def segments(self) -> NDArray[np.int64]:
         """(n, H, W) identity of the object that owns a pixel of the frames as they were read; -2: none."""
@@ -117,6 +119,7 @@ class Tracker:
         that chunk.
     :param evidence: see :func:`~scalor_pyro.inference.posterior.infer`.
     :param differences: for a model that sees differences from the scene; None: it sees frames as they are.
+    :param embedder: says what objects look like; None: z_what does.
     :param boxes: those of masks, or of glimpses.
     :param levels: of the file, that are 0 and 255 in these frames, see :attr:`~scalor_pyro.video.Video.levels`.
     :raises ValueError: for a negative lookahead.
@@ -132,12 +135,13 @@ class Tracker:
         lookahead: int | None = 0,
         evidence: Worth | Literal["auto"] | None = None,
         differences: Differences | None = None,
+        embedder: Embedder | None = None,
         boxes: BoxesOf = "glimpse",
         levels: tuple[float, float] | None = None,
     ) -> None:
         require_lookahead(lookahead)
         self.boxes, self.levels = boxes, levels or (0.0, 255.0)
-        self.differences = differences
+        self.differences, self.embedder = differences, embedder
         self.scalor, self.geometry, self.spread, self.light_step = scalor, geometry, spread, light_step
         self.lookahead, self._acceptance = lookahead, weigher_for(scalor, evidence, differences is not None)
         self._free_times = 1  # as many free slots as FREE_SLOTS and FREE_SHARE say
@@ -149,6 +153,11 @@ class Tracker:
         self.pictured: Pictured | None = None
         #: How many frames are still to be kept there.
         self.to_picture = pictured
+
+    @property
+    def within(self) -> float | None:
+        """The variance of what one object looks like, see :func:`~scalor_pyro.tracks.linking.link`."""
+        return None if self.embedder is None else WITHIN
 
     @torch.inference_mode()
     def advance(self, chunk: Chunk) -> Tracked:
@@ -185,24 +194,30 @@ class Tracker:
         history = slots_of(latents)
         (found,) = tracks_of(history, self.scalor.config.image_size, spread)
         objects, kept = [frame.slots.objects for frame in latents], reported(history)
-        what = torch.stack([each.what for each in objects], 1).cpu().float()[kept].numpy()
         alpha = torch.stack([each.glimpse[:, :, -1] for each in objects], 1).cpu().float()[kept].numpy()
         black, white = self.levels
-        level = black + (white - black) / 255 * intensities(latents, chunk.frames, found)
+        owner = owners(together(latents))
+        level = black + (white - black) / 255 * intensities(owner.cpu().numpy(), chunk.frames, found)
         again = np.diff(chunk.numbers, prepend=self.last_number) == 0  # frames that were read twice
         once = ~again[found.frame]
         threshold = self.scalor.config.presence_threshold
         later = [frame for frame in latents if frame.propagated is not None]
+        placed = self._in_the_file(found.rows(once), chunk.numbers)
+        tracks = with_shapes(placed, alpha[once], level[once], self.boxes == "mask")
+        if self.embedder is None:
+            appearance = torch.stack([each.what for each in objects], 1).cpu().float()[kept].numpy()[once]
+        else:
+            fitted = tracks if self.boxes == "mask" else with_shapes(placed, alpha[once], level[once], True)
+            rows = replace(self._as_read(fitted), frame=found.frame[once])
+            appearance = self.embedder.advance(whole[0], owner, rows)
         tracked = Tracked(
             chunk.numbers,
-            with_shapes(
-                self._in_the_file(found.rows(once), chunk.numbers), alpha[once], level[once], self.boxes == "mask"
-            ),
+            tracks,
             latents,
             sum(int(frame.propagated.number(threshold)) for frame in later if frame.propagated is not None),
             sum(int(frame.discovered.number(threshold)) for frame in later),
             foreground,
-            what[once],
+            appearance,
         )
         if self.watch is not None:
             self.watch.add(chunk, frames[0], tracked)
@@ -262,6 +277,12 @@ class Tracker:
         frame, presence, depth = numbers[found.frame], found.presence, found.depth
         return Tracks(frame, found.identity, x, y, width, height, presence, depth, x_sd, y_sd, width_sd, height_sd)
 
+    def _as_read(self, tracks: Tracks) -> Tracks:
+        """In px of the frames as they were read."""
+        x, y = self.geometry.from_source(tracks.x, tracks.y)
+        vertical, horizontal = self.geometry.scale
+        return replace(tracks, x=x, y=y, width=tracks.width / horizontal, height=tracks.height / vertical)
+
 
 def track_chunks(
     run: TrainedRun, video: VideoLike, options: Options | None = None, chunk: int = CHUNK
@@ -311,6 +332,7 @@ def tracker_of(
         lookahead=options.lookahead,
         evidence=options.evidence(scalor, differences is not None),
         differences=differences,
+        embedder=None if differences is None else Embedder(differences),
         boxes=boxes_for(run, options),
         levels=reader.levels,
     )

@@ -106,5 +106,5 @@ def track(
     tracks = concatenate([part for part, _ in found])
     if link and len(tracks):
         appearance = np.concatenate([part for _, part in found if len(part)])
-        tracks = linking.link_in(reader.geometry.crop, tracks, appearance).tracks
+        tracks = linking.link_in(reader.geometry.crop, tracks, appearance, within=tracker.within).tracks
     return with_units(to_dataframe(tracks), tracks, units.or_rate(reader.info.rate) if units else units)

@@ -47,7 +47,7 @@ def test_tracks_of_scalor_are_linked(capsys: pytest.CaptureFixture[str]) -> None
     linked = read_csv("street-linked.csv")
     assert set(linked.identity) == {0, 1, 3} and len(linked) == len(TRACKS)
     np.testing.assert_array_equal(read_mot("street-linked.txt").identity, linked.identity)
-    assert read_appearance("street-linked-appearance.npy", linked).shape == (len(linked), 3)
+    assert read_appearance("street-linked-appearance.npy", linked).values.shape == (len(linked), 3)
     events = pd.read_csv("street-linked-events.csv")
     assert events[["event", "frame", "particle", "other", "gap"]].values.tolist() == [["link", 25, 0, 2, 5]]
     assert all(path.read_bytes() == content for path, content in before.items())

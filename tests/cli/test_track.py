@@ -119,7 +119,7 @@ def test_tracks_are_linked_and_shown_under_the_same_identities(
         len(set(each.identity)) for each in (linked, raw)
     )
     assert f"{len(set(linked.identity))}, from {len(set(raw.identity))} tracks" in capsys.readouterr().out
-    assert read_appearance(here / "street-appearance.npy", linked).shape[0] == len(linked)
+    assert len(read_appearance(here / "street-appearance.npy", linked).values) == len(linked)
     shown = set()
     for path in (here / "street-masks").iterdir():
         with Image.open(path) as picture:

@@ -25,7 +25,7 @@ SMALL = EmbeddingModelConfig(widths=(8, 8, 8, 8), features=8)
 def tiny(steps: int = 2, batch: int = 2) -> EmbeddingRunConfig:
     train = replace(embedding().train, steps=steps, checkpoint_every=1, eval_videos=2)
     stage = replace(train.curriculum[0], batch=batch)
-    return EmbeddingRunConfig(SMALL, replace(train, curriculum=(stage,)), videos=4)
+    return EmbeddingRunConfig(SMALL, replace(train, curriculum=(stage,)), videos=2)
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +117,11 @@ def test_objects_with_glimpses_of_their_own_colour_are_told_apart() -> None:
 
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = run_embedding(tiny(), tmp_path / "whole", final_videos=2, progress=False)
-    assert whole is not None and whole["steps"] == 2 and whole["videos"] == 2
+    whole = run_embedding(tiny(), tmp_path / "whole", final_videos=1, progress=False)
+    assert whole is not None and whole["steps"] == 2 and whole["videos"] == 1
 
-    assert run_embedding(tiny(), tmp_path / "again", final_videos=2, callbacks=[Stop()], progress=False) is None
-    run_embedding(tiny(), tmp_path / "again", final_videos=2, progress=False, resume=True)
+    assert run_embedding(tiny(), tmp_path / "again", final_videos=1, callbacks=[Stop()], progress=False) is None
+    run_embedding(tiny(), tmp_path / "again", final_videos=1, progress=False, resume=True)
     (config, one), (_, other) = (load_run(tmp_path / name, EmbeddingRunConfig) for name in ("whole", "again"))
     assert config == tiny() and all(torch.equal(value, other[name]) for name, value in one.items())
 
@@ -136,6 +136,6 @@ def test_it_learns_to_tell_objects_apart(tmp_path: Path) -> None:
 def test_scores_are_those_of_unseen_videos() -> None:
     torch.manual_seed(0)
     program = GlimpseEmbedding(SMALL)
-    found = scores(program, seed=0, count=2)
+    found = scores(program, seed=0, count=1)
     assert program.training and 0 < found["chance"] < 1 and 0 <= found["right"] <= 1
     assert not np.array_equal(clips_of(0, "test", 1), clips_of(0, "train", 1))

@@ -15,6 +15,7 @@ from scalor_pyro.config import AnySceneRunConfig, ConfigError, Crop, MoverConfig
 from scalor_pyro.data.movers import STILL
 from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
+from scalor_pyro.tracks.any_scene.embedding import WITHIN, network
 from scalor_pyro.tracks.any_scene.looks import Differences, look_at
 from scalor_pyro.tracks.opening import Options, frames_for, opened
 from scalor_pyro.tracks.tracker import tracker_of
@@ -81,6 +82,18 @@ def test_tracks_are_in_px_of_the_file(run: TrainedRun, video: Path) -> None:
     tracker, reader = tracker_of(run, video, Options(decide_by="masks"))
     found = tracker.advance(next(reader.chunks(FRAMES))).tracks
     assert len(found) and found.x.max() > 96 and found.y.max() > 64
+
+
+def test_objects_look_like_embeddings_whatever_boxes_are_written(run: TrainedRun, video: Path) -> None:
+    found = {}
+    for boxes in ("mask", "glimpse"):
+        tracker, reader = tracker_of(run, video, Options(decide_by="masks", boxes=boxes))
+        found[boxes] = tracker.advance(next(reader.chunks(FRAMES)))
+    assert tracker.within == WITHIN
+    mask, glimpse = found["mask"], found["glimpse"]
+    assert mask.appearance.shape == (len(mask.tracks), network().config.features) and np.isfinite(mask.appearance).all()
+    assert not np.array_equal(mask.tracks.width, glimpse.tracks.width)
+    np.testing.assert_allclose(glimpse.appearance, mask.appearance, atol=1e-4)
 
 
 def test_light_is_followed_in_the_units_of_the_differences() -> None:

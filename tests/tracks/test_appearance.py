@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scalor_pyro.config import ConfigError
-from scalor_pyro.tracks.appearance import read_appearance
+from scalor_pyro.tracks.any_scene.embedding import WITHIN
+from scalor_pyro.tracks.appearance import Appearances, read_appearance, records_of
 from scalor_pyro.tracks.files import TrackFiles
 from scalor_pyro.tracks.table import Tracks, concatenate
 from scalor_pyro.tracks.text import read_csv
@@ -31,18 +32,28 @@ def written(folder: Path, tracks: Tracks = TRACKS, seen: np.ndarray = SEEN) -> P
 def test_appearances_read_back_for_any_order_of_rows(tmp_path: Path) -> None:
     path = written(tmp_path)
     assert path.name == "street-appearance.npy"
-    np.testing.assert_allclose(read_appearance(path, TRACKS), SEEN, rtol=1e-3)
+    np.testing.assert_allclose(read_appearance(path, TRACKS).values, SEEN, rtol=1e-3)
     table = read_csv(tmp_path / "street.csv")
     order = np.random.default_rng(1).permutation(15)
-    shuffled = read_appearance(path, table.rows(order))
-    np.testing.assert_array_equal(shuffled, read_appearance(path, table)[order])
+    shuffled = read_appearance(path, table.rows(order)).values
+    np.testing.assert_array_equal(shuffled, read_appearance(path, table).values[order])
     part = TRACKS.rows(TRACKS.identity == 0)  # a user may have removed some
-    np.testing.assert_allclose(read_appearance(path, part), SEEN[TRACKS.identity == 0], rtol=1e-3)
+    np.testing.assert_allclose(read_appearance(path, part).values, SEEN[TRACKS.identity == 0], rtol=1e-3)
+
+
+def test_embeddings_say_that_they_are(tmp_path: Path) -> None:
+    with TrackFiles(tmp_path, "street", ["appearance"]) as files:
+        files.add(TRACKS, SEEN, WITHIN)
+    values, within = read_appearance(files.paths["appearance"], TRACKS)
+    assert within == WITHIN and read_appearance(written(tmp_path), TRACKS).within is None
+    np.testing.assert_allclose(values, SEEN, rtol=1e-3)
+    with pytest.raises(ValueError, match="within: expected None, or 0.03"):
+        records_of(TRACKS, Appearances(SEEN, 0.5))
 
 
 def test_a_video_without_objects_has_an_empty_file(tmp_path: Path) -> None:
     path = written(tmp_path, concatenate([]), np.zeros((0, 4), np.float32))
-    assert read_appearance(path, concatenate([])).shape == (0, 0)
+    assert read_appearance(path, concatenate([])).values.shape == (0, 0)
     with pytest.raises(ConfigError, match="expected the appearance of particle 3 in frame 0"):
         read_appearance(path, TRACKS)
 
@@ -51,7 +62,7 @@ def test_an_interruption_leaves_what_was_seen(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), TrackFiles(tmp_path, "street", ["appearance"]) as files:
         files.add(TRACKS, SEEN)
         raise KeyboardInterrupt
-    np.testing.assert_allclose(read_appearance(files.parts["appearance"], TRACKS), SEEN, rtol=1e-3)
+    np.testing.assert_allclose(read_appearance(files.parts["appearance"], TRACKS).values, SEEN, rtol=1e-3)
 
 
 class Trap:
@@ -90,7 +101,7 @@ def test_a_damaged_header_is_refused_or_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, place: int, byte: int
 ) -> None:
     path = written(tmp_path_factory.mktemp("damaged"))
-    right, content = read_appearance(path, TRACKS), bytearray(path.read_bytes())
+    right, content = read_appearance(path, TRACKS).values, bytearray(path.read_bytes())
     content[place] = byte
     path.write_bytes(content)
     try:
@@ -98,7 +109,7 @@ def test_a_damaged_header_is_refused_or_changes_nothing(
     except ValueError as error:
         assert str(error).startswith(str(path)) and "\n" not in str(error)
     else:
-        assert np.array_equal(found, right)
+        assert np.array_equal(found.values, right) and found.within is None
 
 
 def test_files_that_are_cut_off_or_of_other_tracks_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -272,6 +272,35 @@ def test_options_out_of_range_are_refused() -> None:
             LinkOptions(returns=returns)
     with pytest.raises(ConfigError, match="image_size: expected a height and a width above 0 px"):
         link(piece(0, range(3), (0, 0), (1, 1)), None, (0, 10))
+    for within in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="within: expected a variance above 0, got"):
+            link(piece(0, range(3), (0, 0), (1, 1)), np.ones((3, 2)), SIZE, within=within)
+
+
+def test_looks_that_are_known_to_change_say_less() -> None:
+    """Two objects that are lost as they meet: by place they go straight on, by their looks they turn round."""
+    tracks = concatenate(
+        [
+            piece(0, range(0, 20), (10, 50), (1, 0)),
+            piece(1, range(0, 20), (70, 50), (-1, 0)),
+            piece(2, range(30, 50), (10, 50), (1, 0)),
+            piece(3, range(30, 50), (70, 50), (-1, 0)),
+            piece(4, range(0, 50), (20, 90), (0.5, 0)),
+        ]
+    )
+    one, other, third = np.zeros(4), np.full(4, 0.5), np.array([0.5, -0.5, 0.5, -0.5])
+    turned = of_identity(tracks, {0: one, 1: other, 2: other, 3: one, 4: third})
+    begins = [0, 20, 40, 60]
+    assert link(tracks, turned, SIZE, within=0.005).identity[begins].tolist() == [0, 1, 1, 0]
+    assert link(tracks, turned, SIZE, within=5.0).identity[begins].tolist() == [0, 1, 0, 1]
+
+
+@given(seed=seeds, scale=st.floats(0.01, 100))
+@settings(max_examples=10)
+def test_units_of_appearances_do_not_matter(seed: int, scale: float) -> None:
+    tracks, appearance, _ = crowd(seed, objects=5, frames=50)
+    expected = groups(link(tracks, appearance, SIZE, within=0.04))
+    assert groups(link(tracks, scale * appearance, SIZE, within=0.04 * scale**2)) == expected
 
 
 def test_strangers_stay_strangers() -> None:

@@ -119,6 +119,7 @@ def test_frames_without_objects_and_nothing_at_all() -> None:
     [
         ({"memory": 0}, "memory: expected at least 1 frame, got 0"),
         ({"delay": -1}, "delay: expected 0 or more frames, got -1"),
+        ({"within": 0.0}, "within: expected a variance above 0, got 0.0"),
         ({"image_size": (0, 5)}, r"image_size: expected a height and a width above 0 px, got \(0, 5\)"),
     ],
 )

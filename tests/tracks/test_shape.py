@@ -13,7 +13,7 @@ from scalor_pyro.inference.masks import owners
 from scalor_pyro.inference.posterior import follow, slots_of
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.tracks.filters import FilterOptions, filtered
-from scalor_pyro.tracks.shape import corners, intensities, shapes_of, with_shapes
+from scalor_pyro.tracks.shape import corners, intensities, shapes_of, together, with_shapes
 from scalor_pyro.tracks.table import Tracks, tracks_of
 from tests.fakes import make_tracks
 
@@ -147,15 +147,16 @@ def test_intensity_is_the_mean_over_the_pixels_that_an_object_owns(busy: Scalor,
     """Also of those that others hide in part, and those that own no pixel."""
     latents = frames_of(follow(busy, videos[:1]))
     (rows,) = tracks_of(slots_of(latents), busy.config.image_size)
+    owner = owners(together(latents)).numpy()
     images = np.random.default_rng(0).integers(0, 256, videos[0].shape, np.uint8)
     expected = []
     for t, identity in zip(rows.frame, rows.identity, strict=True):
         owned = (owners(latents[t])[0] == int(identity)).numpy()
         expected.append(images[t][:, owned].mean() if owned.any() else np.nan)
     assert np.isfinite(expected).sum() > 3
-    np.testing.assert_allclose(intensities(latents, images, rows), expected)
+    np.testing.assert_allclose(intensities(owner, images, rows), expected)
     stranger = make_tracks([(0, 10**6, 5, 7)])
-    assert np.isnan(intensities(latents, images, stranger)).all()
+    assert np.isnan(intensities(owner, images, stranger)).all()
 
 
 def with_deviations(tracks: Tracks) -> Tracks:

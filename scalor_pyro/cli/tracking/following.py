@@ -40,7 +40,7 @@ def track_one(trained: TrainedRun, job: Job, how: Options, ending: Ending, optio
             return False
         tracks, events, pictured = seen.tracks(), None, tracker.pictured
         if ending.any:
-            finished = finish(*seen.everything(), video.geometry.crop, *ending)
+            finished = finish(*seen.everything(), video.geometry.crop, *ending, tracker.within)
             rewrite(finished, video, job)
             seen.count_finished(finished)
             tracks, events = finished.tracks, finished.linked.events
@@ -82,7 +82,7 @@ def rewrite(finished: Finished, video: Video, job: Job) -> None:
     :raises OutputError: if that fails.
     """
     with job.files as files:
-        files.add(finished.tracks, finished.appearance)
+        files.add(finished.tracks, finished.appearance, finished.within)
     if "events" in job.further:
         write_events(job.further["events"], finished.linked.events)
     if "masks" in job.further:
@@ -117,7 +117,7 @@ def follow_all(tracker: Tracker, video: Video, job: Job, ending: Ending, parts: 
         with tqdm(total=video.expected_frames, desc=name, unit=" frames", leave=False) as bar:
             reading = {"masks": masks is not None, "whole": movie is not None}
             for chunk, found in tracked(tracker, video, job.video, parts, **reading, progress=bar.update):
-                files.add(found.tracks, found.appearance)
+                files.add(found.tracks, found.appearance, tracker.within)
                 if masks is not None:
                     for number, owner in zip(found.numbers, found.segments(), strict=True):
                         masks.add(int(number), owner)

@@ -5,7 +5,6 @@ The movers are tracked, because the boxes and masks of a tracker are not those o
 """
 
 from collections.abc import Iterator
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from scalor_pyro.data.movers import STILL, MoverVideos, Recorded
 from scalor_pyro.data.worlds import SPLITS, Split, require_batch, require_stream
 from scalor_pyro.embedding.glimpses import CHANNELS, SIDE, glimpses_of, layers
 from scalor_pyro.inference.evidence import worth_for
-from scalor_pyro.inference.trained import TrainedRun
 from scalor_pyro.model.scalor import Scalor
 from scalor_pyro.model.views import with_view
 from scalor_pyro.runs.pretrained import ANY_SCENE
@@ -43,6 +41,11 @@ LEAST_COVERED, OWNED = 0.2, 0.5
 GAIN = 0.15
 
 
+class _Seen(NamedTuple):
+    glimpses: Tensor  # (n, 7, 24, 24), in order of time
+    objects: NDArray[np.int64]  # (n,) true identities
+
+
 class TrackedGlimpses:
     """An endless stream of glimpses of the objects of made-up videos, a pure function of (seed, split, index).
 
@@ -54,6 +57,8 @@ class TrackedGlimpses:
     def __init__(self, seed: int = 0, split: Split = "train") -> None:
         require_stream(seed, split)
         self.seed, self.split = seed, split
+        self._scalor = load_for_tracking(ANY_SCENE).scalor
+        self._views: dict[int, Scalor] = {}  # by the side of their frames
 
     def batch(self, start: int, count: int) -> NDArray[np.uint8]:
         """J glimpses of each of K objects, in order of time, for the videos from start to start + count − 1.
@@ -71,7 +76,7 @@ class TrackedGlimpses:
         config = MoverConfig((side, side), size, FRAMES, int(rng.integers(*MOST)), float(rng.choice(SPREADS)))
         video = MoverVideos(config, self.seed, self.split).recorded(index)
         times = np.sort(rng.choice(FRAMES, SEEN, replace=False))
-        seen = _seen(video, times, gain=video.gain * float(np.exp(GAIN * rng.normal())))
+        seen = self._seen(video, times, gain=video.gain * float(np.exp(GAIN * rng.normal())))
         found = np.zeros((OBJECTS, GLIMPSES, CHANNELS, SIDE, SIDE), np.uint8)
         names, counts = np.unique(seen.objects, return_counts=True)
         for place, name in enumerate(rng.permutation(names[counts > 1])[:OBJECTS]):
@@ -79,48 +84,49 @@ class TrackedGlimpses:
             found[place, : len(some)] = (seen.glimpses[some] * 127 + 128).round().clamp(1, 255).to(torch.uint8).numpy()
         return found.reshape(-1, *found.shape[2:])
 
+    def _seen(self, video: Recorded, times: NDArray[np.int64], gain: float) -> _Seen:
+        """What a tracker sees of the objects at some times."""
+        frames = np.rint(255 * video.frames.clip(0, 1)).astype(np.uint8)
+        differences = Differences(torch.from_numpy(video.scene.clip(0, 1)).float(), gain)
+        glimpses, objects = [torch.zeros(0, CHANNELS, SIDE, SIDE)], [np.zeros(0, np.int64)]
+        for found in self._tracked(frames, differences):
+            owner = found.segments()
+            for place, time in enumerate(found.numbers):
+                rows = found.tracks.rows(found.tracks.frame == time)
+                true = true_objects(owner[place], video.shown.masks[time], rows.identity)
+                if time not in times or not (true >= 0).any():
+                    continue
+                image = torch.from_numpy(frames[time : time + 1]).float() / 255
+                (seen,) = layers(image, differences.scene, gain)
+                identity, box = torch.from_numpy(rows.identity), torch.from_numpy(rows.box).float()
+                glimpses.append(glimpses_of(seen, torch.from_numpy(owner[place]), identity, box)[true >= 0])
+                objects.append(true[true >= 0])
+        return _Seen(torch.cat(glimpses), np.concatenate(objects))
 
-class _Seen(NamedTuple):
-    glimpses: Tensor  # (n, 7, 24, 24), in order of time
-    objects: NDArray[np.int64]  # (n,) true identities
+    def _tracked(self, frames: NDArray[np.uint8], differences: Differences) -> Iterator[Tracked]:
+        """What a tracker finds in frames (T, C, H, W) of which all is known that it would have to find out."""
+        scalor, size = self._view(frames.shape[-1]), (frames.shape[-2], frames.shape[-1])
+        tracker = Tracker(
+            scalor,
+            Geometry.of(size, ReadOptions()),
+            spread=False,
+            light_step=0,
+            lookahead=LOOKAHEAD,
+            evidence=worth_for(scalor, differences=True),
+            differences=differences,
+            boxes="mask",
+        )
+        for start in range(0, len(frames), CHUNK):
+            numbers = np.arange(start, min(start + CHUNK, len(frames)))
+            yield tracker.advance(Chunk(numbers, frames[numbers]))
 
-
-def _seen(video: Recorded, times: NDArray[np.int64], gain: float) -> _Seen:
-    """What a tracker sees of the objects at some times."""
-    frames = np.rint(255 * video.frames.clip(0, 1)).astype(np.uint8)
-    differences = Differences(torch.from_numpy(video.scene.clip(0, 1)).float(), gain)
-    glimpses, objects = [torch.zeros(0, CHANNELS, SIDE, SIDE)], [np.zeros(0, np.int64)]
-    for found in _tracked(frames, differences):
-        owner = found.segments()
-        for place, time in enumerate(found.numbers):
-            rows = found.tracks.rows(found.tracks.frame == time)
-            true = true_objects(owner[place], video.shown.masks[time], rows.identity)
-            if time not in times or not (true >= 0).any():
-                continue
-            image = torch.from_numpy(frames[time : time + 1]).float() / 255
-            (seen,) = layers(image, differences.scene, gain)
-            identity, box = torch.from_numpy(rows.identity), torch.from_numpy(rows.box).float()
-            glimpses.append(glimpses_of(seen, torch.from_numpy(owner[place]), identity, box)[true >= 0])
-            objects.append(true[true >= 0])
-    return _Seen(torch.cat(glimpses), np.concatenate(objects))
-
-
-def _tracked(frames: NDArray[np.uint8], differences: Differences) -> Iterator[Tracked]:
-    """What a tracker finds in frames (T, C, H, W) of which all is known that it would have to find out."""
-    scalor, size = _view(frames.shape[-1]), (frames.shape[-2], frames.shape[-1])
-    tracker = Tracker(
-        scalor,
-        Geometry.of(size, ReadOptions()),
-        spread=False,
-        light_step=0,
-        lookahead=LOOKAHEAD,
-        evidence=worth_for(scalor, differences=True),
-        differences=differences,
-        boxes="mask",
-    )
-    for start in range(0, len(frames), CHUNK):
-        numbers = np.arange(start, min(start + CHUNK, len(frames)))
-        yield tracker.advance(Chunk(numbers, frames[numbers]))
+    def _view(self, side: int) -> Scalor:
+        """The model for frames of side × side px."""
+        if side not in self._views:
+            still = torch.full((self._scalor.config.channels, side, side), STILL)
+            with torch.random.fork_rng(devices=[]), default_dtype_of(self._scalor):
+                self._views[side] = with_view(self._scalor, (side, side), still, SLOTS)
+        return self._views[side]
 
 
 def true_objects(owner: NDArray[np.int64], masks: NDArray[np.int16], identity: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -139,17 +145,3 @@ def true_objects(owner: NDArray[np.int64], masks: NDArray[np.int16], identity: N
             if counts.max() > OWNED * len(covered):
                 found[place] = counts.argmax()
     return found
-
-
-@cache
-def _run() -> TrainedRun:
-    return load_for_tracking(ANY_SCENE)
-
-
-@cache
-def _view(side: int) -> Scalor:
-    """The model for frames of side × side px."""
-    scalor = _run().scalor
-    still = torch.full((scalor.config.channels, side, side), STILL)
-    with torch.random.fork_rng(devices=[]), default_dtype_of(scalor):
-        return with_view(scalor, (side, side), still, SLOTS)

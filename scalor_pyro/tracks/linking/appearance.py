@@ -21,7 +21,9 @@ up to a factor u of each pair, which is summed over, as in PLDA with heavy tails
 it belongs to each observation, and its posterior is approximated.
 
 μ, B and W come from the video itself. W: the difference of the two halves of one track, times a factor, because what
-changes within a track is less than what changes until the object is seen again.
+changes within a track is less than what changes until the object is seen again. Where the variance of features within
+an object is known from elsewhere, as of embeddings that were trained to stay the same, W is mostly that: few tracks
+of one video cannot tell it better.
 """
 
 from typing import NamedTuple
@@ -49,6 +51,8 @@ SHRINKAGE = 0.3
 # What is taken for the variance within, as a share of the whole variance, before any track is seen, and how many tracks
 # that counts as.
 SHARE_WITHIN, WORTH = 0.1, 5.0
+# How many tracks a variance within that is known from elsewhere counts as.
+WORTH_KNOWN = 200.0
 # Every variance gets this share of the mean variance, so that constant features do no harm.
 RIDGE = 1e-3
 # Variance of features that never change.
@@ -99,11 +103,14 @@ class Pool(NamedTuple):
         return Pool(self.precision.copy(), self.weighted.copy())
 
 
-def two_covariances(pieces: Pieces, weight: Numbers | None = None, kept: float = 1.0) -> TwoCovariances:
+def two_covariances(
+    pieces: Pieces, weight: Numbers | None = None, kept: float = 1.0, known_within: float | None = None
+) -> TwoCovariances:
     """The model of the appearances of some pieces.
 
     :param weight: (P,) how much each counts for the whole variance; by default, all alike.
     :param kept: share of the pieces, those with the most similar halves, that count for the variance within.
+    :param known_within: the variance within along any axis, where it is known from elsewhere.
     """
     known = pieces.seen >= KNOWN
     if known.sum() <= 3:  # too few to tell anything: use what there is
@@ -113,10 +120,11 @@ def two_covariances(pieces: Pieces, weight: Numbers | None = None, kept: float =
     features = appearance.shape[1]
     mean = weight @ appearance / weight.sum()
     apart = appearance - mean
-    total = _shrunk((weight[:, None] * apart).T @ apart / weight.sum())
+    total = (weight[:, None] * apart).T @ apart / weight.sum()
+    total = _shrunk(total) if known_within is None else total
     ridge = RIDGE * np.trace(total) / max(1, features) + SMALLEST
     total += ridge * np.eye(features)
-    within = _within(pieces.change.halves, total, kept) + ridge * np.eye(features)
+    within = _within(pieces.change.halves, total, kept, known_within) + ridge * np.eye(features)
     inverse = np.linalg.inv(np.linalg.cholesky(within))
     variance, rotation = np.linalg.eigh(inverse @ total @ inverse.T)
     chosen = variance - 1 > LEAST_BETWEEN
@@ -127,14 +135,18 @@ def two_covariances(pieces: Pieces, weight: Numbers | None = None, kept: float =
     return TwoCovariances(mean, axes, variance[chosen] - 1, cut_off)
 
 
-def _within(halves: Numbers, total: Numbers, kept: float) -> Numbers:
-    expected = SHARE_WITHIN * np.diag(np.diag(total))
-    within = _shrunk((WIDER * halves.T @ halves / 2 + WORTH * expected) / (len(halves) + WORTH))
+def _within(halves: Numbers, total: Numbers, kept: float, known: float | None) -> Numbers:
+    if known is None:
+        expected, worth = SHARE_WITHIN * np.diag(np.diag(total)), WORTH
+    else:
+        expected, worth = known * np.eye(len(total)), WORTH_KNOWN
+    within = (WIDER * halves.T @ halves / 2 + worth * expected) / (len(halves) + worth)
+    within = _shrunk(within) if known is None else within
     if kept == 1 or not len(halves):
         return within
     distance = (halves @ np.linalg.inv(within) * halves).sum(axis=1)
     similar = halves[np.argsort(distance, kind="stable")[: int(np.ceil(kept * len(halves)))]]
-    return _within(similar, total, kept=1)
+    return _within(similar, total, 1, known)
 
 
 def _shrunk(covariance: Numbers) -> Numbers:

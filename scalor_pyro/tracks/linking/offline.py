@@ -104,6 +104,7 @@ def link(
     appearance: ArrayLike | None = None,
     image_size: tuple[int, int] | None = None,
     options: LinkOptions | None = None,
+    within: float | None = None,
 ) -> Linked:
     """Give tracks of one object one identity.
 
@@ -111,9 +112,13 @@ def link(
     :param appearance: (R, D) what the object of each row looks like, by any features: z_what of SCALOR, mean colours,
         … None: place alone decides.
     :param image_size: H, W in px; default: of the smallest rectangle that holds all centres.
+    :param within: the variance of the appearance of one object, along any axis, where it is known from elsewhere:
+        :attr:`Tracker.within <scalor_pyro.tracks.tracker.Tracker.within>` for those that a tracker gives. None: the
+        video tells.
     :raises ValueError: for appearances that do not fit the tracks, or are not finite.
-    :raises ConfigError: for an image without an area.
+    :raises ConfigError: for an image without an area, and a variance that is not above 0.
     """
+    require_variance(within)
     options, rows = options or LinkOptions(), tracks if isinstance(tracks, Tracks) else from_dataframe(tracks)
     looks = appearance_of(appearance, len(rows))
     (x, y), size = ((0, 0), image_size) if image_size is not None else _view_of(rows)
@@ -123,7 +128,7 @@ def link(
         return Linked(rows, rows.identity, np.ones(len(rows), np.bool_), table_of([]))
     stride = _stride(rows)
     steps = replace(rows, frame=rows.frame // stride, x=rows.x - x, y=rows.y - y)
-    work = _Linking(steps, looks, size, options.gap // stride, options.returns)
+    work = _Linking(steps, looks, size, options.gap // stride, options.returns, within)
     groups = rows_of_identities(steps)
     if options.cut and looks.shape[1]:
         groups = work.cut(groups)
@@ -131,16 +136,20 @@ def link(
 
 
 def link_in(
-    view: Crop | None, tracks: Tracks, appearance: ArrayLike | None, options: LinkOptions | None = None
+    view: Crop | None,
+    tracks: Tracks,
+    appearance: ArrayLike | None,
+    options: LinkOptions | None = None,
+    within: float | None = None,
 ) -> Linked:
     """The same for tracks in a part of larger frames.
 
     :param view: where objects were looked for, px; None: the smallest rectangle that holds all centres.
     """
     if view is None:
-        return link(tracks, appearance, None, options)
+        return link(tracks, appearance, None, options, within)
     inside = replace(tracks, x=tracks.x - view.x, y=tracks.y - view.y)
-    linked = link(inside, appearance, (view.height, view.width), options)
+    linked = link(inside, appearance, (view.height, view.width), options, within)
     return linked._replace(tracks=replace(tracks.rows(linked.kept), identity=linked.identity[linked.kept]))
 
 
@@ -174,6 +183,15 @@ def _stride(tracks: Tracks) -> int:
     return int(np.gcd.reduce(np.diff(np.unique(tracks.frame)))) or 1
 
 
+def require_variance(within: float | None) -> None:
+    """Refuse what is no variance.
+
+    :raises ConfigError: saying so.
+    """
+    if within is not None and not 0 < within < np.inf:
+        raise ConfigError(f"within: expected a variance above 0, got {within}.")
+
+
 class _Candidates(NamedTuple):
     """E pairs of a piece that ends and one that begins later, which may be of one object."""
 
@@ -195,10 +213,16 @@ class _Linking:
     """The work on one video, with frames counted in steps of its stride."""
 
     def __init__(
-        self, tracks: Tracks, appearance: Numbers, image_size: tuple[int, int], gap: int, returns: float | None
+        self,
+        tracks: Tracks,
+        appearance: Numbers,
+        image_size: tuple[int, int],
+        gap: int,
+        returns: float | None,
+        within: float | None,
     ) -> None:
         self.tracks, self.appearance, self.image_size = tracks, appearance, image_size
-        self.gap, self.returns = gap, returns
+        self.gap, self.returns, self.within = gap, returns, within
         self.whole = wholly_in_view(tracks, image_size)
 
     def pieces(self, groups: list[Counts]) -> Pieces:
@@ -206,7 +230,7 @@ class _Linking:
 
     def cut(self, groups: list[Counts]) -> list[Counts]:
         """Groups of rows, cut where the appearance changes for good."""
-        model = two_covariances(self.pieces(groups), kept=UNCUT)
+        model = two_covariances(self.pieces(groups), kept=UNCUT, known_within=self.within)
         return cut(self.tracks, self.appearance, self.whole, groups, model)
 
     def linked(self, rows: Tracks, groups: list[Counts], stride: int) -> Linked:
@@ -232,12 +256,12 @@ class _Linking:
         believed = self._belief(pieces)
         if not believed:
             return links
-        model = two_covariances(pieces, _weights(pieces, links))
+        model = two_covariances(pieces, _weights(pieces, links), known_within=self.within)
         return reidentified(pieces, model, believed, links, float(rates.found[BORDER]), OVERLAP)
 
     def _belief(self, pieces: Pieces) -> float:
         """How far log-ratios of appearance can be believed; 0: they say nothing."""
-        model = two_covariances(pieces)
+        model = two_covariances(pieces, known_within=self.within)
         if not len(model.between):
             return 0.0
         return belief(pieces, model.along_axes(self.appearance), self.whole, model)
@@ -315,7 +339,7 @@ class _Linking:
 
     def _appearances(self, pieces: Pieces, pairs: _Pairs, links: Links) -> Numbers:
         """Log-ratios of appearance, of all that is linked to the end and to the beginning, what is near most. (E,)"""
-        model = two_covariances(pieces, _weights(pieces, links))
+        model = two_covariances(pieces, _weights(pieces, links), known_within=self.within)
         past = pool_of(pieces, model)
         future = past.copy()
         for piece in np.argsort(pieces.first, kind="stable"):

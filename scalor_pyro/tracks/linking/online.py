@@ -17,7 +17,7 @@ from scalor_pyro.tracks.linking import appearance as of_appearance
 from scalor_pyro.tracks.linking import place as of_place
 from scalor_pyro.tracks.linking.appearance import Pool, TwoCovariances, pool_of, two_covariances
 from scalor_pyro.tracks.linking.assignment import assigned
-from scalor_pyro.tracks.linking.offline import OVERLAP, appearance_of, require_probability
+from scalor_pyro.tracks.linking.offline import OVERLAP, appearance_of, require_probability, require_variance
 from scalor_pyro.tracks.linking.pieces import Numbers, Pieces, pieces_of, wholly_in_view
 from scalor_pyro.tracks.linking.place import Motion, motion_of
 from scalor_pyro.tracks.table import Tracks, concatenate
@@ -83,7 +83,7 @@ class _Model:
 class OnlineLinker:
     """Gives tracks of a stream their identities, frame after frame::
 
-        linker = OnlineLinker((480, 640), memory=60)
+        linker = OnlineLinker((480, 640), memory=60, within=tracker.within)
         for found in chunks:  # of Tracker.advance
             tracks = linker.add(found.tracks, found.appearance, last=int(found.numbers[-1]))
         tracks = linker.finish()
@@ -97,11 +97,17 @@ class OnlineLinker:
         0: at once, by a single look.
     :param returns: π, the probability that a track that begins is of an object seen before, until the stream tells;
         None: 0.95 with appearances, 0.5 by place alone.
+    :param within: see :func:`~scalor_pyro.tracks.linking.link`.
     :raises ConfigError: for values out of their range.
     """
 
     def __init__(
-        self, image_size: tuple[int, int], memory: int = 60, delay: int = 5, returns: float | None = None
+        self,
+        image_size: tuple[int, int],
+        memory: int = 60,
+        delay: int = 5,
+        returns: float | None = None,
+        within: float | None = None,
     ) -> None:
         if memory < 1:
             raise ConfigError(f"memory: expected at least 1 frame, got {memory}.")
@@ -110,7 +116,9 @@ class OnlineLinker:
         if not (len(image_size) == 2 and min(image_size) > 0):
             raise ConfigError(f"image_size: expected a height and a width above 0 px, got {image_size!r}.")
         require_probability("returns", returns)
+        require_variance(within)
         self.image_size, self.memory, self.delay, self.returns = image_size, memory, delay, returns
+        self.within = within
         self._frame = -1  # the last one that was added
         self._waiting: list[tuple[Tracks, list[_Life]]] = []  # rows of frames that are not returned yet
         self._lives: dict[int, _Life] = {}  # by identity of the tracker, those that may go on
@@ -231,7 +239,7 @@ class OnlineLinker:
         """How objects move and what they look like, from the latest tracks; estimated anew now and then."""
         if self._model is None or self._frame - self._estimated >= ESTIMATED_EVERY:
             tracks, pieces = self._pieces(self._past)
-            appearances = two_covariances(pieces) if pieces.appearance.shape[1] else None
+            appearances = two_covariances(pieces, known_within=self.within) if pieces.appearance.shape[1] else None
             if appearances is not None and not len(appearances.between):
                 appearances = None  # they tell nothing apart
             self._model, self._estimated = _Model(motion_of(tracks, pieces), appearances), self._frame
