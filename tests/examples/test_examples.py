@@ -51,7 +51,7 @@ RUNS = {
     "generate.py": [RUN, "--observed", "2", "--frames", "4", "--samples", "2", "--videos", "1"],
     "inspect_latents.py": [RUN, "--video", "1"],
     "train_any_scene.py": ["--videos", "32", "--steps", "2", "--eval-videos", "1", "--taught"],
-    "train_embedding.py": ["--videos", "4", "--steps", "2", "--eval-videos", "2"],
+    "train_embedding.py": ["--videos", "8", "--steps", "2", "--eval-videos", "2"],
     "train_sizes.py": ["--videos", "16", "--steps", "2", "--eval-videos", "2"],
     "train_public.py": [
         "--benchmark",
