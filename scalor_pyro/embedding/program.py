@@ -71,9 +71,8 @@ class GlimpseEmbedding(StoredModule):
         whole = known.any(2) & (there & ~known).any(2)  # (B, K): objects of which there are glimpses of both kinds
         share = known / known.sum(2, keepdim=True).clamp(min=1)
         centre = (share[..., None] * features).sum(2)  # (B, K, D)
-        distance = (
-            torch.cdist(features.flatten(1, 2), centre).square().unflatten(1, glimpses.shape[1:3])
-        )  # (B, K, J, K)
+        distance = torch.cdist(features.flatten(1, 2), centre).square()  # (B, K · J, K)
+        distance = distance.unflatten(1, glimpses.shape[1:3])
         logits = (-distance).masked_fill(~whole[:, None, None], NEVER)
         which = torch.arange(glimpses.shape[1], device=glimpses.device)[None, :, None].expand(there.shape)
         return logits, there & ~known & whole[..., None], which

@@ -35,7 +35,7 @@ class Seen:
                 rows.append((t, identity, x + SIDE / 2, y + SIDE / 2))
         self.tracks = make_tracks(rows, side=SIDE)
 
-    def embedded(self, chunk: int = FRAMES) -> np.ndarray:
+    def embedded(self, chunk: int = FRAMES, device: str = "cpu") -> np.ndarray:
         """In chunks of so many frames. (R, D)"""
         embedder, found = Embedder(self.differences), np.full((len(self.tracks), network().config.features), np.nan)
         for start in range(0, FRAMES, chunk):
@@ -44,7 +44,7 @@ class Seen:
             here = self.tracks.rows(rows)
             here = replace(here, frame=here.frame - start)
             with torch.inference_mode():
-                found[rows] = embedder.advance(self.frames[part], self.owner[part], here)
+                found[rows] = embedder.advance(self.frames[part].to(device), self.owner[part].to(device), here)
         return found
 
     def of(self, identity: int, found: np.ndarray) -> dict[int, np.ndarray]:
@@ -69,6 +69,12 @@ def test_objects_are_looked_at_when_they_are_found_and_in_every_fourth_frame() -
 def test_chunks_do_not_matter(chunk: int) -> None:
     seen = Seen({5: range(FRAMES), 0: range(3, 18), 9: [0, 4, 5, 6, 15, 16, 17]})
     np.testing.assert_allclose(seen.embedded(chunk), seen.embedded(), atol=1e-4)
+
+
+@pytest.mark.cuda
+def test_a_gpu_says_the_same() -> None:
+    seen = Seen({5: range(FRAMES), 9: [0, 4, 5, 6]})
+    np.testing.assert_allclose(seen.embedded(device="cuda"), seen.embedded(), atol=1e-2)
 
 
 def test_the_order_of_rows_does_not_matter_and_frames_may_be_empty() -> None:
