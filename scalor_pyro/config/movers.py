@@ -119,7 +119,7 @@ class EmbeddingModelConfig:
     channels: int = 7  # the difference from the scene, the frame itself, and whose the pixels are
     widths: tuple[int, int, int, int] = (24, 48, 96, 128)  # channels of the layers
     features: int = 32  # numbers in an embedding
-    per_object: int = 8  # glimpses of each object, in training
+    per_object: int = 8  # glimpses of each object, in training, as the stream of them has
 
     def __post_init__(self) -> None:
         require(self.image_size == (24, 24), "image_size", self.image_size, "(24, 24)")
@@ -127,7 +127,7 @@ class EmbeddingModelConfig:
         fits = len(self.widths) == 4 and all(0 < width <= 1024 and width % 8 == 0 for width in self.widths)
         require(fits, "widths", self.widths, "4 multiples of 8, up to 1024")
         at_least_1(self, "features", most=1024)
-        require(self.per_object >= 2, "per_object", self.per_object, "at least 2")
+        require(self.per_object == 8, "per_object", self.per_object, "8")
 
 
 @dataclass(frozen=True)

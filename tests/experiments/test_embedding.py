@@ -42,7 +42,7 @@ def test_the_config_survives_saving() -> None:
 def test_networks_that_cannot_be_built_are_refused() -> None:
     wrong: list[dict[str, Any]] = [
         *({"widths": widths} for widths in ((8, 8, 8), (8, 8, 8, 0), (8, 8, 8, 12))),
-        *({"channels": 3}, {"image_size": (32, 32)}, {"features": 0}, {"per_object": 1}),
+        *({"channels": 3}, {"image_size": (32, 32)}, {"features": 0}, {"per_object": 4}),
     ]
     for each in wrong:
         with pytest.raises(ConfigError, match=f"{next(iter(each))}: expected"):

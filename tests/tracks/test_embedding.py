@@ -36,7 +36,10 @@ class Seen:
         self.tracks = make_tracks(rows, side=SIDE)
 
     def embedded(self, chunk: int = FRAMES, device: str = "cpu") -> np.ndarray:
-        """In chunks of so many frames. (R, D)"""
+        """Embeddings of all rows. (R, D)
+
+        :param chunk: frames in each chunk.
+        """
         embedder, found = Embedder(self.differences), np.full((len(self.tracks), network().config.features), np.nan)
         for start in range(0, FRAMES, chunk):
             part = slice(start, start + chunk)
